@@ -1,0 +1,1 @@
+"""Parts the catalogue points at where torch and torchvision have no ready callable."""

@@ -1,0 +1,1 @@
+"""The registry's bones: specs, names, manifests, discovery, recipes. No torch."""

@@ -1,0 +1,342 @@
+"""A recipe: everything that describes a run, as one frozen tree of plain dataclasses.
+
+Each field has a default and a description; the description is the flag's help and the row in
+the docs. The tree is stdlib dataclasses, the checks are msgspec's (:mod:`zoo.core.compose`
+puts recipes together from layers, reads and writes them).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass, field
+from typing import Annotated, Any, Literal, get_type_hints
+
+from msgspec import Meta
+
+SCHEMA = 1
+Verb = Literal["train", "finetune"]
+Count = Annotated[int, Meta(ge=1)]
+Fraction = Annotated[float, Meta(ge=0.0, le=1.0)]
+NonNegative = Annotated[float, Meta(ge=0.0)]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelPart:
+    """Which architecture, and the weights that it starts from."""
+
+    name: Annotated[str, Meta(description="Model reference, e.g. resnet18 or timm/resnet18.")] = ""
+    weights: Annotated[
+        str,
+        Meta(
+            description="Starting weights: default, none, a tag of the model, "
+            "file:PATH, hub:ORG/REPO[@REV] or run:NAME."
+        ),
+    ] = "default"
+    options: Annotated[
+        dict[str, Any], Meta(description="Options of the model's builder, name = value.")
+    ] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SurgeryPart:
+    """What is changed in the architecture before training."""
+
+    classes: Annotated[
+        Count | None, Meta(description="Number of classes; default: as many as the data has.")
+    ] = None
+    in_channels: Annotated[
+        Count | None,
+        Meta(description="Input channels; the first convolution is adapted, its weights kept."),
+    ] = None
+    drop_last: Annotated[
+        bool, Meta(description="Drop the last layer: the model gives features (N, D).")
+    ] = False
+    project: Annotated[
+        tuple[Count, ...],
+        Meta(
+            description="Layers in place of the head, e.g. 400,300: Linear 400, ReLU, Linear 300."
+        ),
+    ] = ()
+    reset_head: Annotated[
+        bool, Meta(description="Start the head anew even where the weights' head would fit.")
+    ] = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FreezePart:
+    """What does not train. Names are inclusive; see docs/explanation/freezing.md."""
+
+    upto: Annotated[
+        str | None,
+        Meta(description="Freeze everything that feeds this stage or module, itself included."),
+    ] = None
+    before: Annotated[
+        str | None,
+        Meta(description="Freeze everything that feeds this stage or module, itself excluded."),
+    ] = None
+    freeze: Annotated[
+        tuple[str, ...],
+        Meta(description="Freeze parameters whose dotted path matches GLOB, or a stage name."),
+    ] = ()
+    unfreeze: Annotated[
+        tuple[str, ...],
+        Meta(description="Train parameters whose dotted path matches GLOB; applied last."),
+    ] = ()
+    frozen_bn: Annotated[
+        Literal["eval", "update", "affine"],
+        Meta(
+            description="Batch norm in the frozen part: eval (fully frozen), update (running "
+            "statistics move), affine (statistics frozen, scale and shift train)."
+        ),
+    ] = "eval"
+    allow_random_frozen: Annotated[
+        bool, Meta(description="Allow freezing weights that nothing has trained.")
+    ] = False
+    unfreeze_at: Annotated[
+        tuple[str, ...],
+        Meta(description="EPOCH:TARGET, e.g. 3:layer3: train it from that epoch on (repeatable)."),
+    ] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DataPart:
+    """Which images, how they are split, read and augmented."""
+
+    source: Annotated[
+        str | None,
+        Meta(
+            description="A folder of images (one folder per class, or train/ and val/), or a "
+            "data set's name; default: ./data if it is there, else the generated demo set."
+        ),
+    ] = None
+    val: Annotated[
+        str | None, Meta(description="A folder of validation images; default: val/ or a split.")
+    ] = None
+    val_fraction: Annotated[
+        float,
+        Meta(gt=0.0, lt=1.0, description="Share held out per class when there is no val set."),
+    ] = 0.2
+    batch_size: Annotated[int, Meta(ge=1, description="Images per optimizer micro-batch.")] = 32
+    workers: Annotated[
+        int | None,
+        Meta(ge=0, description="Loader processes; default: by the cores that zoo may use."),
+    ] = None
+    size: Annotated[
+        int | None,
+        Meta(ge=1, description="Image height and width in pixels; default: the model's."),
+    ] = None
+    train_transform: Annotated[
+        str, Meta(description="Training transform by name (zoo list --kind transform).")
+    ] = "auto"
+    train_options: Annotated[
+        dict[str, Any], Meta(description="Options of the training transform.")
+    ] = field(default_factory=dict)
+    eval_transform: Annotated[str, Meta(description="Evaluation transform by name.")] = "auto"
+    eval_options: Annotated[
+        dict[str, Any], Meta(description="Options of the evaluation transform.")
+    ] = field(default_factory=dict)
+    batch_transforms: Annotated[
+        tuple[str, ...], Meta(description="Whole-batch transforms by name: mixup, cutmix.")
+    ] = ()
+    options: Annotated[
+        dict[str, Any], Meta(description="Options of the data set, name = value.")
+    ] = field(default_factory=dict)
+    download: Annotated[
+        bool, Meta(description="Let a named data set download itself into --data-root.")
+    ] = False
+    root: Annotated[
+        str | None, Meta(description="Folder in which named data sets lie; default: the cache.")
+    ] = None
+    on_bad_image: Annotated[
+        Literal["error", "skip"],
+        Meta(description="Unreadable images: error (list them all and stop) or skip."),
+    ] = "error"
+    allow_empty: Annotated[bool, Meta(description="Accept class folders without images.")] = False
+    max_pixels: Annotated[
+        int, Meta(ge=1, description="Refuse images with more pixels than this.")
+    ] = 89_000_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LossPart:
+    """What is minimised."""
+
+    name: Annotated[str, Meta(description="Loss by name (zoo list --kind loss).")] = "cross-entropy"
+    options: Annotated[dict[str, Any], Meta(description="Options of the loss.")] = field(
+        default_factory=dict
+    )
+    label_smoothing: Annotated[
+        Fraction, Meta(description="Label smoothing of the cross entropy, 0 to 1.")
+    ] = 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OptimPart:
+    """How it is minimised, and for how long."""
+
+    epochs: Annotated[int, Meta(ge=1, description="Passes over the training images.")] = 5
+    name: Annotated[str, Meta(description="Optimizer by name (zoo list --kind optimizer).")] = "sgd"
+    lr: Annotated[float, Meta(gt=0.0, description="Learning rate at its peak.")] = 0.01
+    weight_decay: Annotated[
+        NonNegative, Meta(description="Weight decay; not applied to norms and biases.")
+    ] = 1e-4
+    momentum: Annotated[
+        float, Meta(ge=0.0, lt=1.0, description="Momentum, where the optimizer has it.")
+    ] = 0.9
+    options: Annotated[dict[str, Any], Meta(description="Further options of the optimizer.")] = (
+        field(default_factory=dict)
+    )
+    schedule: Annotated[
+        str, Meta(description="Learning-rate schedule by name (zoo list --kind scheduler).")
+    ] = "cosine"
+    schedule_options: Annotated[dict[str, Any], Meta(description="Options of the schedule.")] = (
+        field(default_factory=dict)
+    )
+    warmup: Annotated[NonNegative, Meta(description="Linear warm-up, in epochs.")] = 0.0
+    accumulate: Annotated[int, Meta(ge=1, description="Micro-batches per optimizer step.")] = 1
+    clip: Annotated[float | None, Meta(gt=0.0, description="Clip the gradient's norm to this.")] = (
+        None
+    )
+    head_lr_mult: Annotated[
+        float, Meta(gt=0.0, description="Learning rate of the head, times this.")
+    ] = 1.0
+    stage_lr_decay: Annotated[
+        float, Meta(gt=0.0, le=1.0, description="Each stage below the head: rate times this.")
+    ] = 1.0
+    ema: Annotated[
+        float | None,
+        Meta(gt=0.0, lt=1.0, description="Decay of an averaged copy of the weights (EMA)."),
+    ] = None
+    patience: Annotated[
+        int | None,
+        Meta(ge=1, description="Stop after this many epochs without a better monitored metric."),
+    ] = None
+    on_nan: Annotated[
+        Literal["stop", "skip", "rollback"],
+        Meta(description="Non-finite loss: stop, skip the step, or roll back to the last save."),
+    ] = "stop"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DevicePart:
+    """Where it runs, how precisely, and from which seed."""
+
+    device: Annotated[
+        str, Meta(description="auto, cpu, cuda, cuda:N or mps; auto takes the fastest there is.")
+    ] = "auto"
+    precision: Annotated[
+        Literal["auto", "fp32", "bf16", "fp16"],
+        Meta(description="Autocast precision; auto: bf16 where the device computes in it."),
+    ] = "auto"
+    channels_last: Annotated[
+        bool | None, Meta(description="Memory format NHWC; default: for convolutional models.")
+    ] = None
+    compile: Annotated[bool, Meta(description="Compile the training step (torch.compile).")] = False
+    deterministic: Annotated[
+        bool, Meta(description="Only deterministic algorithms, even where slower.")
+    ] = False
+    seed: Annotated[int, Meta(ge=0, lt=2**63, description="Seed of everything random.")] = 0
+    threads: Annotated[
+        int | None, Meta(ge=1, description="CPU threads; default: the cores that zoo may use.")
+    ] = None
+    nproc: Annotated[int, Meta(ge=1, description="Processes on this machine (torchrun).")] = 1
+    sync_bn: Annotated[
+        bool, Meta(description="Synchronise trainable batch norms between processes (CUDA).")
+    ] = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OutputPart:
+    """Where results go and what is watched."""
+
+    dir: Annotated[str, Meta(description="Folder that run folders are made in.")] = "runs"
+    name: Annotated[
+        str | None, Meta(description="Name of the run; default: model, data and a number.")
+    ] = None
+    monitor: Annotated[
+        str, Meta(description="Metric that says which epoch is best: top1, top5 or loss.")
+    ] = "top1"
+    keep: Annotated[int, Meta(ge=1, description="Checkpoints kept besides the best.")] = 2
+    save_every: Annotated[
+        str | None,
+        Meta(description="Also save inside an epoch: every N steps (200) or minutes (10m)."),
+    ] = None
+    trackers: Annotated[tuple[str, ...], Meta(description="Experiment trackers by name.")] = ()
+    strict: Annotated[
+        bool, Meta(description="A failing observer plugin stops the run instead of being muted.")
+    ] = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recipe:
+    """One run, described completely.
+
+    Attributes:
+        schema: Version of this format.
+        verb: ``train`` (from scratch unless told otherwise) or ``finetune``.
+    """
+
+    schema: int = SCHEMA
+    verb: Verb = "finetune"
+    model: ModelPart = field(default_factory=ModelPart)
+    surgery: SurgeryPart = field(default_factory=SurgeryPart)
+    freeze: FreezePart = field(default_factory=FreezePart)
+    data: DataPart = field(default_factory=DataPart)
+    loss: LossPart = field(default_factory=LossPart)
+    optim: OptimPart = field(default_factory=OptimPart)
+    device: DevicePart = field(default_factory=DevicePart)
+    output: OutputPart = field(default_factory=OutputPart)
+
+
+VERB_DEFAULTS: dict[str, dict[str, Any]] = {
+    "finetune": {},
+    "train": {
+        "model.weights": "none",
+        "optim.epochs": 20,
+        "optim.lr": 0.05,
+        "optim.warmup": 1.0,
+    },
+}
+"""What a verb changes in the fields' own defaults, dotted key -> value."""
+
+
+@dataclass(frozen=True, slots=True)
+class FieldInfo:
+    """One recipe field, as flags, docs and checks see it.
+
+    Attributes:
+        key: Dotted key, ``optim.lr``.
+        type: Its annotation, with msgspec's constraints.
+        default: Its default value.
+        help: Its description.
+    """
+
+    key: str
+    type: Any
+    default: Any
+    help: str
+
+
+def _description(annotation: Any) -> str:
+    for meta in getattr(annotation, "__metadata__", ()):
+        if isinstance(meta, Meta) and meta.description:
+            return meta.description
+    return ""
+
+
+def fields_of() -> dict[str, FieldInfo]:
+    """Every field of a recipe by dotted key, in order (``schema`` and ``verb`` left out)."""
+    found: dict[str, FieldInfo] = {}
+    for section, part in get_type_hints(Recipe).items():
+        if not dataclasses.is_dataclass(part):
+            continue
+        hints = get_type_hints(part, include_extras=True)
+        for item in dataclasses.fields(part):
+            key = f"{section}.{item.name}"
+            default = (
+                item.default_factory()
+                if item.default_factory is not dataclasses.MISSING
+                else item.default
+            )
+            found[key] = FieldInfo(key, hints[item.name], default, _description(hints[item.name]))
+    return found

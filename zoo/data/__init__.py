@@ -1,0 +1,1 @@
+"""Images: where they lie, how they are split, checked, read and drawn."""

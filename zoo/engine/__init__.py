@@ -1,0 +1,1 @@
+"""The run: parts, surgery, freezing, the loop, state and checkpoints."""

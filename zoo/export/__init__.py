@@ -1,0 +1,1 @@
+"""Export formats by name, with a numeric check of what was written."""

@@ -1,0 +1,1 @@
+"""Weights from elsewhere: fetch, verify, publish. No torch at import."""
