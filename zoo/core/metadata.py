@@ -7,16 +7,17 @@ msgspec only, so that the Hub room reads it without torch.
 
 from __future__ import annotations
 
-import dataclasses
 import json
-from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any
+from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from zoo.core.specs import InputSpec
 from zoo.errors import CheckpointError
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 FORMAT_VERSION = 1
 MAX_HEADER = 100_000_000
@@ -84,7 +85,7 @@ class Header:
 
     @property
     def info(self) -> CheckpointInfo | None:
-        """zoo's own record, or ``None`` if the file is not from zoo.
+        """The record that zoo wrote, or ``None`` if the file is not from zoo.
 
         Raises:
             CheckpointError: The record is there but is not one that this zoo can read.
@@ -95,7 +96,7 @@ class Header:
 
 def dumps(info: CheckpointInfo) -> str:
     """Encode the record as compact JSON."""
-    return json.dumps(dataclasses.asdict(info), separators=(",", ":"), allow_nan=False)
+    return json.dumps(asdict(info), separators=(",", ":"), allow_nan=False)
 
 
 def loads(text: str) -> CheckpointInfo:
