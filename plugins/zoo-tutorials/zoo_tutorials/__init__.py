@@ -1,0 +1,1 @@
+"""The classic PyTorch introductions as zoo parts; ``registry.toml`` beside this file names them."""
