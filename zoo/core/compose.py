@@ -1,0 +1,232 @@
+"""Recipes from layers: defaults < model < plugins < file < flags < ``--set``; read, written, compared.
+
+Every layer is a flat mapping of dotted key -> value. All wrong values of all layers are reported
+at once, with close names for unknown keys.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import hashlib
+import json
+import tomllib
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final, cast, get_type_hints
+
+import msgspec
+
+from zoo.core import manifest
+from zoo.core.names import did_you_mean, suggest
+from zoo.core.recipe import SCHEMA, VERB_DEFAULTS, FieldInfo, Recipe, Verb, fields_of
+from zoo.errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+    from pathlib import Path
+
+Layer = tuple[str, "Mapping[str, Any]"]
+"""Where values come from, in words for people, and the values by dotted key."""
+
+_NOT_IN_DIGEST: Final = ("output.dir", "output.name", "data.workers", "device.threads")
+
+
+@dataclass(frozen=True, slots=True)
+class Composed:
+    """A recipe and where each value that is not a default came from.
+
+    Attributes:
+        recipe: The checked recipe.
+        origin: Dotted key -> name of the layer that set it.
+    """
+
+    recipe: Recipe
+    origin: dict[str, str] = field(default_factory=dict)
+
+
+@functools.cache
+def fields() -> dict[str, FieldInfo]:
+    """Every recipe field by dotted key (cached)."""
+    return fields_of()
+
+
+def compose(verb: str, layers: Sequence[Layer]) -> Composed:
+    """Put a recipe together; later layers win, key by key.
+
+    Args:
+        verb: ``train`` or ``finetune``.
+        layers: ``(origin, {dotted key: value})``, lowest precedence first.
+
+    Raises:
+        UsageError: Unknown keys or wrong values; all of them are named.
+    """
+    values: dict[str, Any] = {}
+    origin: dict[str, str] = {}
+    problems: list[tuple[str, str]] = []
+    for name, layer in ((f"zoo {verb}", VERB_DEFAULTS[verb]), *layers):
+        for key, value in layer.items():
+            base, inner = _locate(key)
+            if base is None:
+                close = did_you_mean(suggest(key, fields()))
+                problems.append((f"{name}: unknown key {key!r}", close))
+            elif inner:
+                values[base] = {**values.get(base, {}), inner: value}
+                origin[key] = name
+            else:
+                values[base] = value
+                origin[base] = name
+    checked: dict[str, dict[str, Any]] = {}
+    for key, value in values.items():
+        section, _, item = key.partition(".")
+        try:
+            made = msgspec.convert(value, fields()[key].type)
+        except msgspec.ValidationError as error:
+            reason = str(error).partition(" - at `$")[0]
+            problems.append((f"{key} = {_show(value)}: {reason}", f"from {origin.get(key, '?')}"))
+            continue
+        _finite(key, made, problems)
+        checked.setdefault(section, {})[item] = made
+    if problems:
+        raise _complaint(problems)
+    return Composed(_build(verb, checked), origin)
+
+
+def _locate(key: str) -> tuple[str | None, str]:
+    if key in fields():
+        return key, ""
+    base = ".".join(key.split(".")[:2])
+    inner = key[len(base) + 1 :]
+    if inner and base in fields() and isinstance(fields()[base].default, dict):
+        return base, inner
+    return None, ""
+
+
+def _finite(key: str, value: Any, problems: list[tuple[str, str]]) -> None:
+    if isinstance(value, float) and value - value != 0.0:
+        problems.append((f"{key} = {value}: expected a finite number", ""))
+
+
+def _show(value: Any) -> str:
+    return json.dumps(value, default=str)
+
+
+def _complaint(problems: list[tuple[str, str]]) -> UsageError:
+    first, hint = problems[0]
+    if len(problems) == 1:
+        return UsageError(first, hint=hint)
+    lines = [f"  {text}" + (f" ({why})" if why else "") for text, why in problems]
+    return UsageError("\n".join([f"{len(problems)} problems in the recipe:", *lines]))
+
+
+def _build(verb: str, sections: Mapping[str, Mapping[str, Any]]) -> Recipe:
+    parts = {
+        name: part(**sections.get(name, {}))
+        for name, part in get_type_hints(Recipe).items()
+        if dataclasses.is_dataclass(part) and isinstance(part, type)
+    }
+    return Recipe(verb=cast("Verb", verb), **parts)
+
+
+def parse_sets(assignments: Iterable[str]) -> dict[str, Any]:
+    """Turn ``["optim.lr=0.01", "data.val=photos/val"]`` into a layer.
+
+    A value is read as TOML if it is TOML, else taken as text.
+
+    Raises:
+        UsageError: There is no ``=`` or no key.
+    """
+    layer: dict[str, Any] = {}
+    for text in assignments:
+        key, equals, value = text.partition("=")
+        if not equals or not key.strip():
+            raise UsageError(f"--set {text!r} is not KEY=VALUE", hint="--set optim.lr=0.01")
+        layer[key.strip()] = parse_value(value.strip())
+    return layer
+
+
+def parse_value(text: str) -> Any:
+    """Read one value: TOML if it parses as TOML, else the text itself."""
+    try:
+        return tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        return text
+
+
+def read_recipe(path: Path) -> tuple[str | None, dict[str, Any]]:
+    """Read a recipe file as a layer; a partial file is fine.
+
+    Returns:
+        The verb that the file states, or ``None``, and the values by dotted key.
+
+    Raises:
+        UsageError: Unreadable, a syntax error, or written by a newer zoo.
+    """
+    table = manifest.read_table(path)
+    schema = table.pop("schema", SCHEMA)
+    if schema != SCHEMA:
+        raise UsageError(f"{path}: recipe schema {schema!r}; this zoo reads {SCHEMA}")
+    verb = table.pop("verb", None)
+    if verb is not None and verb not in VERB_DEFAULTS:
+        raise UsageError(f"{path}: verb {verb!r}", hint=f"one of {', '.join(VERB_DEFAULTS)}")
+    return verb, flatten(table)
+
+
+def flatten(table: Mapping[str, Any]) -> dict[str, Any]:
+    """Nested sections to dotted keys, one level; deeper tables are values."""
+    flat: dict[str, Any] = {}
+    for section, values in table.items():
+        if isinstance(values, dict):
+            flat.update({f"{section}.{key}": value for key, value in values.items()})
+        else:
+            flat[section] = values
+    return flat
+
+
+def to_dict(recipe: Recipe) -> dict[str, Any]:
+    """A recipe as nested plain values: what is ``None`` is left out, tuples become lists."""
+    table = msgspec.to_builtins(recipe)
+    return {
+        key: {k: v for k, v in value.items() if v is not None} if isinstance(value, dict) else value
+        for key, value in table.items()
+    }
+
+
+def from_dict(table: Mapping[str, Any]) -> Recipe:
+    """The recipe of a checkpoint or a run folder.
+
+    Raises:
+        UsageError: It is not a recipe that this zoo reads.
+    """
+    rest = {k: v for k, v in table.items() if k not in ("schema", "verb")}
+    verb = str(table.get("verb", "finetune"))
+    if verb not in VERB_DEFAULTS:
+        raise UsageError(f"recipe verb {verb!r}", hint=f"one of {', '.join(VERB_DEFAULTS)}")
+    full = {key: info.default for key, info in fields().items()}
+    return compose(verb, [("defaults", full), ("the recipe", flatten(rest))]).recipe
+
+
+def dump_recipe(recipe: Recipe) -> str:
+    """A recipe as TOML, every value written out."""
+    import tomlkit
+
+    return tomlkit.dumps(to_dict(recipe))
+
+
+def digest(recipe: Recipe) -> str:
+    """SHA-256 over what decides the result: not the run's folder, workers or threads."""
+    flat = flatten(to_dict(recipe))
+    kept = {key: value for key, value in flat.items() if key not in _NOT_IN_DIGEST}
+    text = json.dumps(kept, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def changed(recipe: Recipe, updates: Mapping[str, Any]) -> Recipe:
+    """A recipe with single fields replaced, by dotted key, checked again.
+
+    Raises:
+        UsageError: Unknown key or wrong value.
+    """
+    flat = {k: v for k, v in flatten(to_dict(recipe)).items() if k in fields()}
+    full = {key: info.default for key, info in fields().items()}
+    layers: list[Layer] = [("defaults", full), ("recipe", flat), ("change", updates)]
+    return compose(recipe.verb, layers).recipe

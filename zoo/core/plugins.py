@@ -1,0 +1,249 @@
+"""Loading plugins so that a broken one breaks only itself.
+
+A plugin that ships a manifest is registered as data: nothing of it is imported. Any other plugin
+is imported and registered with pluggy. Whatever goes wrong on the way quarantines that plugin
+alone; it stays visible in ``zoo plugins`` with the reason.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import re
+import sys
+import time
+from collections.abc import Iterable
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import pluggy
+
+from zoo.core import discovery, manifest, settings
+from zoo.core.hookspecs import API_VERSION, KINDS, RUN_HOOKS, CatalogueHooks, RunHooks, hookimpl
+from zoo.core.names import NAME, did_you_mean, suggest
+from zoo.core.specs import PartSpec, PluginInfo
+from zoo.errors import PluginError, ZooError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from zoo.core.discovery import EntryPoint
+    from zoo.core.manifest import Manifest
+
+BUILTIN: Final = "zoo"
+_RANGE: Final = re.compile(r"\s*(>=|<=|==|!=|<|>)\s*(\d+)\s*\Z")
+
+
+class Declared:
+    """A plugin that exists as data: its catalogue hooks give the manifest's specs."""
+
+    def __init__(self, content: Manifest) -> None:
+        self.manifest = content
+        for kind, specs in content.parts.items():
+            setattr(self, KINDS[kind].hook, hookimpl(lambda specs=specs: specs))
+
+
+class Loaded:
+    """All plugins of this process, the broken ones included.
+
+    Attributes:
+        manager: pluggy's manager with everything that loaded.
+        infos: One record a plugin, built-in first, then by name.
+        parts: Plugin name -> kind -> specs, stamped with the plugin's name.
+        manifests: Plugin name -> manifest, where there is one.
+    """
+
+    def __init__(self) -> None:
+        self.manager = pluggy.PluginManager(BUILTIN)
+        self.manager.add_hookspecs(CatalogueHooks)
+        self.manager.add_hookspecs(RunHooks)
+        self.infos: list[PluginInfo] = []
+        self.parts: dict[str, dict[str, tuple[PartSpec, ...]]] = {}
+        self.manifests: dict[str, Manifest] = {}
+
+    def add(self, info: PluginInfo, plugin: object) -> None:
+        """Register one plugin and collect its parts; on any failure it leaves no trace.
+
+        Raises:
+            ZooError: It has a misspelt hook, or a hook gave something else than specs.
+        """
+        self.manager.register(plugin, info.name)
+        try:
+            self._check_hooks(info.name)
+            parts = {kind: _collect(plugin, kind, info.name) for kind in KINDS}
+        except BaseException:
+            self.manager.unregister(name=info.name)
+            raise
+        self.parts[info.name] = {kind: specs for kind, specs in parts.items() if specs}
+        counts = {kind: len(specs) for kind, specs in self.parts[info.name].items()}
+        own = self.manager.get_hookcallers(plugin) or []
+        hooks = tuple(sorted({c.name for c in own} & set(RUN_HOOKS)))
+        self.infos.append(replace(info, parts=counts, hooks=hooks))
+
+    def _check_hooks(self, name: str) -> None:
+        try:
+            self.manager.check_pending()
+        except pluggy.PluginValidationError as error:
+            known = [kind.hook for kind in KINDS.values()] + list(RUN_HOOKS)
+            wrong = re.search(r"unknown hook '(\w+)'", str(error))
+            hint = did_you_mean(suggest(wrong[1], known)) if wrong else ""
+            raise PluginError(f"{name}: {str(error).splitlines()[0]}", hint=hint) from error
+
+
+def load(builtin: Path) -> Loaded:
+    """Load the built-in catalogue and every allowed plugin.
+
+    Raises:
+        UsageError: The built-in catalogue itself is wrong.
+        PluginError: A plugin is broken and ``ZOO_STRICT_PLUGINS`` is set.
+    """
+    loaded = Loaded()
+    started = time.perf_counter()
+    content = manifest.read(builtin)
+    info = PluginInfo(name=BUILTIN, api=f"=={API_VERSION}", form="builtin", path=str(builtin))
+    loaded.manifests[BUILTIN] = content
+    loaded.add(replace(info, load_ms=_ms(started)), Declared(content))
+    points = discovery.find()
+    names = [point.name for point in points]
+    for point in points:
+        started = time.perf_counter()
+        twice = tuple(p.distribution for p in points if p.name == point.name)
+        info = _describe(point)
+        if not _wanted(point.name):
+            loaded.infos.append(replace(info, state="disabled"))
+            continue
+        try:
+            if names.count(point.name) > 1:
+                raise PluginError(f"two distributions bring this plugin: {', '.join(twice)}")
+            _load_one(loaded, point, info, started)
+        except BaseException as error:
+            if isinstance(error, KeyboardInterrupt) and _pressed.happened:
+                raise
+            if settings.strict_plugins():
+                raise PluginError(f"plugin {point.name}: {_reason(error)}") from error
+            broken = replace(info, state="quarantined", error=_reason(error), load_ms=_ms(started))
+            loaded.infos.append(broken)
+    return loaded
+
+
+def _wanted(name: str) -> bool:
+    allowed = settings.allowed_plugins()
+    return (allowed is None or name in allowed) and name not in settings.denied_plugins()
+
+
+def _describe(point: EntryPoint) -> PluginInfo:
+    path = discovery.manifest_of(point.target)
+    return PluginInfo(
+        name=point.name,
+        distribution=point.distribution,
+        version=point.version,
+        form="manifest" if path else "code",
+        target=point.target,
+        path=str(path or ""),
+    )
+
+
+def _load_one(loaded: Loaded, point: EntryPoint, info: PluginInfo, started: float) -> None:
+    if not NAME.match(point.name) or point.name == BUILTIN:
+        raise PluginError(f"{point.name!r} cannot be a plugin's name")
+    if info.path:
+        content = manifest.read(Path(info.path))
+        _check_api(content.api)
+        loaded.manifests[point.name] = content
+        loaded.add(replace(info, api=content.api, load_ms=_ms(started)), Declared(content))
+        return
+    module = _import(point.target)
+    api = str(getattr(module, "ZOO_API", ""))
+    _check_api(api)
+    path = str(getattr(module, "__file__", "") or "")
+    loaded.add(replace(info, api=api, path=path, load_ms=_ms(started)), module)
+
+
+class _Pressed:
+    """Whether Ctrl-C was pressed, as opposed to a plugin raising KeyboardInterrupt itself."""
+
+    happened = False
+
+    @contextlib.contextmanager
+    def watch(self) -> Iterator[None]:
+        """Notice Ctrl-C while a plugin is imported (main thread only)."""
+        import signal
+
+        def noticed(number: int, frame: Any) -> None:
+            self.happened = True
+            signal.default_int_handler(number, frame)
+
+        try:
+            before = signal.signal(signal.SIGINT, noticed)
+        except ValueError:  # not the main thread: signals do not arrive here anyway
+            yield
+            return
+        try:
+            yield
+        finally:
+            signal.signal(signal.SIGINT, before)
+
+
+_pressed = _Pressed()
+
+
+def _import(target: str) -> object:
+    """Import a code plugin: stdout goes to stderr, the random state is put back."""
+    random = sys.modules.get("random")
+    state = random.getstate() if random else None
+    module_name, _, attribute = target.partition(":")
+    try:
+        with contextlib.redirect_stdout(sys.stderr), _pressed.watch():
+            found: object = importlib.import_module(module_name)
+    finally:
+        if random:
+            random.setstate(state)
+    for name in filter(None, attribute.split(".")):
+        found = getattr(found, name)
+    return found
+
+
+def _check_api(text: str) -> None:
+    for piece in filter(None, text.split(",")):
+        match = _RANGE.match(piece)
+        if match is None:
+            raise PluginError(f"api range {text!r} is malformed; write >=1,<2")
+        sign, number = match[1], int(match[2])
+        order = (number < API_VERSION) - (number > API_VERSION)
+        fits = {">=": order >= 0, "<=": order <= 0, "==": order == 0, "!=": order != 0}
+        if not fits.get(sign, (order < 0) if sign == "<" else (order > 0)):
+            raise PluginError(f"written for plugin api {text}; this zoo has {API_VERSION}")
+
+
+def _collect(plugin: object, kind: str, name: str) -> tuple[PartSpec, ...]:
+    hook, spec_type, _ = KINDS[kind]
+    implementation = getattr(plugin, hook, None)
+    if implementation is None or not hasattr(implementation, "zoo_impl"):
+        return ()
+    given = implementation()
+    if not isinstance(given, Iterable) or isinstance(given, str | bytes):
+        raise PluginError(f"{hook} gave {type(given).__name__}, not {spec_type.__name__}s")
+    specs = []
+    for spec in given:
+        if not isinstance(spec, spec_type):
+            raise PluginError(f"{hook} gave {type(spec).__name__}, not {spec_type.__name__}")
+        if not NAME.match(spec.name):
+            raise PluginError(f"{hook}: {spec.name!r} is not a name")
+        specs.append(replace(spec, plugin=name))
+    names = [n for spec in specs for n in (spec.name, *spec.aliases)]
+    twice = sorted({n for n in names if names.count(n) > 1}) if len(set(names)) < len(names) else []
+    if twice:
+        raise PluginError(f"{hook}: named twice: {', '.join(twice)}")
+    return tuple(specs)
+
+
+def _reason(error: BaseException) -> str:
+    if isinstance(error, ZooError):
+        return error.message + (f" ({error.hint})" if error.hint else "")
+    text = str(error).strip().splitlines()
+    return f"{type(error).__name__}: {text[0]}" if text else type(error).__name__
+
+
+def _ms(started: float) -> float:
+    return round((time.perf_counter() - started) * 1000, 2)

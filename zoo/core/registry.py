@@ -1,0 +1,266 @@
+"""The registry: one read-only shelf a kind, filled from all plugins and overlays."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from dataclasses import asdict, replace
+from pathlib import Path
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
+
+from zoo.core import manifest, names, plugins, settings
+from zoo.core.hookspecs import KINDS
+from zoo.core.resolve import resolve
+from zoo.core.specs import InputSpec, ModelSpec, PartSpec, PluginInfo, WeightsSpec
+from zoo.errors import UnknownNameError, UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    import pluggy
+
+    from zoo.core.manifest import Known, Manifest
+
+
+class Registry:
+    """Everything that can be named, looked up without importing what it names.
+
+    Args:
+        loaded: The plugins.
+        overlays: Registry files that add weights, recipes or parts; later ones win.
+    """
+
+    def __init__(self, loaded: plugins.Loaded, overlays: tuple[Manifest, ...] = ()) -> None:
+        self._manager = loaded.manager
+        self._manifests = loaded.manifests
+        self._hooks_imported = False
+        self.plugins: tuple[PluginInfo, ...] = tuple(loaded.infos)
+        shelves: dict[str, dict[str, PartSpec]] = {kind: {} for kind in KINDS}
+        for parts in loaded.parts.values():
+            for kind, specs in parts.items():
+                shelves[kind].update({spec.qualified: spec for spec in specs})
+        self.hub: dict[str, str] = {}
+        known = [k for m in loaded.manifests.values() for k in m.known]
+        for overlay in overlays:
+            _lay_over(shelves, overlay)
+            self.hub.update(overlay.hub)
+            known += overlay.known
+        self.known: tuple[Known, ...] = tuple(known)
+        self._shelves = {kind: MappingProxyType(shelf) for kind, shelf in shelves.items()}
+
+    def shelf(self, kind: str) -> Mapping[str, PartSpec]:
+        """All parts of one kind by qualified name.
+
+        Raises:
+            UnknownNameError: There is no such kind.
+        """
+        try:
+            return self._shelves[kind]
+        except KeyError:
+            close = names.suggest(kind, KINDS)
+            raise UnknownNameError(
+                f"unknown kind {kind!r}", hint=f"kinds: {', '.join(KINDS)}", suggestions=close
+            ) from None
+
+    def model(self, reference: str) -> ModelSpec:
+        """Find a model.
+
+        Raises:
+            UnknownNameError: No plugin has it.
+            UsageError: Malformed or ambiguous.
+        """
+        spec = self.find("model", reference)
+        assert isinstance(spec, ModelSpec)
+        return spec
+
+    def find(self, kind: str, reference: str) -> PartSpec:
+        """Find a part by name, qualified name or alias.
+
+        A bare name is the built-in's if there is one, else the only plugin's that has it.
+
+        Raises:
+            UnknownNameError: No plugin has it; carries close names.
+            UsageError: Malformed, or several plugins have it.
+        """
+        shelf = self.shelf(kind)
+        parsed = names.parse(reference)
+        if parsed.source:
+            raise UsageError(f"{reference!r} is not the name of a {kind}")
+        wanted = parsed.qualified
+        if wanted in shelf:
+            return shelf[wanted]
+        matches = [s for s in shelf.values() if _answers(s, parsed.plugin, parsed.name)]
+        builtin = [spec for spec in matches if spec.plugin == plugins.BUILTIN]
+        if len(builtin or matches) == 1:
+            return (builtin or matches)[0]
+        if matches:
+            listed = ", ".join(sorted(spec.qualified for spec in matches))
+            raise UsageError(f"{wanted!r} is in several plugins", hint=f"say which: {listed}")
+        raise self._unknown(kind, wanted)
+
+    def _unknown(self, kind: str, wanted: str) -> UnknownNameError:
+        for known in self.known:
+            whole = known.name.endswith("/*") and wanted.startswith(known.name[:-1])
+            bare = wanted.rpartition("/")[2]
+            if known.kind == kind and (whole or known.name in (wanted, bare)):
+                return UnknownNameError(
+                    f"{kind} {wanted!r} is in plugin {known.plugin}, which is not loaded here",
+                    hint=known.install or "zoo plugins",
+                )
+        broken = [p.name for p in self.plugins if p.state == "quarantined"]
+        if "/" in wanted and wanted.partition("/")[0] in broken:
+            name = wanted.partition("/")[0]
+            return UnknownNameError(f"plugin {name} did not load", hint=f"zoo plugins show {name}")
+        shelf = self.shelf(kind)
+        candidates = [*shelf, *(alias for spec in shelf.values() for alias in spec.aliases)]
+        close = names.suggest(wanted, candidates)
+        hint = names.did_you_mean(close) or f"zoo list --kind {kind}"
+        return UnknownNameError(f"unknown {kind} {wanted!r}", hint=hint, suggestions=close)
+
+    def build(self, kind: str, reference: str, /, *args: Any, **options: Any) -> Any:
+        """Find a part and call its target with its default options and these.
+
+        Args:
+            kind: Kind of part.
+            reference: Its name.
+            *args: Positional arguments of the kind's contract.
+            **options: Keyword arguments; they override the part's own options.
+
+        Raises:
+            UnknownNameError: No such part.
+            UsageError: The target does not take one of the options.
+            PluginError: The target cannot be imported.
+        """
+        spec = self.find(kind, reference)
+        target = resolve(spec.target)
+        if not callable(target):
+            raise UsageError(f"{kind} {spec.qualified}: target {spec.target} is not callable")
+        if getattr(spec, "form", "factory") == "function":
+            if options:
+                return functools.partial(target, **_accepted(target, spec, kind, args, options))
+            return target
+        return target(*args, **_accepted(target, spec, kind, args, {**spec.options, **options}))
+
+    def run_hooks(self) -> pluggy.HookRelay:
+        """The run hooks of all plugins; imports the hook modules that manifests name.
+
+        Raises:
+            PluginError: A hook module cannot be imported or implements an unknown hook.
+        """
+        if not self._hooks_imported:
+            for name, content in self._manifests.items():
+                if content.hooks:
+                    module = (
+                        resolve(f"{content.hooks}:__spec__")
+                        and __import__("sys").modules[content.hooks]
+                    )
+                    self._manager.register(module, f"{name}.hooks")
+            self._manager.check_pending()
+            self._hooks_imported = True
+        return self._manager.hook
+
+    @property
+    def manager(self) -> pluggy.PluginManager:
+        """The pluggy manager, for those who want to look closer."""
+        return self._manager
+
+
+def _answers(spec: PartSpec, plugin: str, name: str) -> bool:
+    return (not plugin or plugin == spec.plugin) and (name == spec.name or name in spec.aliases)
+
+
+def _accepted(
+    target: Any, spec: PartSpec, kind: str, args: tuple[Any, ...], options: dict[str, Any]
+) -> dict[str, Any]:
+    try:
+        signature = inspect.signature(target)
+    except (TypeError, ValueError):
+        return options
+    parameters = signature.parameters
+    if not any(p.kind is p.VAR_KEYWORD for p in parameters.values()):
+        for name in options:
+            if name not in parameters:
+                takes = [n for n in parameters if n not in ("self", "params", "optimizer")]
+                raise UsageError(
+                    f"{kind} {spec.qualified} has no option {name!r}",
+                    hint=names.did_you_mean(names.suggest(name, takes))
+                    or f"it takes {', '.join(takes[len(args) :]) or 'none'}",
+                )
+    return options
+
+
+def _lay_over(shelves: dict[str, dict[str, PartSpec]], overlay: Manifest) -> None:
+    for kind, specs in overlay.parts.items():
+        for spec in specs:
+            if spec.name in shelves[kind]:
+                raise UsageError(
+                    f"{overlay.path}: {kind} {spec.name!r} exists already",
+                    hint="leave out its target to add weights or a recipe to the existing one",
+                )
+            shelves[kind][spec.name] = replace(spec, plugin=plugins.BUILTIN)
+    for patch in overlay.patches:
+        kind, name = patch["kind"], str(patch.get("name"))
+        model = shelves[kind].get(name)
+        if not isinstance(model, ModelSpec) or set(patch) - {"kind", "name", "weights", "recipe"}:
+            raise UsageError(
+                f"{overlay.path}: {kind} {name!r}: an entry without target may only add weights "
+                "and a recipe to a model that exists"
+            )
+        shelves[kind][name] = replace(
+            model,
+            weights=_merge_weights(model.weights, patch.get("weights", ()), overlay.path, name),
+            recipe={**model.recipe, **patch.get("recipe", {})},
+        )
+
+
+def _merge_weights(
+    old: tuple[WeightsSpec, ...], entries: Any, where: str, label: str
+) -> tuple[WeightsSpec, ...]:
+    """Entries of the same name change single fields; new names come first (the new default)."""
+    merged = {w.name: w for w in old}
+    fresh: list[str] = []
+    for entry in entries:
+        name = entry.get("name") if isinstance(entry, dict) else None
+        base = _plain(merged[name]) if name in merged else {}
+        (made,) = manifest.weights([{**base, **entry}], {}, where, f"model {label!r}")
+        if made.name not in merged:
+            fresh.append(made.name)
+        merged[made.name] = made
+    ordered = [*fresh, *(name for name in merged if name not in fresh)]
+    return tuple(merged[name] for name in ordered)
+
+
+def _plain(spec: WeightsSpec) -> dict[str, Any]:
+    table = asdict(spec)
+    if isinstance(spec.input, InputSpec):
+        table["input"] = asdict(spec.input)
+    return table
+
+
+def builtin_path() -> Path:
+    """Where the built-in catalogue lies: beside the package, else beside its parent (editable)."""
+    package = Path(__file__).resolve().parent.parent
+    inside = package / "registry.toml"
+    return inside if inside.exists() else package.parent / "registry.toml"
+
+
+@functools.cache
+def load() -> Registry:
+    """The registry of this process, read once.
+
+    Raises:
+        UsageError: A registry file is wrong.
+        PluginError: A plugin is broken and plugins are strict.
+    """
+    builtin = builtin_path()
+    paths = [path for path in settings.overlays() if not _same(path, builtin)]
+    overlays = tuple(manifest.read(path, patches=True) for path in paths)
+    return Registry(plugins.load(builtin), overlays)
+
+
+def _same(one: Path, other: Path) -> bool:
+    try:
+        return one.samefile(other)
+    except OSError:
+        return False

@@ -1,0 +1,56 @@
+"""``"module:attr"`` to an object: the only place where zoo imports by name."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import sys
+from typing import TYPE_CHECKING
+
+from zoo.errors import PluginError
+
+if TYPE_CHECKING:
+    from types import ModuleType
+
+
+def resolve(target: str) -> object:
+    """Import what ``target`` names.
+
+    What a module prints while it is imported goes to stderr, so that ``--json`` stays JSON.
+
+    Args:
+        target: ``"package.module:attribute"``; the attribute may be dotted.
+
+    Raises:
+        PluginError: Malformed target, module not importable, or no such attribute.
+    """
+    module_name, colon, path = target.partition(":")
+    if not (colon and module_name and path):
+        raise PluginError(f"target {target!r} is not of the form module:attribute")
+    found: object = import_module(module_name)
+    for name in path.split("."):
+        try:
+            found = getattr(found, name)
+        except AttributeError as error:
+            raise PluginError(f"{module_name} has no {path} (target {target})") from error
+    return found
+
+
+def import_module(name: str) -> ModuleType:
+    """Import a module that a registry file names.
+
+    Raises:
+        PluginError: It cannot be imported, for whatever reason.
+    """
+    try:
+        with contextlib.redirect_stdout(sys.stderr):
+            return importlib.import_module(name)
+    except Exception as error:
+        reason = f"{type(error).__name__}: {error}"
+        raise PluginError(f"cannot import {name}: {reason}", hint=_install_hint(error)) from error
+
+
+def _install_hint(error: Exception) -> str:
+    if isinstance(error, ModuleNotFoundError) and error.name:
+        return f"pip install {error.name.partition('.')[0]}"
+    return "zoo plugins"
