@@ -119,7 +119,7 @@ def _complaint(problems: list[tuple[str, str]]) -> UsageError:
 
 
 def _build(verb: str, sections: Mapping[str, Mapping[str, Any]]) -> Recipe:
-    parts = {
+    parts: dict[str, Any] = {
         name: part(**sections.get(name, {}))
         for name, part in get_type_hints(Recipe).items()
         if dataclasses.is_dataclass(part) and isinstance(part, type)

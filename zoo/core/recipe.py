@@ -18,6 +18,9 @@ Verb = Literal["train", "finetune"]
 Count = Annotated[int, Meta(ge=1)]
 Fraction = Annotated[float, Meta(ge=0.0, le=1.0)]
 NonNegative = Annotated[float, Meta(ge=0.0)]
+Natural = Annotated[int, Meta(ge=0)]
+Positive = Annotated[float, Meta(gt=0.0)]
+Decay = Annotated[float, Meta(gt=0.0, lt=1.0)]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -118,12 +121,12 @@ class DataPart:
     ] = 0.2
     batch_size: Annotated[int, Meta(ge=1, description="Images per optimizer micro-batch.")] = 32
     workers: Annotated[
-        int | None,
-        Meta(ge=0, description="Loader processes; default: by the cores that zoo may use."),
+        Natural | None,
+        Meta(description="Loader processes; default: by the cores that zoo may use."),
     ] = None
     size: Annotated[
-        int | None,
-        Meta(ge=1, description="Image height and width in pixels; default: the model's."),
+        Count | None,
+        Meta(description="Image height and width in pixels; default: the model's."),
     ] = None
     train_transform: Annotated[
         str, Meta(description="Training transform by name (zoo list --kind transform).")
@@ -194,9 +197,7 @@ class OptimPart:
     )
     warmup: Annotated[NonNegative, Meta(description="Linear warm-up, in epochs.")] = 0.0
     accumulate: Annotated[int, Meta(ge=1, description="Micro-batches per optimizer step.")] = 1
-    clip: Annotated[float | None, Meta(gt=0.0, description="Clip the gradient's norm to this.")] = (
-        None
-    )
+    clip: Annotated[Positive | None, Meta(description="Clip the gradient's norm to this.")] = None
     head_lr_mult: Annotated[
         float, Meta(gt=0.0, description="Learning rate of the head, times this.")
     ] = 1.0
@@ -204,12 +205,12 @@ class OptimPart:
         float, Meta(gt=0.0, le=1.0, description="Each stage below the head: rate times this.")
     ] = 1.0
     ema: Annotated[
-        float | None,
-        Meta(gt=0.0, lt=1.0, description="Decay of an averaged copy of the weights (EMA)."),
+        Decay | None,
+        Meta(description="Decay of an averaged copy of the weights (EMA)."),
     ] = None
     patience: Annotated[
-        int | None,
-        Meta(ge=1, description="Stop after this many epochs without a better monitored metric."),
+        Count | None,
+        Meta(description="Stop after this many epochs without a better monitored metric."),
     ] = None
     on_nan: Annotated[
         Literal["stop", "skip", "rollback"],
@@ -237,7 +238,7 @@ class DevicePart:
     ] = False
     seed: Annotated[int, Meta(ge=0, lt=2**63, description="Seed of everything random.")] = 0
     threads: Annotated[
-        int | None, Meta(ge=1, description="CPU threads; default: the cores that zoo may use.")
+        Count | None, Meta(description="CPU threads; default: the cores that zoo may use.")
     ] = None
     nproc: Annotated[int, Meta(ge=1, description="Processes on this machine (torchrun).")] = 1
     sync_bn: Annotated[
