@@ -236,7 +236,7 @@ class DevicePart:
     deterministic: Annotated[
         bool, Meta(description="Only deterministic algorithms, even where slower.")
     ] = False
-    seed: Annotated[int, Meta(ge=0, lt=2**63, description="Seed of everything random.")] = 0
+    seed: Annotated[int, Meta(ge=0, lt=2**53, description="Seed of everything random.")] = 0
     threads: Annotated[
         Count | None, Meta(description="CPU threads; default: the cores that zoo may use.")
     ] = None
