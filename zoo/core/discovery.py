@@ -7,7 +7,6 @@ import systems that keep their metadata elsewhere).
 
 from __future__ import annotations
 
-import importlib.machinery
 import os
 import sys
 from dataclasses import dataclass
@@ -111,7 +110,7 @@ def manifest_of(target: str) -> Path | None:
 def _package_folders(name: str) -> tuple[str, ...]:
     for finder in sys.meta_path:
         find_spec = getattr(finder, "find_spec", None)
-        if find_spec is None or finder is importlib.machinery.BuiltinImporter:
+        if find_spec is None:
             continue
         spec = find_spec(name, None)
         if spec is not None:

@@ -119,7 +119,7 @@ def read_table(path: Path) -> dict[str, Any]:
         UsageError: Unreadable, not UTF-8, or a syntax error (with line and column).
     """
     try:
-        text = path.read_bytes().decode("utf-8-sig")
+        text = path.read_bytes().decode().removeprefix("\ufeff")
     except UnicodeDecodeError as error:
         raise UsageError(f"{path}: not UTF-8 ({error.reason} at byte {error.start})") from error
     except OSError as error:

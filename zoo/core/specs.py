@@ -120,6 +120,8 @@ class ModelSpec(PartSpec):
         input: Expected input.
         classes: Number of outputs when ``num_classes`` is not given.
         params: Number of parameters with ``classes`` outputs.
+        stage_params: Parameters by stage, and of ``neck``, ``aux`` and ``head``, counted as
+            ``params`` is; empty = not stated.
         paper: URL or arXiv id of the method.
         weights: Pretrained weights; the first one is the default.
         recipe: Suggested recipe overrides, dotted key -> value (``{"optim.lr": 0.01}``).
@@ -134,6 +136,7 @@ class ModelSpec(PartSpec):
     input: InputSpec | None = None
     classes: int | None = None
     params: int | None = None
+    stage_params: dict[str, int] = field(default_factory=dict)
     paper: str = ""
     weights: tuple[WeightsSpec, ...] = ()
     recipe: dict[str, Any] = field(default_factory=dict)

@@ -1,0 +1,185 @@
+"""``zoo``: one lazy group over a table of commands; errors become lines and exit codes.
+
+Help needs no command's module: names and one-line helps stand in :data:`COMMANDS`, a command is
+imported when it is typed. Plugins add commands through the registry.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import TYPE_CHECKING, Any, Final
+
+import click
+
+from zoo import __version__
+from zoo.cli.output import Out
+from zoo.core import settings
+from zoo.core.names import did_you_mean, suggest
+from zoo.core.resolve import resolve
+from zoo.errors import Interrupted, UnknownNameError, ZooError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+COMMANDS: Final[dict[str, dict[str, tuple[str, str]]]] = {
+    "Look around": {
+        "list": ("zoo.cli.list_:command", "List models, data sets, losses and every other part."),
+        "info": ("zoo.cli.info:command", "Everything known about one part."),
+        "plugins": ("zoo.cli.plugins:command", "Installed plugins: their state and parts."),
+        "doctor": ("zoo.cli.doctor:command", "Check a folder of images before training on it."),
+    },
+    "Train": {
+        "finetune": ("zoo.cli.finetune:command", "Fine-tune a pretrained model on your images."),
+        "train": ("zoo.cli.train:command", "Train a model from scratch."),
+        "resume": ("zoo.cli.resume:command", "Go on with an interrupted run."),
+        "runs": ("zoo.cli.runs:command", "List runs with their results."),
+        "diff": ("zoo.cli.diff:command", "Compare the recipes and results of two runs."),
+    },
+    "Use": {
+        "eval": ("zoo.cli.eval_:command", "Measure a run on images."),
+        "predict": ("zoo.cli.predict:command", "Classify images."),
+        "export": ("zoo.cli.export:command", "Write a run as safetensors, .pt2 or ONNX, checked."),
+    },
+    "Weights": {
+        "pull": ("zoo.cli.pull:command", "Fetch and verify weights."),
+        "push": ("zoo.cli.push:command", "Publish a run on the Hub."),
+        "import": ("zoo.cli.import_:command", "Turn a .pth file into a checkpoint."),
+        "lock": ("zoo.cli.lock:command", "Pin weights by commit and digest."),
+        "verify": ("zoo.cli.verify:command", "Check cached weights and runs, offline."),
+        "mirror": ("zoo.cli.mirror:command", "Copy weights to a folder for offline machines."),
+        "cache": ("zoo.cli.cache:command", "Show and prune what zoo has stored."),
+    },
+}
+"""Section -> command -> (target, one-line help)."""
+
+
+class Commands(click.Group):
+    """A group whose commands are imported when they are used."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Names of the built-in commands, in the order of the table."""
+        del ctx
+        return [name for section in COMMANDS.values() for name in section]
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import a command; an unknown one is looked up among the plugins' commands."""
+        del ctx
+        for section in COMMANDS.values():
+            if cmd_name in section:
+                return _command(section[cmd_name][0])
+        from zoo.core import registry
+
+        try:
+            return _command(registry.load().find("command", cmd_name).target)
+        except UnknownNameError:
+            return None
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Find the command that was typed; an unknown one names close commands.
+
+        Raises:
+            UnknownNameError: There is no such command.
+        """
+        name = args[0]
+        command = self.get_command(ctx, name)
+        if command is None:
+            if name.startswith("-"):
+                raise click.NoSuchOption(name, ctx=ctx)
+            close = suggest(name, self.list_commands(ctx))
+            hint = did_you_mean(close) or "zoo --help"
+            raise UnknownNameError(f"no such command {name!r}", hint=hint, suggestions=close)
+        return command.name, command, args[1:]
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the help of all commands without importing any."""
+        del ctx
+        width = max(len(name) for section in COMMANDS.values() for name in section)
+        for title, section in COMMANDS.items():
+            with formatter.section(title):
+                rows = [(name.ljust(width), help_line) for name, (_, help_line) in section.items()]
+                formatter.write_dl(rows)
+
+
+def _command(target: str) -> click.Command:
+    found = resolve(target)
+    assert isinstance(found, click.Command), f"{target} is not a click command"
+    return found
+
+
+@click.command(
+    cls=Commands,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    epilog="zoo COMMAND --help says more. Shell completion: zoo --completion bash|zsh|fish.",
+)
+@click.version_option(__version__, "--version", prog_name="zoo")
+@click.option("--offline", is_flag=True, help="Make no network request (also ZOO_OFFLINE=1).")
+@click.option("--debug", is_flag=True, help="Show the trace of an error (also ZOO_DEBUG=1).")
+@click.option(
+    "--completion",
+    type=click.Choice(["bash", "zsh", "fish"]),
+    is_eager=True,
+    expose_value=False,
+    callback=lambda ctx, _, shell: _completion(ctx, shell) if shell else None,
+    help="Print the completion script of a shell; source it.",
+)
+def zoo(*, offline: bool, debug: bool) -> None:
+    """Find, fine-tune, verify and ship image models."""
+    if offline:
+        os.environ["ZOO_OFFLINE"] = os.environ["HF_HUB_OFFLINE"] = "1"
+    if debug:
+        os.environ["ZOO_DEBUG"] = "1"
+
+
+def _completion(ctx: click.Context, shell: str) -> None:
+    from click.shell_completion import get_completion_class
+
+    kind = get_completion_class(shell)
+    assert kind is not None
+    click.echo(kind(zoo, {}, "zoo", "_ZOO_COMPLETE").source())
+    ctx.exit()
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Run the command line and exit with its code.
+
+    Args:
+        argv: Arguments without the program's name; default: the process's.
+    """
+    sys.exit(run(argv))
+
+
+def run(argv: Sequence[str] | None = None) -> int:
+    """Run the command line and give its exit code; only zoo's own errors are caught.
+
+    Args:
+        argv: Arguments without the program's name; default: the process's.
+    """
+    args = list(sys.argv[1:] if argv is None else argv)
+    out = Out("json" if "--json" in args else "table")
+    try:
+        done: Any = zoo.main(args, prog_name="zoo", standalone_mode=False)
+        sys.stdout.flush()
+        return done if isinstance(done, int) else 0
+    except ZooError as error:
+        code = error.code if isinstance(error, Interrupted) else error.exit_code
+        if settings.debug():
+            import traceback
+
+            traceback.print_exception(error)
+        out.error(error, code)
+        return code
+    except click.ClickException as error:
+        if out.form == "json":
+            out.json({"error": error.format_message(), "hint": "", "exit_code": error.exit_code})
+        else:
+            error.show()
+        return error.exit_code
+    except (click.Abort, KeyboardInterrupt):
+        out.note("stopped")
+        return 130
+    except BrokenPipeError:  # zoo list | head
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
