@@ -1,0 +1,163 @@
+"""Flags from recipe fields: one table, no flag written by hand.
+
+A flag's type, choices and help are those of its recipe field, so that help pages, checks and
+docs cannot disagree.
+"""
+
+from __future__ import annotations
+
+import types
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, Union, get_args, get_origin
+
+import click
+
+from zoo.core import registry
+from zoo.core.compose import fields, parse_value
+from zoo.core.flags import COMMA, KEYWORDS
+from zoo.errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from click.shell_completion import CompletionItem
+
+TITLES: Final = {
+    "model": "Model",
+    "surgery": "Surgery",
+    "freeze": "Freezing",
+    "data": "Data",
+    "loss": "Loss",
+    "optim": "Optimisation",
+    "device": "Device",
+    "output": "Output",
+}
+METAVARS: Final = {
+    "weights": "SOURCE",
+    "project": "N,N",
+    "freeze_upto": "STAGE",
+    "freeze_before": "STAGE",
+    "freeze": "GLOB",
+    "unfreeze": "GLOB",
+    "unfreeze_at": "EPOCH:STAGE",
+    "data": "SOURCE",
+    "val": "FOLDER",
+    "data_root": "FOLDER",
+    "out": "FOLDER",
+    "save_every": "N|Nm",
+}
+
+
+class RecipeOption(click.Option):
+    """A flag that sets one recipe field; help lists it under its section."""
+
+    def __init__(self, keyword: str) -> None:
+        self.keyword = keyword
+        info = fields()[KEYWORDS[keyword]]
+        kind, choices, optional = _shape(info.type)
+        flag = "--" + keyword.replace("_", "-")
+        names = [f"{flag}/--no-{flag[2:]}" if kind is bool and optional else flag, keyword]
+        several = kind in (tuple, dict)
+        super().__init__(
+            names,
+            default=None,
+            is_flag=kind is bool,
+            multiple=several,
+            type=click.Choice(choices) if choices else {int: int, float: float}.get(kind, str),
+            metavar="NAME=VALUE" if kind is dict else METAVARS.get(keyword),
+            help=info.help + _default(info.default),
+        )
+        self.section = KEYWORDS[keyword].partition(".")[0]
+        self.kind = kind
+
+
+class RecipeCommand(click.Command):
+    """A command with recipe flags: help by section, ``--dry-run`` with an optional value."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Let a bare ``--dry-run`` stand before any argument."""
+        return super().parse_args(
+            ctx, ["--dry-run=plan" if arg == "--dry-run" else arg for arg in args]
+        )
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the flags, those of a recipe section together."""
+        sections: dict[str, list[tuple[str, str]]] = {title: [] for title in TITLES.values()}
+        for param in self.get_params(ctx):
+            record = param.get_help_record(ctx)
+            if record:
+                title = TITLES[param.section] if isinstance(param, RecipeOption) else "Command"
+                sections.setdefault(title, []).append(record)
+        for title, records in sections.items():
+            if records:
+                with formatter.section(title):
+                    formatter.write_dl(records)
+
+
+def _shape(annotation: Any) -> tuple[type, tuple[str, ...], bool]:
+    """The plain type of a field, its choices if it has some, and whether ``None`` is allowed."""
+    if get_origin(annotation) is Annotated:
+        return _shape(get_args(annotation)[0])
+    if get_origin(annotation) in (Union, types.UnionType):
+        inner = [arg for arg in get_args(annotation) if arg is not type(None)]
+        kind, choices, _ = _shape(inner[0])
+        return kind, choices, True
+    if get_origin(annotation) is Literal:
+        return str, get_args(annotation), False
+    return get_origin(annotation) or annotation, (), False
+
+
+def _default(value: Any) -> str:
+    if value in (None, (), {}, False, ""):
+        return ""
+    return f"  [{value:g}]" if isinstance(value, float) else f"  [{value}]"
+
+
+def recipe_options(*, without: Iterable[str] = ()) -> Callable[[click.Command], click.Command]:
+    """Add every recipe flag to a command (a decorator above ``@click.command``)."""
+    left_out = set(without)
+
+    def add(command: click.Command) -> click.Command:
+        command.params += [RecipeOption(k) for k in KEYWORDS if k not in left_out]
+        return command
+
+    return add
+
+
+def keyword_values(options: dict[str, Any]) -> dict[str, Any]:
+    """What click parsed, as keywords of :mod:`zoo.core.flags`; flags not given are left out.
+
+    Raises:
+        UsageError: A ``NAME=VALUE`` flag without ``=``.
+    """
+    values: dict[str, Any] = {}
+    for keyword, value in options.items():
+        if keyword not in KEYWORDS or value is None or value == ():
+            continue
+        default = fields()[KEYWORDS[keyword]].default
+        if isinstance(default, dict):
+            values[keyword] = dict(_pair(keyword, text) for text in value)
+        elif keyword in COMMA:
+            values[keyword] = [parse_value(p) for text in value for p in text.split(",") if p]
+        else:
+            values[keyword] = list(value) if isinstance(value, tuple) else value
+    return values
+
+
+def _pair(keyword: str, text: str) -> tuple[str, Any]:
+    name, equals, value = text.partition("=")
+    if not equals:
+        flag = "--" + keyword.replace("_", "-")
+        raise UsageError(f"{flag} {text!r} is not NAME=VALUE", hint=f"{flag} NAME=VALUE")
+    return name.strip(), parse_value(value.strip())
+
+
+def complete_model(
+    ctx: click.Context, param: click.Parameter, incomplete: str
+) -> list[CompletionItem]:
+    """Shell completion of model names, from the registry, without torch."""
+    from click.shell_completion import CompletionItem
+
+    del ctx, param
+    shelf = registry.load().shelf("model")
+    found = [n for n in shelf if n.startswith(incomplete) or shelf[n].name.startswith(incomplete)]
+    return [CompletionItem(name, help=shelf[name].summary) for name in found]

@@ -1,0 +1,155 @@
+"""From what a person typed to a checked, fully named recipe. No torch, no network, no data."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from zoo.core import compose, flags, names
+from zoo.errors import UnknownNameError, UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from pathlib import Path
+
+    from zoo.core.compose import Composed, Layer
+    from zoo.core.recipe import Recipe
+    from zoo.core.registry import Registry
+    from zoo.core.specs import ModelSpec
+
+WORDS = ("default", "none")
+"""Values of ``--weights`` that are not tags."""
+
+
+def request(
+    verb: str,
+    model: str | None,
+    values: Mapping[str, Any],
+    *,
+    registry: Registry,
+    file: Path | None = None,
+    sets: Iterable[str] | Mapping[str, Any] = (),
+) -> Composed:
+    """Compose the recipe of a run from all layers, and check every name in it.
+
+    Args:
+        verb: ``train`` or ``finetune``.
+        model: Model reference, optionally with a weights tag; ``None`` if the file names it.
+        values: Keywords of :mod:`zoo.core.flags`; ``None`` = not given.
+        registry: Where names are looked up.
+        file: Recipe file.
+        sets: ``KEY=VALUE`` texts, or a mapping of dotted keys.
+
+    Raises:
+        UsageError: Anything that is wrong with it.
+        UnknownNameError: A name that no plugin has.
+    """
+    stated, from_file = compose.read_recipe(file) if file else (None, {})
+    if stated is not None and stated != verb:
+        raise UsageError(
+            f"{file} is a recipe for zoo {stated}", hint=f"zoo {stated} --recipe {file}"
+        )
+    typed = flags.layer(values)
+    reference = model or from_file.get("model.name")
+    if not reference:
+        raise UsageError(f"zoo {verb} needs a model", hint=f"zoo {verb} resnet18; zoo list")
+    own, spec = _model(registry, str(reference), typed, from_file)
+    suggested = dict(spec.recipe) if spec else {}
+    layers: list[Layer] = [(f"suggested by {reference}", suggested)]
+    if spec is not None:
+        for hook in reversed(registry.manager.hook.zoo_recipe_defaults.get_hookimpls()):
+            given: Any = hook.function(**_subset(hook.argnames, verb=verb, model=spec))
+            layers.append((f"plugin {hook.plugin_name}", dict(given or {})))
+    pairs = dict(sets) if isinstance(sets, Mapping) else compose.parse_sets(sets)
+    layers += [(str(file or "recipe"), from_file), ("flags", {**own, **typed}), ("--set", pairs)]
+    composed = compose.compose(verb, layers)
+    return compose.Composed(_named(composed.recipe, registry, spec), composed.origin)
+
+
+def _subset(argnames: Iterable[str], **values: Any) -> dict[str, Any]:
+    return {name: values[name] for name in argnames}
+
+
+def _model(
+    registry: Registry, reference: str, typed: Mapping[str, Any], from_file: Mapping[str, Any]
+) -> tuple[dict[str, Any], ModelSpec | None]:
+    """The model's layer; the spec is ``None`` where a repository says what it is."""
+    parsed = names.parse(reference)
+    if parsed.source in ("hub", "file", "run"):
+        if "model.weights" in typed:
+            raise UsageError(f"{reference} already says which weights; leave --weights out")
+        return {"model.name": reference, "model.weights": reference}, None
+    if parsed.source:
+        raise UsageError(f"{reference!r} does not name a model", hint="zoo list")
+    spec = registry.model(parsed.qualified)
+    own: dict[str, Any] = {"model.name": spec.qualified}
+    if parsed.weights:
+        if typed.get("model.weights", parsed.weights) != parsed.weights:
+            raise UsageError(
+                f"{reference} and --weights {typed['model.weights']} name different weights",
+                hint="name them once",
+            )
+        own["model.weights"] = parsed.weights
+    weights = (
+        typed.get("model.weights")
+        or own.get("model.weights")
+        or from_file.get("model.weights", "default")
+    )
+    check_weights(spec, str(weights))
+    return own, spec
+
+
+def check_weights(spec: ModelSpec, weights: str) -> None:
+    """Check that a ``--weights`` value can mean something for this model.
+
+    Raises:
+        UsageError: A path without ``file:``.
+        UnknownNameError: Neither a word, a source, nor a tag of the model.
+    """
+    if weights in WORDS or weights in {w.name for w in spec.weights}:
+        return
+    if names.parse(weights).source:
+        return
+    tags = [w.name for w in spec.weights]
+    close = names.suggest(weights, tags)
+    listed = ", ".join([*tags, *WORDS, "file:PATH", "hub:ORG/REPO", "run:NAME"])
+    raise UnknownNameError(
+        f"{spec.qualified} has no weights {weights!r}",
+        hint=names.did_you_mean(close) or f"one of {listed}",
+        suggestions=close,
+    )
+
+
+def _named(recipe: Recipe, registry: Registry, spec: ModelSpec | None) -> Recipe:
+    """Qualify every part's name; an unknown one is an error now, not after the data is read."""
+    found: dict[str, Any] = {}
+    for key, kind, name in (
+        ("loss.name", "loss", recipe.loss.name),
+        ("optim.name", "optimizer", recipe.optim.name),
+        ("optim.schedule", "scheduler", recipe.optim.schedule),
+        ("data.train_transform", "transform", recipe.data.train_transform),
+        ("data.eval_transform", "transform", recipe.data.eval_transform),
+    ):
+        if not (kind == "transform" and name == "auto"):
+            found[key] = registry.find(kind, name).qualified
+    for key, kind, listed in (
+        ("data.batch_transforms", "transform", recipe.data.batch_transforms),
+        ("output.trackers", "tracker", recipe.output.trackers),
+    ):
+        found[key] = [registry.find(kind, name).qualified for name in listed]
+    if spec is not None:
+        found["model.name"] = spec.qualified
+        _check_options(spec, recipe)
+    return compose.changed(recipe, found)
+
+
+def _check_options(spec: ModelSpec, recipe: Recipe) -> None:
+    if spec.deprecated:
+        raise UsageError(f"{spec.qualified} is deprecated", hint=spec.deprecated)
+    for name in recipe.model.options:
+        if spec.options and name not in spec.options:
+            close = names.did_you_mean(names.suggest(name, spec.options))
+            raise UsageError(
+                f"{spec.qualified} has no option {name!r}",
+                hint=close or f"it has {', '.join(spec.options)}",
+            )
