@@ -1,0 +1,113 @@
+"""The one door to the Hub client: endpoint, tokens, timeouts, offline mode.
+
+``huggingface_hub`` is imported inside functions: it costs 240 ms that no listing should pay.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from zoo.core import settings
+from zoo.errors import HubError
+from zoo.hub.address import host_of, is_loopback
+from zoo.hub.failures import offline_error
+
+if TYPE_CHECKING:
+    from huggingface_hub import HfApi
+
+CONNECT_S: Final = 5.0
+"""Seconds to wait for a connection before the Hub counts as unreachable."""
+
+
+def hub_cache() -> Path:
+    """The standard cache of the Hub client (``HF_HUB_CACHE``, ``HF_HOME``)."""
+    from huggingface_hub import constants
+
+    return Path(constants.HF_HUB_CACHE)
+
+
+def timeout() -> tuple[float, float, float, float]:
+    """Connect, read, write and pool timeouts in seconds; reading follows HF_HUB_DOWNLOAD_TIMEOUT."""
+    from huggingface_hub import constants
+
+    read = float(constants.HF_HUB_DOWNLOAD_TIMEOUT)
+    return (min(CONNECT_S, read), read, read, CONNECT_S)
+
+
+def api() -> HfApi:
+    """A client for the endpoint that is set, with the user's own token if there is one.
+
+    Raises:
+        HubError: Offline mode, or the token would travel in the clear.
+    """
+    from huggingface_hub import HfApi
+
+    require_online()
+    endpoint = settings.endpoint()
+    guard_token(endpoint)
+    return HfApi(endpoint=endpoint, library_name="zoo")
+
+
+def session() -> Any:
+    """The client's HTTP session (httpx interface); the caller sets headers and timeouts.
+
+    Raises:
+        HubError: Offline mode.
+    """
+    from huggingface_hub import get_session
+
+    require_online()
+    return get_session()
+
+
+def require_online() -> None:
+    """Refuse to go on in offline mode.
+
+    Raises:
+        HubError: ``ZOO_OFFLINE`` or ``HF_HUB_OFFLINE`` is set.
+    """
+    if settings.offline():
+        raise offline_error("no request is made")
+
+
+def headers(url: str) -> dict[str, str]:
+    """Request headers for ``url``: user agent, and the token where it belongs to the endpoint.
+
+    Raises:
+        HubError: The token would travel in the clear.
+    """
+    from huggingface_hub.utils import build_hf_headers  # type: ignore[attr-defined]
+
+    ours = url.startswith(settings.endpoint() + "/")
+    if ours:
+        guard_token(settings.endpoint())
+    made: dict[str, str] = build_hf_headers(token=None if ours else False, library_name="zoo")
+    return made
+
+
+def guard_token(endpoint: str) -> None:
+    """Refuse to send a token over plain http to another machine.
+
+    Raises:
+        HubError: There is a token and the endpoint is ``http://`` and not this machine.
+    """
+    if endpoint.startswith("http://") and not is_loopback(endpoint) and token_origin():
+        raise HubError(
+            f"refusing to send the token of {token_origin()} in the clear to {host_of(endpoint)}",
+            hint="use https:// in HF_ENDPOINT, or HF_HUB_DISABLE_IMPLICIT_TOKEN=1 to send none",
+        )
+
+
+def token_origin() -> str:
+    """Where the token comes from: ``HF_TOKEN``, the stored login's path, or empty for no token."""
+    import os
+
+    from huggingface_hub import constants, get_token
+
+    if constants.HF_HUB_DISABLE_IMPLICIT_TOKEN or not get_token():
+        return ""
+    for name in ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN"):
+        if os.environ.get(name, "").strip():
+            return name
+    return str(constants.HF_TOKEN_PATH)

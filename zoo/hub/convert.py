@@ -1,0 +1,239 @@
+"""A pickle turned into safetensors, once, without running what it holds.
+
+``torch.load(weights_only=True)`` builds tensors and plain containers only; anything else in the
+file is refused by name. The converted file is what zoo loads from then on.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final
+
+from zoo.errors import CheckpointError
+from zoo.hub.failures import disk_error, one_line
+from zoo.hub.files import move_into_place, temporary_beside
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    import torch
+
+CONTAINERS: Final = ("state_dict", "model_state_dict", "model", "net", "network", "weights")
+"""Where whole checkpoints keep the weights, most usual first."""
+PREFIXES: Final = ("module.", "_orig_mod.", "model.")
+"""What wrappers put before every name: DataParallel, torch.compile, Lightning."""
+VERSIONS: Final = "module_versions"
+_DENSE: Final = re.compile(r"(.*denselayer\d+\.(?:norm|relu|conv))\.([12]\..*)\Z")
+_GLOBAL: Final = re.compile(r"GLOBAL ([\w.]+)")
+
+
+@dataclass(frozen=True, slots=True)
+class Unpacked:
+    """Tensors that were found in a checkpoint.
+
+    Attributes:
+        tensors: Parameter or buffer name -> tensor of any shape.
+        versions: Module path -> version that the module's own loading code looks at.
+        notes: What was done to find them, one line each.
+    """
+
+    tensors: dict[str, Any]
+    versions: dict[str, int] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+
+
+def read_pickle(path: Path, *, key: str = "") -> Unpacked:
+    """Read a ``torch.save`` file's weights without running code.
+
+    Args:
+        path: The file.
+        key: Entry of a checkpoint dict that holds the weights; empty = find it.
+
+    Raises:
+        CheckpointError: It holds a whole module or other objects, no weights, or is damaged.
+    """
+    import pickle
+
+    import torch
+
+    try:
+        found = torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        raise _refused(path, error) from None
+    except (RuntimeError, EOFError, ValueError, KeyError, AttributeError) as error:
+        raise CheckpointError(f"{path.name} is damaged or is no torch.save file") from error
+    except OSError as error:
+        raise CheckpointError(f"cannot read {path}: {error.strerror or error}") from error
+    return unpack(found, name=path.name, key=key)
+
+
+def _refused(path: Path, error: Exception) -> CheckpointError:
+    """Say what the pickle wanted to build, and how to save it so that it is data only."""
+    text = one_line(error, limit=2000)
+    match = _GLOBAL.search(text)
+    if match is None:
+        return CheckpointError(f"{path.name} is not a readable pickle, or is damaged")
+    wanted = match[1]
+    resave = "torch.save(model.state_dict(), 'weights.pth')"
+    if wanted.startswith(("torch.nn.", "torchvision.models.")) or wanted[:1].isupper():
+        what, how = f"a whole pickled module ({wanted})", resave
+    else:
+        what = f"Python objects besides tensors ({wanted})"
+        how = f"{resave}, or torch.save(checkpoint['state_dict'], 'weights.pth')"
+    return CheckpointError(
+        f"{path.name} holds {what}; loading it would run its code",
+        hint=f"re-save it where you trust it: {how}",
+    )
+
+
+def unpack(found: Any, *, name: str, key: str = "") -> Unpacked:
+    """Find the weights in what a ``torch.save`` file held.
+
+    Args:
+        found: A state dict, or a checkpoint dict that holds one.
+        name: File name for messages.
+        key: Entry that holds the weights; empty = find it.
+
+    Raises:
+        CheckpointError: There are none, or ``key`` is not there.
+    """
+    notes: list[str] = []
+    if not isinstance(found, Mapping):
+        raise CheckpointError(f"{name} holds {_kind(found)}, not weights")
+    state = found
+    if key:
+        if not isinstance(found.get(key), Mapping):
+            raise CheckpointError(f"{name} has no weights under {key!r}", hint=_entries(found))
+        state = found[key]
+    elif not _is_state(found):
+        inside = [c for c in CONTAINERS if isinstance(found.get(c), Mapping)]
+        if not inside:
+            raise CheckpointError(
+                f"{name} holds no weights that zoo can find", hint=_entries(found)
+            )
+        state = found[inside[0]]
+        left = ", ".join(str(k) for k in found if k != inside[0])
+        notes.append(f"took {inside[0]!r}" + (f", left {left}" if left else ""))
+    versions = _versions(state)
+    tensors = _tensors(state, name, notes)
+    for prefix in PREFIXES:
+        if tensors and all(k.startswith(prefix) for k in tensors):
+            tensors = {k.removeprefix(prefix): v for k, v in tensors.items()}
+            versions = {k.removeprefix(prefix): v for k, v in versions.items()}
+            notes.append(f"took {prefix!r} off every name")
+    return Unpacked(_modern(tensors), versions, tuple(notes))
+
+
+def _is_state(found: Mapping[Any, Any]) -> bool:
+    import torch
+
+    return any(isinstance(v, torch.Tensor) for v in found.values())
+
+
+def _tensors(state: Mapping[Any, Any], name: str, notes: list[str]) -> dict[str, Any]:
+    import torch
+
+    tensors = {str(k): v for k, v in state.items() if isinstance(v, torch.Tensor)}
+    other = [str(k) for k in state if str(k) not in tensors]
+    if other:
+        notes.append(f"left what is no tensor: {', '.join(other[:5])}")
+    if not tensors:
+        raise CheckpointError(f"{name} holds no tensors")
+    return tensors
+
+
+def _versions(state: Any) -> dict[str, int]:
+    """The module versions that ``state_dict()`` attaches, where they are there."""
+    raw = getattr(state, "_metadata", None) or {}
+    return {
+        str(module): int(entry["version"])
+        for module, entry in raw.items()
+        if isinstance(entry, Mapping) and isinstance(entry.get("version"), int)
+    }
+
+
+def _modern(tensors: dict[str, Any]) -> dict[str, Any]:
+    """Names that torchvision itself renames on loading (densenet weights from 2017)."""
+    changed = {}
+    for key, tensor in tensors.items():
+        match = _DENSE.match(key)
+        changed[match[1] + match[2] if match else key] = tensor
+    return changed
+
+
+def _kind(found: Any) -> str:
+    return f"a {type(found).__name__}"
+
+
+def _entries(found: Mapping[Any, Any]) -> str:
+    listed = ", ".join(str(k) for k in list(found)[:8])
+    return (
+        f"it has {listed}; name the one with the weights: --key NAME" if listed else "it is empty"
+    )
+
+
+def write_safetensors(
+    tensors: Mapping[str, torch.Tensor], target: Path, metadata: Mapping[str, str]
+) -> None:
+    """Write tensors atomically; shared and strided storage is copied first.
+
+    Args:
+        tensors: Name -> tensor of any shape.
+        target: The file.
+        metadata: Free text for the header.
+
+    Raises:
+        DiskError: The disk refuses.
+    """
+    from safetensors.torch import save_file
+
+    temporary = temporary_beside(target)
+    mode = temporary.stat().st_mode & 0o777
+    try:
+        save_file(_separate(tensors), temporary, {"format": "pt", **metadata})
+        temporary.chmod(mode)
+        move_into_place(temporary, target)
+    except OSError as error:
+        raise disk_error(error, str(target)) from error
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _separate(tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    seen: set[int] = set()
+    apart: dict[str, torch.Tensor] = {}
+    for name, tensor in tensors.items():
+        whole = tensor.detach().to("cpu").contiguous()
+        storage = whole.untyped_storage()
+        shared = storage.data_ptr() in seen or storage.nbytes() != whole.nbytes
+        apart[name] = whole.clone() if shared and whole.numel() else whole
+        seen.add(storage.data_ptr())
+    return apart
+
+
+def convert(source: Path, target: Path, metadata: Mapping[str, str]) -> Unpacked:
+    """Turn a pickle into ``target``; module versions go into the header.
+
+    Raises:
+        CheckpointError: The pickle is refused or damaged.
+        DiskError: The disk refuses.
+    """
+    found = read_pickle(source)
+    extra = {VERSIONS: json.dumps(found.versions)} if found.versions else {}
+    write_safetensors(found.tensors, target, {**metadata, **extra})
+    return found
+
+
+def attach_versions(state: dict[str, torch.Tensor], metadata: Mapping[str, str]) -> None:
+    """Give a state dict the module versions of its file's header, as ``load_state_dict`` reads them.
+
+    Args:
+        state: Name -> tensor; an ``OrderedDict``, since a plain dict takes no attribute.
+        metadata: The safetensors header's metadata.
+    """
+    versions = json.loads(metadata.get(VERSIONS, "{}"))
+    if versions and hasattr(state, "__dict__"):
+        state._metadata = {k: {"version": v} for k, v in versions.items()}  # type: ignore[attr-defined]

@@ -1,0 +1,129 @@
+"""Small tasks on files that several of the hub's modules share: digests and atomic writing."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import uuid
+from typing import TYPE_CHECKING, Any
+
+from zoo.core.metadata import foreign_kind
+from zoo.errors import HubError
+from zoo.hub.failures import disk_error
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+
+def sha256_file(path: Path, progress: Callable[[int, int | None], None] | None = None) -> str:
+    """Hex sha256 of a file.
+
+    Args:
+        path: The file.
+        progress: Called with (bytes read, size).
+
+    Raises:
+        HubError: The file cannot be read.
+    """
+    digest = hashlib.sha256()
+    try:
+        size = path.stat().st_size
+        done = 0
+        with path.open("rb") as file:
+            while block := file.read(1 << 22):
+                digest.update(block)
+                done += len(block)
+                if progress:
+                    progress(done, size)
+    except OSError as error:
+        raise HubError(f"cannot read {path}: {error.strerror or error}") from error
+    return digest.hexdigest()
+
+
+def is_pickle(path: Path) -> bool:
+    """Whether a file's first bytes are a pickle's or a ``torch.save`` archive's."""
+    with path.open("rb") as file:
+        return foreign_kind(file.read(128)).startswith("a pickle")
+
+
+def git_blob_sha1(path: Path) -> str:
+    """Hex sha1 that git gives a file's content: what the Hub calls a small file's etag."""
+    data = path.read_bytes()
+    digest = hashlib.sha1(b"blob %d\0" % len(data), usedforsecurity=False)
+    digest.update(data)
+    return digest.hexdigest()
+
+
+def digest_like(path: Path, wanted: str) -> str:
+    """The digest of ``path`` of the kind that ``wanted`` is: sha1 (40 hex) or sha256."""
+    return git_blob_sha1(path) if len(wanted) == 40 else sha256_file(path)
+
+
+def move_into_place(temporary: Path, target: Path) -> None:
+    """Flush ``temporary`` to the disk and rename it to ``target``, in the same folder.
+
+    Raises:
+        DiskError: The disk refuses.
+    """
+    try:
+        _flush(temporary)
+        temporary.replace(target)
+        _flush(target.parent)
+    except OSError as error:
+        raise disk_error(error, str(target)) from error
+
+
+def _flush(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def temporary_beside(target: Path) -> Path:
+    """An empty file of our own in the target's folder, with the user's usual permissions.
+
+    Raises:
+        DiskError: The disk refuses.
+    """
+    temporary = target.with_name(f".{target.name}.{uuid.uuid4().hex[:8]}.tmp")
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        temporary.open("xb").close()
+    except OSError as error:
+        raise disk_error(error, str(target)) from error
+    return temporary
+
+
+def write_atomically(target: Path, data: bytes) -> None:
+    """Write a small file so that it is there whole or not at all.
+
+    Raises:
+        DiskError: The disk refuses.
+    """
+    temporary = temporary_beside(target)
+    try:
+        temporary.write_bytes(data)
+        move_into_place(temporary, target)
+    except OSError as error:
+        raise disk_error(error, str(target)) from error
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """A JSON object from a file.
+
+    Raises:
+        HubError: It is not readable or is not an object.
+    """
+    try:
+        data = json.loads(path.read_bytes())
+    except (OSError, ValueError, RecursionError) as error:
+        raise HubError(f"{path.name} is not readable JSON: {error}") from error
+    if not isinstance(data, dict):
+        raise HubError(f"{path.name} is not a JSON object")
+    return data

@@ -1,0 +1,312 @@
+"""Files of a repository, verified, in the standard cache; and the header before the file.
+
+Large files are compared with their sha256, small ones with their git blob sha1. A damaged body
+is removed and fetched once more; after that it is an error.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from zoo.core.metadata import Header, foreign_kind, parse_header, read_header
+from zoo.errors import CheckpointError, HubError
+from zoo.hub import cache, client, trust
+from zoo.hub.cache import Entry
+from zoo.hub.failures import Subject, damaged, offline_error, translated
+from zoo.hub.files import git_blob_sha1, is_pickle, sha256_file
+from zoo.hub.repo import Repo, patiently
+from zoo.hub.stream import PARTIAL, Location, download
+
+if TYPE_CHECKING:
+    from zoo.hub.repo import Note
+    from zoo.hub.stream import Progress
+
+SAFE: Final = "model.safetensors"
+INDEX: Final = "model.safetensors.index.json"
+PICKLES: Final = ("pytorch_model.bin", "model.bin", "model.pth", "model.pt")
+PEEK: Final = 100_000
+"""Bytes of the first range request: the header of nearly every image model fits."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pulled:
+    """A weights file of a repository, verified.
+
+    Attributes:
+        path: A safetensors file.
+        sha256: Its digest.
+        file: File inside the repository.
+        origin_sha256: Digest of the pickle or the index that it was made from, or empty.
+        parts: Files inside the repository that it was made of.
+    """
+
+    path: Path
+    sha256: str
+    file: str
+    origin_sha256: str = ""
+    parts: tuple[str, ...] = ()
+
+
+def locate(repo: Repo, path: str) -> tuple[Location, str]:
+    """Where a file's bytes are now, and their digest as the Hub states it.
+
+    The token goes along only where the bytes come from the Hub itself.
+    """
+    from huggingface_hub import get_hf_file_metadata, hf_hub_url
+
+    url = hf_hub_url(repo.name, path, revision=repo.commit, endpoint=repo.endpoint)
+    own = client.headers(url)
+    told = get_hf_file_metadata(url, timeout=client.timeout(), headers=own)  # type: ignore[arg-type]
+    entry = repo.files.get(path)
+    size = told.size if told.size is not None else (entry.size if entry else None)
+    digest = (entry.digest if entry else "") or told.etag or ""
+    return Location(told.location, client.headers(told.location), size), digest
+
+
+def pull_file(
+    repo: Repo,
+    path: str,
+    *,
+    progress: Progress | None = None,
+    note: Note | None = None,
+    wanted: str = "",
+) -> Path:
+    """A file of the repository in the standard cache, verified.
+
+    Args:
+        repo: The repository at its commit.
+        path: File inside the repository.
+        progress: Called with (bytes so far, total).
+        note: Told about waits and retries.
+        wanted: Digest that it must have (a lock entry); empty = whatever the Hub states.
+
+    Raises:
+        HubError: Not there, damaged twice, another digest than ``wanted``, or not reachable.
+        DiskError: No room or no permission.
+    """
+    entry = repo.files.get(path)
+    subject = repo.subject(path)
+    if entry is None:
+        listed = ", ".join(subject.known) or "nothing"
+        raise HubError(
+            f"{repo.name} has no file {path!r} at {repo.commit[:12]}", hint=f"it has {listed}"
+        )
+    if wanted and entry.digest and not entry.digest.startswith(wanted):
+        raise HubError(
+            f"{repo.name}: {path} is not the file that was named: "
+            f"{entry.digest[:12]}…, not {wanted[:12]}…",
+            hint="the revision moved or the pin is wrong: zoo lock pins what is there now",
+        )
+    ready = _good_copy(repo, path, entry.digest or wanted)
+    if ready is not None:
+        return ready
+    if not repo.online:
+        raise offline_error(f"{path} of {repo.name} is not in the cache", hint=repo.ways)
+    return _download(repo, entry, subject, progress, note)
+
+
+def _good_copy(repo: Repo, path: str, digest: str) -> Path | None:
+    """The cached file if its digest holds; a damaged one is removed."""
+    found = cache.cached_file(repo.name, repo.commit, path)
+    blob = cache.blob_path(repo.name, digest) if digest else None
+    if found is None and blob is not None and blob.is_file():
+        if not trust.holds(blob, digest):
+            cache.remove_blob(blob)
+            return None
+        found = cache.link(repo.name, repo.commit, path, digest)
+    if found is None or not digest or trust.holds(found, digest):
+        return found
+    cache.remove_blob(found)
+    if blob is not None:
+        cache.remove_blob(blob)
+    return None
+
+
+def _download(
+    repo: Repo, entry: Entry, subject: Subject, progress: Progress | None, note: Note | None
+) -> Path:
+    """Stream into ``blobs``, verify, link; a damaged body is fetched once more."""
+    from filelock import FileLock
+
+    with translated(subject):
+        first, digest = patiently(lambda: locate(repo, entry.path), note=note)
+    if len(digest) not in (40, 64):
+        raise HubError(
+            f"{repo.endpoint} states no digest for {entry.path}", hint="check HF_ENDPOINT"
+        )
+    waiting = [first]
+    blob = cache.blob_path(repo.name, digest)
+    partial = blob.with_name(blob.name + PARTIAL)
+    lock = cache.lock_path(repo.name, digest)
+    with translated(subject):
+        lock.parent.mkdir(parents=True, exist_ok=True)
+        blob.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(lock):
+        for _ in range(2):
+            if blob.is_file() and trust.holds(blob, digest):
+                break  # another process was faster
+            found = download(
+                lambda: waiting.pop() if waiting else locate(repo, entry.path)[0],
+                partial,
+                subject=subject,
+                progress=progress,
+                note=note,
+            )
+            if _matches(partial, found, digest):
+                partial.replace(blob)
+                trust.remember(blob, digest)
+                break
+            partial.unlink(missing_ok=True)
+            if note:
+                note(f"{entry.path}: damaged download removed, fetching it once more")
+        else:
+            raise damaged(entry.path, repo.name)
+    return _register(repo, Entry(path=entry.path, size=blob.stat().st_size, digest=digest))
+
+
+def _matches(partial: Path, sha256: str, digest: str) -> bool:
+    if len(digest) == 64:
+        return sha256 == digest
+    return git_blob_sha1(partial) == digest
+
+
+def _register(repo: Repo, entry: Entry) -> Path:
+    placed = cache.link(repo.name, repo.commit, entry.path, entry.digest)
+    cache.write_ref(repo.name, repo.address.revision, repo.commit)
+    cache.note_pull(
+        repo.name,
+        repo.commit,
+        endpoint=repo.endpoint,
+        revision=repo.address.revision or "main",
+        licence=repo.licence,
+        entry=entry,
+    )
+    return placed
+
+
+def weights_file(repo: Repo, file: str = "", *, allow_pickle: bool = False) -> str:
+    """Which file holds the weights: the one named, safetensors, shards, or a pickle if allowed.
+
+    Raises:
+        HubError: There is none, several could be meant, or only a pickle that is not allowed.
+    """
+    if file:
+        return file
+    for name in (SAFE, INDEX):
+        if name in repo.files:
+            return name
+    safe = sorted(f for f in repo.files if f.endswith(".safetensors") and "/" not in f)
+    if len(safe) == 1:
+        return safe[0]
+    if safe:
+        raise HubError(
+            f"{repo.name} has several weight files: {', '.join(safe[:6])}",
+            hint="name one as file = in a registry.toml entry",
+        )
+    pickles: list[str] = [f for f in PICKLES if f in repo.files]
+    pickles += sorted(
+        f for f in repo.files if f.endswith((".bin", ".pt", ".pth")) and f not in pickles
+    )
+    if pickles and allow_pickle:
+        return pickles[0]
+    if pickles:
+        raise HubError(
+            f"{repo.name} has only a pickle ({pickles[0]}), which can hold code",
+            hint="--allow-pickle reads it with weights_only and converts it once",
+        )
+    missing = "" if repo.online else " in the cache"
+    raise HubError(
+        f"{repo.name} has no weights{missing} at {repo.commit[:12]}",
+        hint=f"it has {', '.join(sorted(repo.files)[:8]) or 'no files'}",
+    )
+
+
+def pull_weights(
+    repo: Repo,
+    file: str = "",
+    *,
+    progress: Progress | None = None,
+    note: Note | None = None,
+    allow_pickle: bool = False,
+    wanted: str = "",
+) -> Pulled:
+    """The repository's weights as one verified safetensors file.
+
+    Shards are joined and a pickle is converted into zoo's own cache; a plain safetensors file
+    is used where it lies.
+
+    Raises:
+        HubError: As :func:`pull_file` and :func:`weights_file` say.
+        CheckpointError: The file is not what its name says, or a pickle was refused.
+    """
+    from zoo.hub import shards
+
+    name = weights_file(repo, file, allow_pickle=allow_pickle)
+    if name.endswith(".index.json"):
+        return shards.pull_joined(repo, name, progress=progress, note=note)
+    if name.endswith((".bin", ".pt", ".pth", ".pkl", ".ckpt")) and not allow_pickle:
+        raise HubError(
+            f"{repo.name}: {name} is a pickle, which can hold code",
+            hint="--allow-pickle reads it with weights_only and converts it once",
+        )
+    path = pull_file(repo, name, progress=progress, note=note, wanted=wanted)
+    digest = repo.files[name].digest
+    if not is_pickle(path):
+        read_header(path)
+        return Pulled(
+            path=path, sha256=digest if len(digest) == 64 else sha256_file(path), file=name
+        )
+    if not allow_pickle:
+        raise CheckpointError(f"{repo.name}: {name} is a pickle under a safetensors name")
+    return shards.pull_converted(path, name, digest)
+
+
+def remote_header(repo: Repo, path: str, *, note: Note | None = None) -> Header:
+    """A safetensors file's header, read before the file: about 100 kB over the network.
+
+    Args:
+        repo: The repository at its commit.
+        path: A safetensors file in it.
+        note: Told about waits.
+
+    Raises:
+        HubError: Not there or not reachable.
+        CheckpointError: It is not a safetensors file.
+    """
+    local = cache.cached_file(repo.name, repo.commit, path)
+    if local is not None:
+        return read_header(local)
+    if not repo.online:
+        raise offline_error(f"{path} of {repo.name} is not in the cache", hint=repo.ways)
+    name = f"{repo.name}/{path}"
+    with translated(repo.subject(path)):
+        where = patiently(lambda: locate(repo, path), note=note)[0]
+        start = patiently(lambda: _peek(where, PEEK), note=note)
+        kind = foreign_kind(start[:128])
+        if kind:
+            raise CheckpointError(f"{name} is {kind}, not a safetensors file")
+        length = int.from_bytes(start[:8], "little")
+        if len(start) < 8 or length > (where.size or 0) - 8 or length > 100_000_000:
+            raise CheckpointError(f"{name} is truncated or not a safetensors file")
+        if len(start) < 8 + length:
+            start = patiently(lambda: _peek(where, 8 + length), note=note)
+    return parse_header(start[8 : 8 + length], name=name)
+
+
+def _peek(where: Location, count: int) -> bytes:
+    """The first ``count`` bytes; a server without ranges is read no further than that."""
+    from huggingface_hub.utils import hf_raise_for_status  # type: ignore[attr-defined]
+
+    asked = {**where.headers, "accept-encoding": "identity", "range": f"bytes=0-{count - 1}"}
+    with client.session().stream(
+        "GET", where.url, headers=asked, timeout=client.timeout(), follow_redirects=True
+    ) as answer:
+        hf_raise_for_status(answer)
+        start = b""
+        for block in answer.iter_raw():
+            start += block
+            if len(start) >= count:
+                break
+    return start[:count]
