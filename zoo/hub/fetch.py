@@ -18,7 +18,9 @@ from zoo.hub import client, store
 from zoo.hub.address import Address, host_of, is_loopback, parse_address
 from zoo.hub.failures import Subject, damaged, offline_error
 from zoo.hub.files import is_pickle, sha256_file
+from zoo.hub.model import HubModel, fetch_hub
 from zoo.hub.stream import PARTIAL, Location, download
+from zoo.hub.ways import ways_on
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -28,6 +30,9 @@ if TYPE_CHECKING:
 
 CONVERTER: Final = "1"
 """Version of the conversion; a change makes new files beside the old ones."""
+
+
+__all__ = ["Fetched", "HubModel", "converted_path", "fetch_hub", "fetch_weights", "package_file"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,15 +75,6 @@ class Fetched:
             "endpoint": self.endpoint,
         }
         return {key: value for key, value in entries.items() if value}
-
-
-def ways_on(model: str) -> str:
-    """The hint for weights that cannot be reached: every way on, in one line."""
-    return (
-        "go on with --weights none --allow-random-frozen (random weights), --weights file:PATH, "
-        "--weights run:NAME, HF_ENDPOINT=https://MIRROR for the Hub, or carry them over: "
-        f"zoo mirror {model or 'MODEL'} --to DIR"
-    )
 
 
 def fetch_weights(

@@ -209,8 +209,9 @@ def weights_file(repo: Repo, file: str = "", *, allow_pickle: bool = False) -> s
     pickles += sorted(
         f for f in repo.files if f.endswith((".bin", ".pt", ".pth")) and f not in pickles
     )
-    if pickles and allow_pickle:
-        return pickles[0]
+    agreed = [f for f in pickles if allow_pickle or _converted_before(repo, f)]
+    if agreed:
+        return agreed[0]
     if pickles:
         raise HubError(
             f"{repo.name} has only a pickle ({pickles[0]}), which can hold code",
@@ -221,6 +222,15 @@ def weights_file(repo: Repo, file: str = "", *, allow_pickle: bool = False) -> s
         f"{repo.name} has no weights{missing} at {repo.commit[:12]}",
         hint=f"it has {', '.join(sorted(repo.files)[:8]) or 'no files'}",
     )
+
+
+def _converted_before(repo: Repo, name: str) -> bool:
+    """Whether this very pickle was allowed and converted before, so that it need not be again."""
+    from zoo.hub import store
+    from zoo.hub.shards import converted_path
+
+    digest = repo.files[name].digest if name in repo.files else ""
+    return len(digest) == 64 and bool(store.ready(converted_path(name, digest), digest))
 
 
 def pull_weights(
@@ -246,6 +256,7 @@ def pull_weights(
     name = weights_file(repo, file, allow_pickle=allow_pickle)
     if name.endswith(".index.json"):
         return shards.pull_joined(repo, name, progress=progress, note=note)
+    allow_pickle = allow_pickle or _converted_before(repo, name)
     if name.endswith((".bin", ".pt", ".pth", ".pkl", ".ckpt")) and not allow_pickle:
         raise HubError(
             f"{repo.name}: {name} is a pickle, which can hold code",

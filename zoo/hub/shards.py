@@ -117,6 +117,17 @@ def _write(
         temporary.unlink(missing_ok=True)
 
 
+def converted_path(name: str, origin: str) -> Path:
+    """Where a converted pickle lies, whether or not it is there.
+
+    Args:
+        name: Its path in the repository.
+        origin: Its sha256.
+    """
+    stem = name.rpartition("/")[2].rpartition(".")[0] or name
+    return store.folder() / f"{stem}.{origin[:12]}.safetensors"
+
+
 def pull_converted(path: Path, name: str, digest: str) -> Pulled:
     """A pickle of a repository as safetensors.
 
@@ -131,7 +142,7 @@ def pull_converted(path: Path, name: str, digest: str) -> Pulled:
     from zoo.hub.convert import convert
 
     origin = digest if len(digest) == 64 else sha256_file(path)
-    target = store.folder() / f"{path.stem}.{origin[:12]}.safetensors"
+    target = converted_path(name, origin)
     found = store.ready(target, origin)
     if not found:
         convert(path, target, {"origin_sha256": origin})
