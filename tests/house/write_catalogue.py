@@ -30,8 +30,41 @@ from zoo.core.resolve import resolve
 ROOT = Path(__file__).resolve().parents[2]
 CATALOGUE = ROOT / "registry.toml"
 MARK = "# ==== presets and models: see tests/house/write_catalogue.py ====\n"
-ORDER = ["name", "target", "summary", "family", "tags", "aliases", "head", "stages", "neck", "aux", "input", "classes", "params", "paper", "options", "recipe"]
-WEIGHTS_ORDER = ["name", "source", "file", "revision", "sha256", "format", "bytes", "classes", "labels", "trained_on", "metrics", "licence", "input", "options", "url"]
+ORDER = [
+    "name",
+    "target",
+    "summary",
+    "family",
+    "tags",
+    "aliases",
+    "head",
+    "stages",
+    "neck",
+    "aux",
+    "input",
+    "classes",
+    "params",
+    "paper",
+    "options",
+    "recipe",
+]
+WEIGHTS_ORDER = [
+    "name",
+    "source",
+    "file",
+    "revision",
+    "sha256",
+    "format",
+    "bytes",
+    "classes",
+    "labels",
+    "trained_on",
+    "metrics",
+    "licence",
+    "input",
+    "options",
+    "url",
+]
 DATA_SETS = {"ImageNet-1K": "imagenet1k"}
 METRICS = {"acc@1": "top1", "acc@5": "top5"}
 LICENCES = {  # what torchvision points at, and its SPDX name

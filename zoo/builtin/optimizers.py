@@ -163,7 +163,8 @@ def orthogonal(matrix: Tensor, *, steps: int = 5) -> Tensor:
     for _ in range(steps):
         square = now @ now.T
         now = 3.4445 * now + (-4.775 * square + 2.0315 * square @ square) @ now
-    return (now if wide is matrix else now.T).to(matrix.dtype)
+    done: Tensor = now if wide is matrix else now.T
+    return done.to(matrix.dtype)
 
 
 @final
@@ -244,4 +245,4 @@ def _orthogonal_direction(state: dict[str, Any], gradient: Tensor, group: dict[s
     matrix = ahead.reshape(len(ahead), -1)
     size = 0.2 * math.sqrt(max(matrix.shape))  # brings the mean square to about AdamW's
     move = orthogonal(matrix, steps=group["ns_steps"]) * size
-    return move.reshape(gradient.shape)
+    return move.reshape_as(gradient)
