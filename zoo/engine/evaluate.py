@@ -1,0 +1,239 @@
+"""Loss, accuracy and confusion over a data set, counted exactly, also in uneven shards.
+
+Everything is a sum over images in fp64 or int64, added up over the ranks at the very end; a mean
+of means is never taken. K is the number of classes, N a batch's number of images.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from zoo.engine.distributed import ALONE
+from zoo.engine.place import autocast
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+
+    from torch import nn
+
+    from zoo.core.protocols import Loss, Metric
+    from zoo.engine.distributed import World
+    from zoo.engine.place import Place
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Evaluation:
+    """What a model does on a data set.
+
+    Attributes:
+        n: Images seen, over all ranks.
+        loss: Mean loss per image.
+        top1: Share of images whose class has the largest output; ``None`` without class targets.
+        top5: Share whose class is among the five largest (1.0 up to five classes).
+        confusion: Counts ``(K, K)`` int64, true class by row, predicted by column.
+        metrics: Values of further metrics by name.
+    """
+
+    n: int
+    loss: float
+    top1: float | None = None
+    top5: float | None = None
+    confusion: Tensor | None = None
+    metrics: Mapping[str, float]
+
+    @property
+    def per_class(self) -> list[float]:
+        """Share of each class's images that were recognised (recall); nan without images."""
+        if self.confusion is None:
+            return []
+        counts = self.confusion.double()
+        return [float(value) for value in counts.diagonal() / counts.sum(1)]
+
+    def to_dict(self) -> dict[str, float]:
+        """The numbers by name, for files and tables."""
+        found = {"n": float(self.n), "loss": self.loss}
+        if self.top1 is not None and self.top5 is not None:
+            found |= {"top1": self.top1, "top5": self.top5}
+        return found | dict(self.metrics)
+
+
+class Stopped(Exception):  # noqa: N818 - not an error
+    """An evaluation was given up because somebody asked the run to stop."""
+
+
+def infer(
+    model: nn.Module, batches: Iterable[Any], *, feed: Callable[..., Any], place: Place
+) -> Iterator[tuple[Tensor, Tensor, Any]]:
+    """Run a model over batches, in eval mode and without gradients.
+
+    Args:
+        model: Gives ``(N, K)``, or a tuple or dict whose first entry is that.
+        batches: Of ``images`` and ``labels``.
+        feed: A :class:`zoo.engine.feed.Feed`, or alike.
+        place: Where and how precisely.
+
+    Yields:
+        Outputs fp32 ``(N, K)`` and targets, both on the device, and the batch.
+    """
+    was = model.training
+    model.eval()
+    try:
+        for batch in batches:
+            with torch.no_grad():  # not inference_mode: a model may keep tensors for training
+                inputs, targets = feed(batch, train=False)
+                with autocast(place):
+                    outputs = model(inputs)
+                outputs = main_output(outputs).float()
+            yield outputs, targets, batch
+    finally:
+        model.train(was)
+
+
+def main_output(outputs: Any) -> Tensor:
+    """The classifier's output of a model that gives several."""
+    if isinstance(outputs, dict):
+        outputs = outputs.get("logits", outputs.get("out", next(iter(outputs.values()))))
+    found: Tensor = outputs[0] if isinstance(outputs, (tuple, list)) else outputs
+    return found
+
+
+def evaluate(
+    model: nn.Module,
+    batches: Iterable[Any],
+    *,
+    loss: Loss,
+    feed: Callable[..., Any],
+    place: Place,
+    world: World = ALONE,
+    metrics: Mapping[str, Metric] | None = None,
+    stop: object = False,
+) -> Evaluation:
+    """Evaluate a model on this rank's share of a data set, and add the ranks up.
+
+    Args:
+        model: Not wrapped; it is in the mode afterwards that it was in before.
+        batches: This rank's batches; ranks may have different numbers of them, even none.
+        loss: Mean over the batch.
+        feed: Prepares a batch.
+        place: Where and how precisely.
+        world: The ranks.
+        metrics: Further metrics by name; with several ranks, each sees everybody's outputs.
+        stop: Truthy as soon as the evaluation should be given up.
+
+    Raises:
+        Stopped: ``stop`` became true on some rank.
+    """
+    tally = Tally()
+    seen: list[tuple[Tensor, Tensor]] = []
+    stopped = False
+    for outputs, targets, _ in infer(model, batches, feed=feed, place=place):
+        tally.add(outputs, targets, loss)
+        if metrics:
+            seen.append((outputs.cpu(), targets.cpu()))
+        if stop:
+            stopped = True
+            break
+    if world.sum([float(stopped)])[0]:
+        raise Stopped
+    further = _compute(metrics, world.gather(seen)) if metrics else {}
+    return tally.result(world, further)
+
+
+class Tally:
+    """Sums over images. Kept on the device until the end, so that nothing waits for it."""
+
+    def __init__(self) -> None:
+        self._losses: list[Tensor] = []
+        self._counts: list[int] = []
+        self._hits: list[Tensor] = []
+        self._confusion: Tensor | None = None
+        self.classes = False
+
+    def add(self, outputs: Tensor, targets: Tensor, loss: Loss) -> None:
+        """Take one batch: outputs ``(N, K)`` and targets ``(N, ...)``."""
+        with torch.no_grad():
+            self._losses.append(loss(outputs, targets).detach().float())
+            self._counts.append(len(outputs))
+            if has_classes(outputs, targets):
+                self.classes = True
+                self._hits.append(hits(outputs, targets))
+                self._confuse(outputs, targets)
+
+    def _confuse(self, outputs: Tensor, targets: Tensor) -> None:
+        k = outputs.shape[1]
+        cells = torch.bincount(targets * k + outputs.argmax(1), minlength=k * k).view(k, k)
+        self._confusion = cells if self._confusion is None else self._confusion.add_(cells)
+
+    def result(self, world: World, metrics: Mapping[str, float]) -> Evaluation:
+        """Add the ranks up; every rank gets the same."""
+        sums = [0.0, 0.0, 0.0, float(sum(self._counts))]
+        if self._losses:
+            counts = torch.tensor(self._counts, dtype=torch.float64)
+            sums[0] = float((torch.stack(self._losses).cpu().double() * counts).sum())
+        if self._hits:
+            sums[1:3] = torch.stack(self._hits).cpu().double().sum(0).tolist()
+        classes = 0 if self._confusion is None else len(self._confusion)
+        everyone = world.gather((sums, self.classes, classes))
+        k = max(entry[2] for entry in everyone)
+        confusion = None
+        if k:
+            mine = torch.zeros(k, k, dtype=torch.int64)
+            mine = mine if self._confusion is None else self._confusion.cpu().clone()
+            confusion = world.sum_tensor(mine)
+        total = [sum(entry[0][index] for entry in everyone) for index in range(4)]
+        n = max(1.0, total[3])
+        known = any(entry[1] for entry in everyone)
+        return Evaluation(
+            n=int(total[3]),
+            loss=total[0] / n if total[3] else float("nan"),
+            top1=total[1] / n if known else None,
+            top5=total[2] / n if known else None,
+            confusion=confusion,
+            metrics=metrics,
+        )
+
+
+def has_classes(outputs: Tensor, targets: Tensor) -> bool:
+    """Whether targets are class indices ``(N,)`` of outputs ``(N, K)``."""
+    return outputs.ndim == 2 and targets.ndim == 1 and not targets.is_floating_point()
+
+
+def hits(outputs: Tensor, targets: Tensor) -> Tensor:
+    """Count top-1 and top-5 hits.
+
+    Equal outputs are ranked by their index, as ``argmax`` does, so that a model that gives the
+    same number for everything scores 1 in K; an output that is not finite is never a hit.
+
+    Args:
+        outputs: ``(N, K)``.
+        targets: Class indices ``(N,)``.
+
+    Returns:
+        ``(2,)`` fp32 on the device.
+    """
+    own = outputs.gather(1, targets[:, None])
+    index = torch.arange(outputs.shape[1], device=outputs.device)
+    before = (outputs > own) | ((outputs == own) & (index < targets[:, None]))
+    rank = before.sum(1).masked_fill(~torch.isfinite(own[:, 0]), outputs.shape[1])
+    return torch.stack([(rank < 1).sum(), (rank < 5).sum()]).float()
+
+
+def _compute(
+    metrics: Mapping[str, Metric], shards: list[list[tuple[Tensor, Tensor]]]
+) -> dict[str, float]:
+    found: dict[str, float] = {}
+    for name, metric in metrics.items():
+        metric.reset()
+        for outputs, targets in (pair for shard in shards for pair in shard):
+            metric.update(outputs, targets)
+        value = metric.compute()
+        if isinstance(value, Mapping):
+            found |= {f"{name}/{key}": float(item) for key, item in value.items()}
+        else:
+            found[name] = float(value)
+    return found

@@ -1,0 +1,249 @@
+"""Where a run computes: device, precision, memory format, threads; and every seed.
+
+:func:`choose` only decides; :func:`settle` sets what torch keeps per process. Randomness is
+derived, not stored: :func:`derive` makes a seed of integers, and :func:`seed_step` reseeds before
+each forward, so that a resumed run draws what the uninterrupted one would have drawn.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import random
+import re
+from contextlib import nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+import torch
+
+from zoo.errors import DeviceError, UsageError
+
+if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
+
+    from zoo.core.recipe import DevicePart
+
+Precision = Literal["fp32", "bf16", "fp16"]
+DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """Where and how a run computes.
+
+    Attributes:
+        device: The device, with an index where it has one.
+        precision: What autocast computes in; parameters are always fp32.
+        channels_last: Whether images and convolution weights lie as NHWC in memory.
+        threads: CPU threads of this process.
+        deterministic: Whether only deterministic algorithms are allowed.
+        compile: Whether the forward of training steps is compiled.
+    """
+
+    device: torch.device
+    precision: Precision = "fp32"
+    channels_last: bool = False
+    threads: int = 1
+    deterministic: bool = False
+    compile: bool = False
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values: what must be equal for the same bits."""
+        return {
+            "device": str(self.device),
+            "precision": self.precision,
+            "channels_last": self.channels_last,
+            "threads": self.threads,
+            "deterministic": self.deterministic,
+            "compile": self.compile,
+        }
+
+    def line(self) -> str:
+        """One line for people."""
+        parts = [str(self.device), self.precision]
+        parts += ["channels_last"] if self.channels_last else []
+        parts += [f"{self.threads} thread{'s' if self.threads > 1 else ''}"]
+        parts += ["compiled"] if self.compile else []
+        parts += ["deterministic"] if self.deterministic else []
+        return ", ".join(parts)
+
+
+def choose(
+    part: DevicePart, *, conv: bool = True, local_rank: int = 0, local_size: int = 1
+) -> Place:
+    """Decide where to compute; touches nothing.
+
+    Args:
+        part: The recipe's device section.
+        conv: Whether the model is convolutional (decides the memory format's default).
+        local_rank: This process among those on this machine.
+        local_size: Processes on this machine; CPU threads are shared between them.
+
+    Raises:
+        UsageError: The device's name is malformed, or one device is asked for many processes.
+        DeviceError: The device or the precision is not there; says what is.
+    """
+    device = _device(part.device, local_rank, local_size)
+    return Place(
+        device=device,
+        precision=_precision(part.precision, device),
+        channels_last=conv if part.channels_last is None else part.channels_last,
+        threads=part.threads or max(1, usable_cores() // local_size),
+        deterministic=part.deterministic,
+        compile=part.compile,
+    )
+
+
+def available() -> tuple[str, ...]:
+    """Devices that exist here, best first; always ends with ``cpu``."""
+    found: list[str] = []
+    if torch.cuda.is_available():
+        found += [f"cuda:{index}" for index in range(torch.cuda.device_count())]
+    if torch.backends.mps.is_available():
+        found.append("mps")
+    accelerator = torch.accelerator.current_accelerator(check_available=True)
+    if accelerator is not None and accelerator.type not in ("cuda", "mps"):
+        found += [f"{accelerator.type}:{i}" for i in range(torch.accelerator.device_count())]
+    return (*found, "cpu")
+
+
+def _device(name: str, local_rank: int, local_size: int) -> torch.device:
+    here = available()
+    if name == "auto":
+        name = here[0].partition(":")[0]
+    if not re.fullmatch(r"[a-z]+(:\d+)?", name) or name == "meta":
+        raise _malformed(name)
+    try:
+        device = torch.device(name)
+    except RuntimeError:
+        raise _malformed(name) from None
+    index: int | None = device.index  # torch's stubs leave the None out
+    if index is not None and local_size > 1:
+        raise UsageError(
+            f"--device {name} names one device, but {local_size} processes run here",
+            hint=f"--device {device.type} gives each process its own",
+        )
+    if device.type == "cpu":
+        return torch.device("cpu")
+    indexed = any(entry.startswith(f"{device.type}:") for entry in here)
+    wanted = local_rank if index is None else index
+    full = f"{device.type}:{wanted}" if indexed else device.type
+    if full not in here:
+        raise DeviceError(
+            f"device {full} is not there; this machine has {', '.join(here)}",
+            hint="--device auto takes the fastest there is",
+        )
+    return torch.device(full)
+
+
+def _malformed(name: str) -> UsageError:
+    return UsageError(f"{name!r} is not a device", hint="--device auto, cpu, cuda, cuda:0 or mps")
+
+
+def _precision(wanted: str, device: torch.device) -> Precision:
+    if wanted == "auto":
+        return "bf16" if computes_bf16(device) else "fp32"
+    if wanted == "fp16" and device.type not in ("cuda", "mps"):
+        raise DeviceError(
+            f"fp16 is not for {device.type}: it needs a cuda or mps device",
+            hint="--precision bf16, or auto",
+        )
+    if wanted == "bf16" and device.type == "cuda" and not torch.cuda.is_bf16_supported():
+        raise DeviceError(f"{device} does not compute in bf16", hint="--precision fp16, or auto")
+    return wanted  # type: ignore[return-value]  # the recipe allows only these
+
+
+def computes_bf16(device: torch.device) -> bool:
+    """Whether the device has bf16 arithmetic, so that autocast makes it faster, not slower."""
+    if device.type == "cuda":
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
+    if device.type == "cpu":
+        probes = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
+        return any(getattr(torch.cpu, name, bool)() for name in probes)
+    return False
+
+
+def usable_cores() -> int:
+    """Cores that this process may use: the affinity mask, cut by the container's quota."""
+    try:
+        cores = len(os.sched_getaffinity(0))
+    except AttributeError:  # macOS, Windows
+        cores = os.cpu_count() or 1
+    quota = _quota()
+    return max(1, min(cores, round(quota))) if quota else cores
+
+
+def _quota(root: Path = Path("/sys/fs/cgroup"), own: Path = Path("/proc/self/cgroup")) -> float:
+    """Cores by the cgroup's CPU quota (v2, then v1); 0.0 if there is none."""
+    try:
+        paths = [line.split(":", 2)[2].lstrip("/") for line in own.read_text().splitlines()]
+    except (OSError, IndexError):
+        paths = []
+    shares: list[float] = []
+    for path in dict.fromkeys(("", *paths)):
+        for folder in (root / path, root / "cpu" / path):
+            try:
+                if (folder / "cpu.max").is_file():
+                    quota, period = (folder / "cpu.max").read_text().split()
+                else:
+                    quota = (folder / "cpu.cfs_quota_us").read_text()
+                    period = (folder / "cpu.cfs_period_us").read_text()
+                if quota != "max" and int(quota) > 0:
+                    shares.append(int(quota) / int(period))
+            except (OSError, ValueError):
+                continue
+    return min(shares, default=0.0)
+
+
+def settle(place: Place) -> None:
+    """Set what torch keeps per process: threads, determinism, the current device."""
+    torch.set_num_threads(place.threads)
+    if place.deterministic:
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    torch.use_deterministic_algorithms(place.deterministic)
+    if place.device.type == "cuda":
+        torch.cuda.set_device(place.device)
+        torch.backends.cudnn.benchmark = not place.deterministic
+
+
+def autocast(place: Place) -> AbstractContextManager[Any]:
+    """The autocast context of the place; nothing in fp32."""
+    if place.precision == "fp32":
+        return nullcontext()
+    return torch.autocast(place.device.type, dtype=DTYPES[place.precision])
+
+
+def make_scaler(place: Place) -> torch.amp.GradScaler | None:
+    """A gradient scaler where fp16 needs one, else ``None``."""
+    if place.precision == "fp16" and place.device.type == "cuda":
+        return torch.amp.GradScaler("cuda")
+    return None
+
+
+def derive(*numbers: int) -> int:
+    """A seed of 63 bits that depends on every one of the numbers and their order."""
+    text = ",".join(str(int(number)) for number in numbers).encode()
+    return int.from_bytes(hashlib.blake2b(text, digest_size=8).digest(), "little") >> 1
+
+
+def seed_all(seed: int) -> None:
+    """Seed python, numpy and torch on every device."""
+    random.seed(seed)
+    np.random.seed(seed % 2**32)
+    torch.manual_seed(seed)
+
+
+def seed_step(place: Place, *numbers: int) -> None:
+    """Seed python, numpy, torch's CPU generator and the place's own, from the numbers.
+
+    Much cheaper than :func:`seed_all`, which also queues seeding for devices that are not used.
+    """
+    seed = derive(*numbers)
+    random.seed(seed)
+    np.random.seed(seed % 2**32)
+    torch.default_generator.manual_seed(seed)
+    if place.device.type != "cpu":
+        torch.get_device_module(place.device).manual_seed(seed)

@@ -1,0 +1,64 @@
+"""The numbers that say how a run goes: how long, what is watched, when it is saved."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Literal
+
+from zoo.errors import UsageError
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rules:
+    """How long to train, what to watch, when to save.
+
+    Attributes:
+        epochs: Passes over the training images.
+        seed: Of everything random.
+        accumulate: Micro-batches of an optimizer step.
+        clip: Largest norm of the gradient.
+        monitor: ``top1``, ``top5``, ``loss`` or the name of a further metric.
+        goal: Whether more (``max``) or less (``min``) of it is better.
+        patience: Stop after this many epochs without a better value.
+        on_nan: What to do when the loss is not finite.
+        save_steps: Also save after this many optimizer steps.
+        save_seconds: Also save after this many seconds.
+        go_on: Command that resumes the run, for messages.
+    """
+
+    epochs: int
+    seed: int = 0
+    accumulate: int = 1
+    clip: float | None = None
+    monitor: str = "top1"
+    goal: Literal["max", "min"] = "max"
+    patience: int | None = None
+    on_nan: Literal["stop", "skip", "rollback"] = "stop"
+    save_steps: int | None = None
+    save_seconds: float | None = None
+    go_on: str = ""
+
+
+def parse_every(text: str | None) -> tuple[int | None, float | None]:
+    """Read ``200`` (optimizer steps), ``90s``, ``10m`` or ``1h`` as steps and seconds.
+
+    Raises:
+        UsageError: It is none of these.
+    """
+    if text is None:
+        return None, None
+    units = {"s": 1.0, "m": 60.0, "h": 3600.0}
+    try:
+        if text[-1:] in units:
+            seconds = float(text[:-1]) * units[text[-1]]
+            if 0 < seconds < math.inf:
+                return None, seconds
+        elif int(text) > 0:
+            return int(text), None
+    except ValueError:
+        pass
+    raise UsageError(
+        f"output.save_every: {text!r} is neither a number of steps nor a time",
+        hint="200 (steps), 90s, 10m or 1h",
+    )

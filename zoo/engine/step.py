@@ -1,0 +1,244 @@
+"""One optimizer step: a window of micro-batches forward and backward, then the update.
+
+The gradient is that of the mean loss over every image of the window on every rank, also where the
+last window is short or shards are uneven: each micro-batch's mean loss is weighted by its share
+of the images, never by one over the number of micro-batches.
+"""
+
+from __future__ import annotations
+
+import gc
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, nn
+
+from zoo.engine.distributed import quietly
+from zoo.engine.evaluate import has_classes, hits, main_output
+from zoo.engine.place import autocast, seed_step
+from zoo.errors import NumericsError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from zoo.core.protocols import Loss
+    from zoo.engine.distributed import World
+    from zoo.engine.live import Live
+    from zoo.engine.place import Place
+
+STREAM = 1
+"""Number of this stream of random numbers; data has others."""
+
+AUX_WEIGHTS = {1: 0.4, 2: 0.3}
+"""Weight of each auxiliary output's loss by how many there are (Inception v3, GoogLeNet)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What one window gave, over all ranks.
+
+    Attributes:
+        n: Images.
+        loss: Mean per image.
+        top1: Hits; ``None`` without class targets.
+        top5: Hits among the five largest.
+        norm: Of the gradient before clipping; ``None`` without clipping.
+        updated: Whether the parameters were changed.
+        flags: How many ranks raised each flag.
+    """
+
+    n: int
+    loss: float
+    top1: float | None
+    top5: float | None
+    norm: float | None
+    updated: bool
+    flags: tuple[int, ...] = ()
+
+
+class Stepper:
+    """Takes optimizer steps. Holds what stays the same from step to step.
+
+    Args:
+        live: What training changes.
+        loss: Mean over the batch.
+        feed: Prepares a batch (:class:`zoo.engine.feed.Feed`, or alike).
+        place: Where and how precisely.
+        world: The ranks.
+        seed: Of the run.
+        clip: Largest norm of the gradient.
+    """
+
+    def __init__(
+        self,
+        live: Live,
+        *,
+        loss: Loss,
+        feed: Callable[..., tuple[Tensor, Tensor]],
+        place: Place,
+        world: World,
+        seed: int,
+        clip: float | None = None,
+    ) -> None:
+        self.live, self.loss, self.feed = live, loss, feed
+        self.place, self.world = place, world
+        self.seed, self.clip = seed, clip
+        self._notes: list[str] = []
+
+    def step(
+        self,
+        module: nn.Module,
+        window: Sequence[Any],
+        *,
+        flags: Callable[[], tuple[int, ...]] = lambda: (),
+    ) -> Outcome:
+        """Take one step; without the update if the loss or the gradient is not finite.
+
+        Args:
+            module: The model as training calls it, possibly wrapped.
+            window: Micro-batches, as many on every rank.
+            flags: Asked after the backward; what this rank wants the others to know.
+
+        Raises:
+            NumericsError: Out of memory, and the micro-batch cannot be made smaller.
+        """
+        live, at = self.live, self.live.position
+        (count,) = self.world.sum([sum(len(batch.labels) for batch in window)])
+        if (at.epoch, at.batch) in at.bad:
+            mine = [math.nan, 0.0, 0.0, 0.0]
+        else:
+            mine = self._gradient(module, window, count)
+        loss, top1, top5, known, *agreed = self.world.sum([*mine, *flags()])
+        norm = self._norm() if self.clip else None
+        finite = math.isfinite(loss) and (norm is None or live.scaler or math.isfinite(norm))
+        if finite:
+            self._update()
+        live.optimizer.zero_grad(set_to_none=True)
+        return Outcome(
+            n=int(count),
+            loss=loss / count,
+            top1=top1 if known else None,
+            top5=top5 if known else None,
+            norm=norm,
+            updated=bool(finite),
+            flags=tuple(int(flag) for flag in agreed),
+        )
+
+    def remarks(self) -> list[str]:
+        """What people should know, once."""
+        notes, self._notes = self._notes, []
+        return notes
+
+    def _gradient(self, module: nn.Module, window: Sequence[Any], count: float) -> list[float]:
+        """Sums of loss and hits over this rank's images, gradients left in the parameters."""
+        while True:
+            trouble = ""
+            try:
+                return self._backward(module, window, count)
+            except (RuntimeError, MemoryError) as error:
+                if not out_of_memory(error):
+                    raise
+                trouble = str(error).partition("\n")[0][:120]
+            self._halve(max(len(batch.labels) for batch in window), trouble)
+
+    def _backward(self, module: nn.Module, window: Sequence[Any], count: float) -> list[float]:
+        at = self.live.position
+        self.live.optimizer.zero_grad(set_to_none=True)
+        values: list[Tensor] = []
+        sizes: list[int] = []
+        known = False
+        for offset, batch in enumerate(window):
+            seed_step(self.place, self.seed, STREAM, at.epoch, at.batch + offset, self.world.rank)
+            inputs, targets = self.feed(batch, train=True)
+            classes = batch.labels.ndim == 1 and not batch.labels.is_floating_point()
+            pieces = list(zip(inputs.chunk(at.pieces), targets.chunk(at.pieces), strict=True))
+            for index, (x, y) in enumerate(pieces):
+                last = offset == len(window) - 1 and index == len(pieces) - 1
+                with quietly(module, last=last):
+                    value, outputs, used = self._forward(module, x, y)
+                    share = len(x) * self.world.size / count
+                    scaled = value * share
+                    backward(self.live.scaler.scale(scaled) if self.live.scaler else scaled)
+                found = torch.zeros(2, device=value.device)
+                if classes and len(x):
+                    picked = used.argmax(1) if used.shape == outputs.shape else used
+                    if has_classes(outputs, picked):
+                        known, found = True, hits(outputs, picked)
+                values.append(torch.cat([value.detach().float().reshape(1), found]))
+                sizes.append(len(x))
+        table = torch.stack(values).cpu().double()
+        table[:, 0] *= torch.tensor(sizes, dtype=torch.float64)
+        return [*table.sum(0).tolist(), float(known)]
+
+    def _forward(self, module: nn.Module, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Loss ``()``, outputs ``(N, K)`` and targets; a rank without images sends two blanks."""
+        if not len(x):
+            x, y = x.new_zeros((2, *x.shape[1:])), y.new_zeros((2, *y.shape[1:]))
+        with autocast(self.place):
+            given = module(x)
+        outputs = main_output(given).float()
+        value = self.loss(outputs, y)
+        others = auxiliary(given, outputs)
+        for other in others:
+            value = value + AUX_WEIGHTS.get(len(others), 0.3) * self.loss(other.float(), y)
+        return value, outputs.detach(), y
+
+    def _norm(self) -> float:
+        assert self.clip is not None
+        if self.live.scaler:
+            self.live.scaler.unscale_(self.live.optimizer)
+        trained = [p for group in self.live.optimizer.param_groups for p in group["params"]]
+        return float(nn.utils.clip_grad_norm_(trained, self.clip))
+
+    def _update(self) -> None:
+        live = self.live
+        if live.scaler:
+            live.scaler.step(live.optimizer)
+            live.scaler.update()
+        else:
+            live.optimizer.step()
+        if live.ema:
+            live.ema.update(live.model)
+
+    def _halve(self, size: int, trouble: str) -> None:
+        """Cut micro-batches in half; the images of an optimizer step stay the same."""
+        at = self.live.position
+        if self.world.size > 1 or size // at.pieces <= 1:
+            cure = "--set data.batch_size=N with fewer, --set optim.accumulate=M with more"
+            raise NumericsError(f"out of memory: {trouble}", hint=cure)
+        at.pieces *= 2
+        self.live.optimizer.zero_grad(set_to_none=True)
+        gc.collect()
+        if self.place.device.type != "cpu":
+            torch.accelerator.empty_cache()
+        self._notes.append(
+            f"out of memory with {math.ceil(size * 2 / at.pieces)} images at a time; going on "
+            f"with {math.ceil(size / at.pieces)}, the images of an optimizer step stay the same"
+        )
+
+
+def backward(value: Any) -> None:
+    """``value.backward()``, which torch leaves without types."""
+    value.backward()
+
+
+def auxiliary(given: Any, outputs: Tensor) -> list[Tensor]:
+    """Outputs of auxiliary classifiers: what else a model gives in the main output's shape."""
+    rest = list(given.values()) if isinstance(given, dict) else given
+    if not isinstance(rest, (tuple, list)):
+        return []
+    return [
+        item
+        for item in rest[1:]
+        if isinstance(item, Tensor) and item.shape == outputs.shape and item.requires_grad
+    ]
+
+
+def out_of_memory(error: BaseException) -> bool:
+    """Whether an error says that memory ran out, on whatever device."""
+    if isinstance(error, (torch.OutOfMemoryError, MemoryError)):
+        return True
+    text = str(error)
+    return "can't allocate memory" in text or "out of memory" in text
