@@ -1,0 +1,235 @@
+"""Changing a model's ends: its head, its last layer, its first convolution.
+
+Every change is made in place, keeps the module's path (so stage names, freezing and state_dict
+keys elsewhere stay valid), and is reported in words together with the parameters that are newly
+initialised. New layers take torch's default initialisation from a seed of their own, so the
+result does not depend on what ran before.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import TYPE_CHECKING
+
+import torch
+from torch import nn
+
+from zoo.engine.cone import Tracer, inside
+from zoo.engine.stages import guess_head
+from zoo.errors import UsageError
+
+if TYPE_CHECKING:
+    from zoo.core.recipe import SurgeryPart
+    from zoo.core.specs import ModelSpec
+
+Head = nn.Linear | nn.Conv2d
+
+
+@dataclass(frozen=True, slots=True)
+class SurgeryReport:
+    """What was changed.
+
+    Attributes:
+        head: Path of the head (a projection and an identity keep it), or empty.
+        changes: One sentence per change; empty if the model is as it was.
+        fresh: Parameters that are newly initialised.
+        outputs: Width of the output: classes, or features (N, D); ``None`` if nobody asked.
+    """
+
+    head: str
+    changes: tuple[str, ...]
+    fresh: tuple[str, ...]
+    outputs: int | None
+
+
+def operate(
+    model: nn.Module,
+    spec: ModelSpec | None,
+    part: SurgeryPart,
+    *,
+    classes: int | None = None,
+    seed: int = 0,
+) -> SurgeryReport:
+    """Fit the model's ends to the task, in place.
+
+    Args:
+        model: The model with its weights loaded.
+        spec: Its registry entry; ``None`` looks for the head and first convolution itself.
+        part: What to change.
+        classes: Classes that the data has; ``part.classes`` if that is given.
+        seed: Seed of the new layers' initialisation.
+
+    Raises:
+        UsageError: The model's ends are not of a kind that can be changed, or the request
+            contradicts itself.
+    """
+    wanted = part.classes or classes
+    if part.project and wanted and part.project[-1] != wanted:
+        raise UsageError(
+            f"the projection ends in {part.project[-1]} outputs but there are {wanted} classes",
+            hint=f"--project {','.join(map(str, (*part.project[:-1], wanted)))}",
+        )
+    changes: list[str] = []
+    if part.in_channels:
+        changes += _adapt_input(Tracer(model, spec.input if spec else None), part.in_channels)
+    path = spec.head if spec else ""
+    if not (wanted or part.project or part.drop_last or part.reset_head):
+        return SurgeryReport(path, tuple(changes), (), None)
+    path = path or guess_head(model, Tracer(model).trace())
+    head = _head_at(model, path)
+    old = _width(head)
+    if not (part.project or part.drop_last or part.reset_head or wanted != old):
+        return SurgeryReport(path, tuple(changes), (), old)
+    with torch.random.fork_rng(devices=[]):  # drawn on the CPU, so equal on every device
+        torch.manual_seed(seed)
+        new, text, outputs = _new_head(head, part, wanted or old)
+        _replace(model, path, new)
+        replaced, said = [path], [f"{path}: {text}"]
+        if part.project or not part.drop_last:
+            for inner, layer in _aux_heads(model, spec, old):
+                _replace(model, inner, _like(layer, outputs))
+                replaced.append(inner)
+                said.append(f"{inner}: {_say(layer)} -> {_say(model.get_submodule(inner))}")
+    for name in _parents(path):
+        module = model.get_submodule(name)
+        if getattr(module, "num_classes", None) == old:
+            setattr(module, "num_classes", outputs)  # noqa: B010 - a plain number, not a tensor
+    fresh = tuple(n for n, _ in model.named_parameters() if any(inside(n, p) for p in replaced))
+    return SurgeryReport(path, (*changes, *said), fresh, outputs)
+
+
+def _head_at(model: nn.Module, path: str) -> Head:
+    """The head, if it is of a kind that can be replaced."""
+    if not path:
+        raise UsageError(
+            f"cannot tell which layer of {type(model).__name__} is its head",
+            hint='declare it in the registry entry: head = "fc"',
+        )
+    try:
+        head = model.get_submodule(path)
+    except AttributeError:
+        raise UsageError(f"the model has no head at {path!r}") from None
+    if isinstance(head, nn.Linear | nn.Conv2d):
+        return head
+    raise UsageError(
+        f"the head {path} is a {type(head).__name__}; only Linear and Conv2d heads are replaced",
+        hint="build the model with the right number of classes by its own options",
+    )
+
+
+def _new_head(head: Head, part: SurgeryPart, outputs: int) -> tuple[nn.Module, str, int]:
+    """The layer in place of ``head``, what happened in words, and its width."""
+    if part.project:
+        layers: list[nn.Module] = [_like(head, part.project[0])]
+        for before, after in pairwise(part.project):
+            layers += [nn.ReLU(), _like(head, after, width=before)]
+        words = " ReLU ".join(_say(layer) for layer in layers[::2])
+        return nn.Sequential(*layers), f"{_say(head)} -> {words}", part.project[-1]
+    if part.drop_last:
+        width = head.in_features if isinstance(head, nn.Linear) else head.in_channels
+        words = f"{_say(head)} dropped, the model gives features (N, {width})"
+        return nn.Identity(), words, width
+    new = _like(head, outputs)
+    return new, f"{_say(head)} -> {_say(new)}", outputs
+
+
+def _like(head: Head, outputs: int, *, width: int | None = None) -> Head:
+    """A new layer of the same kind; ``width`` inputs means that it follows another new one."""
+    bias, dtype = head.bias is not None, head.weight.dtype
+    if isinstance(head, nn.Linear):
+        new: Head = nn.Linear(width or head.in_features, outputs, bias=bias, dtype=dtype)
+    elif width:
+        new = nn.Conv2d(width, outputs, 1, bias=bias, dtype=dtype)
+    else:
+        inputs, kernel = head.in_channels, head.kernel_size
+        new = nn.Conv2d(inputs, outputs, (kernel[0], kernel[1]), bias=bias, dtype=dtype)
+        new.stride, new.padding, new.dilation = head.stride, head.padding, head.dilation
+    return new.to(head.weight.device)
+
+
+def _replace(model: nn.Module, path: str, new: nn.Module) -> None:
+    model.set_submodule(path, new.train(model.get_submodule(path).training))
+
+
+def _parents(path: str) -> list[str]:
+    steps = path.split(".")
+    return [".".join(steps[:n]) for n in range(len(steps))]
+
+
+def _width(head: Head) -> int:
+    return head.out_features if isinstance(head, nn.Linear) else head.out_channels
+
+
+def _say(layer: nn.Module) -> str:
+    if isinstance(layer, nn.Linear):
+        return f"Linear({layer.in_features}, {layer.out_features})"
+    if isinstance(layer, nn.Conv2d):
+        return f"Conv2d({layer.in_channels}, {layer.out_channels})"
+    return type(layer).__name__
+
+
+def _aux_heads(model: nn.Module, spec: ModelSpec | None, old: int) -> list[tuple[str, Head]]:
+    """The last layer of each auxiliary head that gives as many outputs as the head did."""
+    modules = dict(model.named_modules())
+    found: list[tuple[str, Head]] = []
+    for aux in spec.aux if spec else ():
+        layers = [
+            (name, module)
+            for name, module in modules.items()
+            if inside(name, aux)
+            and isinstance(module, nn.Linear | nn.Conv2d)
+            and _width(module) == old
+        ]
+        found += layers[-1:]
+    return found
+
+
+def _adapt_input(tracer: Tracer, channels: int) -> list[str]:
+    """Make every convolution on the image take ``channels``, its weights kept.
+
+    One channel: the weights of the old ones are summed, so a grey image gives what it gave as
+    three equal channels. More: they are repeated in turn and scaled to the same total.
+    """
+    model, changes = tracer.model, list[str]()
+    for name in _on_image(tracer):
+        layer = model.get_submodule(name)
+        if not isinstance(layer, nn.Conv2d) or layer.groups > 1:
+            kind = "a grouped convolution" if isinstance(layer, nn.Conv2d) else _say(layer)
+            raise UsageError(
+                f"the first layer {name} is {kind}: its input channels cannot be changed",
+                hint="only ungrouped Conv2d inputs can; see the model's own options (zoo info)",
+            )
+        old = layer.in_channels
+        if old == channels:
+            continue
+        weight = layer.weight.detach()
+        if channels == 1:
+            new = weight.float().sum(dim=1, keepdim=True)
+        else:
+            turn = torch.arange(channels, device=weight.device) % old
+            new = weight.float()[:, turn] * (old / channels)
+        layer.weight = nn.Parameter(new.to(weight.dtype), requires_grad=layer.weight.requires_grad)
+        layer.in_channels = channels
+        how = "summed" if channels == 1 else "repeated and scaled"
+        changes.append(f"{name}: {old} -> {channels} input channels, weights {how}")
+    for name, module in model.named_modules():
+        if changes and getattr(module, "transform_input", False) is True:
+            setattr(module, "transform_input", False)  # noqa: B010 - a plain flag
+            changes.append(f"{name or 'model'}: transform_input off (it needs 3 channels)")
+    return changes
+
+
+def _on_image(tracer: Tracer) -> list[str]:
+    """Called leaf layers with parameters whose input is the image itself."""
+    model = tracer.model
+    found = [
+        name
+        for name, calls in tracer.trace().calls.items()
+        if any(call.inputs == 0 for call in calls)
+        and not any(True for _ in model.get_submodule(name).children())
+        and any(True for _ in model.get_submodule(name).parameters())
+    ]
+    if not found:
+        raise UsageError("no layer of the model takes the image itself, so its channels stay")
+    return found
