@@ -7,7 +7,17 @@ docs cannot disagree.
 from __future__ import annotations
 
 import types
-from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, Union, get_args, get_origin
+from typing import (
+    TYPE_CHECKING,
+    Annotated,
+    Any,
+    ClassVar,
+    Final,
+    Literal,
+    Union,
+    get_args,
+    get_origin,
+)
 
 import click
 
@@ -32,6 +42,17 @@ TITLES: Final = {
     "output": "Output",
 }
 METAVARS: Final = {
+    "batch_transform": "NAME",
+    "device": "NAME",
+    "eval_transform": "NAME",
+    "loss": "NAME",
+    "monitor": "NAME",
+    "name": "NAME",
+    "optimizer": "NAME",
+    "schedule": "NAME",
+    "tracker": "NAME",
+    "transform": "NAME",
+    "warmup": "EPOCHS",
     "weights": "SOURCE",
     "project": "N,N",
     "freeze_upto": "STAGE",
@@ -45,6 +66,9 @@ METAVARS: Final = {
     "out": "FOLDER",
     "save_every": "N|Nm",
 }
+
+
+_TYPES: Final[dict[type, type]] = {int: int, float: float, bool: bool}
 
 
 class RecipeOption(click.Option):
@@ -62,7 +86,7 @@ class RecipeOption(click.Option):
             default=None,
             is_flag=kind is bool,
             multiple=several,
-            type=click.Choice(choices) if choices else {int: int, float: float}.get(kind, str),
+            type=click.Choice(choices) if choices else _TYPES.get(kind, str),
             metavar="NAME=VALUE" if kind is dict else METAVARS.get(keyword),
             help=info.help + _default(info.default),
         )
@@ -72,6 +96,11 @@ class RecipeOption(click.Option):
 
 class RecipeCommand(click.Command):
     """A command with recipe flags: help by section, ``--dry-run`` with an optional value."""
+
+    context_settings: ClassVar[dict[str, Any]] = {
+        "help_option_names": ["-h", "--help"],
+        "max_content_width": 100,
+    }
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Let a bare ``--dry-run`` stand before any argument."""

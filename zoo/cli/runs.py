@@ -1,0 +1,105 @@
+"""``zoo runs``: the runs of a folder, with their results."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import click
+
+from zoo.cli.output import Out
+from zoo.core.compose import read_recipe
+from zoo.core.names import natural_key
+from zoo.errors import UsageError
+
+
+@click.command("runs")
+@click.option("--dir", "runs", default="runs", metavar="FOLDER", help="Where runs lie.  [runs]")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@click.option("--names", "as_names", is_flag=True, help="Print names only.")
+def command(runs: str, *, as_json: bool, as_names: bool) -> None:
+    """List runs: model, data, epochs, best result, state."""
+    out = Out("json" if as_json else "names" if as_names else "table")
+    folders = sorted((p.parent for p in Path(runs).glob("*/recipe.toml")), key=_order)
+    found = [describe(folder) for folder in folders]
+    if out.form == "json":
+        out.json(found)
+    elif out.form == "names":
+        for run in found:
+            out.line(run["name"])
+    elif not found:
+        out.note(f"no runs in {runs}/; zoo finetune makes one")
+    else:
+        rows = [
+            (
+                run["name"],
+                run["verb"],
+                run["model"],
+                run["data"],
+                f"{run['epochs_done']}/{run['epochs']}",
+                "" if run["best"] is None else f"{run['monitor']} {run['best']:.4g}",
+                run["state"],
+            )
+            for run in found
+        ]
+        out.table(("run", "verb", "model", "data", "epochs", "best", "state"), rows)
+
+
+def _order(folder: Path) -> Any:
+    return natural_key(folder.name)
+
+
+def describe(folder: Path) -> dict[str, Any]:
+    """What a run folder says about itself, without torch.
+
+    Args:
+        folder: The run's folder.
+    """
+    try:
+        verb, recipe = read_recipe(folder / "recipe.toml")
+    except UsageError as error:
+        return {
+            "name": folder.name,
+            "verb": "",
+            "model": "",
+            "data": "",
+            "epochs": 0,
+            "epochs_done": 0,
+            "monitor": "",
+            "best": None,
+            "state": error.message,
+        }
+    rows = _epochs(folder / "metrics.jsonl")
+    monitor = str(recipe.get("output.monitor", "top1"))
+    best = [
+        row["val"][monitor] for row in rows if row.get("best") and monitor in (row["val"] or {})
+    ]
+    finished = (folder / "result.json").is_file()
+    return {
+        "name": folder.name,
+        "verb": verb,
+        "model": recipe.get("model.name", ""),
+        "data": recipe.get("data.source", ""),
+        "epochs": recipe.get("optim.epochs", 0),
+        "epochs_done": rows[-1]["epoch"] + 1 if rows else 0,
+        "monitor": monitor,
+        "best": best[-1] if best else None,
+        "state": "done" if finished else "can be resumed",
+    }
+
+
+def _epochs(path: Path) -> list[dict[str, Any]]:
+    rows = []
+    try:
+        lines = path.read_text("utf-8").splitlines()
+    except OSError:
+        return []
+    for line in lines:
+        try:
+            row = json.loads(line)
+        except ValueError:
+            continue
+        if isinstance(row, dict) and row.get("kind") == "epoch":
+            rows.append(row)
+    return rows

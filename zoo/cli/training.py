@@ -1,0 +1,188 @@
+"""What ``zoo finetune`` and ``zoo train`` share: flags in, a plan, a live run, a summary."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from zoo.cli.options import RecipeCommand, complete_model, keyword_values, recipe_options
+from zoo.cli.output import Out
+from zoo.cli.progress import Live, duration
+from zoo.core import registry
+from zoo.core.request import request
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from zoo.core.compose import Composed
+
+_DRY = ("plan", "full")
+
+
+def training_command(verb: str, help_text: str) -> click.Command:
+    """Make the command of a verb.
+
+    Args:
+        verb: ``finetune`` or ``train``.
+        help_text: The help page's first lines.
+    """
+
+    @click.command(verb, cls=RecipeCommand, help=help_text)
+    @click.argument("model", required=False, shell_complete=complete_model)
+    @click.option(
+        "--recipe",
+        "file",
+        type=click.Path(path_type=Path),
+        metavar="FILE",
+        help="Read a recipe (TOML); flags and --set win over it.",
+    )
+    @click.option("--set", "sets", multiple=True, metavar="KEY=VALUE", help="Set any recipe field.")
+    @click.option(
+        "--dry-run",
+        type=click.Choice(_DRY),
+        help="Print the plan and stop; full: build the model first and count everything.",
+    )
+    @click.option("--retries", type=click.IntRange(0), default=0, help="Restarts with --nproc.")
+    @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
+    def command(
+        model: str | None,
+        file: Path | None,
+        sets: tuple[str, ...],
+        dry_run: str | None,
+        retries: int,
+        as_json: bool,
+        **options: Any,
+    ) -> int:
+        out = Out("json" if as_json else "table")
+        known = registry.load()
+        values = keyword_values(options)
+        composed = request(verb, model, values, registry=known, file=file, sets=sets)
+        _speak_up(out, known)
+        if dry_run == "plan":
+            _show_plan(out, composed)
+            return 0
+        if composed.recipe.device.nproc > 1 and "RANK" not in os.environ:
+            return _launch(composed, retries)
+        return run_and_show(out, verb, composed, stop_before_training=dry_run == "full")
+
+    return recipe_options()(command)
+
+
+def _speak_up(out: Out, known: registry.Registry) -> None:
+    for info in known.plugins:
+        if info.state == "quarantined":
+            out.note(f"plugin {info.name} is out of order: {info.error} (zoo plugins)")
+
+
+def _show_plan(out: Out, composed: Composed) -> None:
+    from zoo.engine.plan import early_plan
+
+    plan = early_plan(composed.recipe, registry.load())
+    if out.form == "json":
+        out.json({**plan.to_dict(), "origin": composed.origin})
+        return
+    out.pairs(plan.lines, indent=2)
+    for note in plan.notes:
+        out.line(f"  note: {note}")
+
+
+def _launch(composed: Composed, retries: int) -> int:
+    from zoo.engine.launch import launch
+
+    return launch(composed.recipe.device.nproc, sys.argv[1:], retries=retries)
+
+
+def run_and_show(
+    out: Out,
+    verb: str,
+    composed: Composed | None,
+    *,
+    resume: Path | None = None,
+    stop_before_training: bool = False,
+) -> int:
+    """Run, show what happens, and print what came out.
+
+    Args:
+        out: Where words go.
+        verb: ``finetune``, ``train`` or ``resume``.
+        composed: The recipe; ``None`` when resuming.
+        resume: The run folder to go on with.
+        stop_before_training: Stop once everything is built and counted.
+    """
+    main = os.environ.get("RANK", "0") == "0"
+    with Live(show=out.form != "json" and main) as live:
+        live.line(f"zoo {verb}" + (f" {composed.recipe.model.name}" if composed else ""))
+        result: Any = None
+        for event in _events(composed, resume, live, stop_before_training=stop_before_training):
+            result = _show(event, live) or result
+    if result is not None and main:
+        summary(out, result)
+    return 0
+
+
+def _events(
+    composed: Composed | None, resume: Path | None, live: Live, *, stop_before_training: bool
+) -> Iterable[Any]:
+    from zoo.engine.run import Watch, conduct, go_on
+
+    watch = Watch(progress=lambda done, total: live.bytes("download", done, total), note=live.line)
+    if resume is not None:
+        return go_on(resume, registry.load(), watch=watch)
+    assert composed is not None
+    return conduct(composed.recipe, registry.load(), watch=watch, dry=stop_before_training)
+
+
+def _show(event: Any, live: Live) -> Any:
+    """Show one event; gives back the result, which comes last."""
+    kind = type(event).__name__
+    if kind == "StepReport":
+        rate = f"{event.images_per_second:.0f} img/s, {duration(event.eta)} left"
+        detail = f"{event.batch}/{event.batches}  loss {event.loss:.3f}  {rate}"
+        live.update(f"  epoch {event.epoch + 1}", event.batch, event.batches, detail)
+    elif kind == "EpochReport":
+        live.clear()
+        live.line("  " + epoch_line(event))
+    elif kind == "Note":
+        live.line(f"  note: {event.text}")
+    elif kind == "Plan":
+        width = max(len(name) for name, _ in event.lines)
+        for name, text in event.lines:
+            first, *more = text.splitlines() or [""]
+            live.line(f"  {name.ljust(width)}  {first}")
+            for line in more:
+                live.line(f"  {' ' * width}  {line}")
+        for note in event.notes:
+            live.line(f"  note: {note}")
+    elif kind == "RunResult":
+        live.clear()
+        return event
+    return None
+
+
+def epoch_line(event: Any) -> str:
+    """One line an epoch: losses, accuracies, rate, time."""
+    train = f"train loss {event.loss:.4f}" + _accuracy(event.top1)
+    val = ""
+    if event.val is not None:
+        val = f" | val loss {event.val.loss:.4f}{_accuracy(event.val.top1)}"
+    star = " *" if event.best else ""
+    width = len(str(event.epochs))
+    head = f"epoch {event.epoch + 1:>{width}}/{event.epochs}"
+    rate = f"lr {event.lr:.2g} | {event.n / max(event.seconds, 1e-9):.0f} img/s"
+    return f"{head} | {train}{val} | {rate} | {duration(event.seconds)}{star}"
+
+
+def _accuracy(value: float | None) -> str:
+    return "" if value is None else f" top-1 {100 * value:.2f} %"
+
+
+def summary(out: Out, result: Any) -> None:
+    """Say at the end what came out and where everything lies."""
+    if out.form == "json":
+        out.json(result.to_dict())
+        return
+    out.pairs(result.lines())

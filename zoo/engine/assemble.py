@@ -1,0 +1,212 @@
+"""The live parts of a run, built in the one right order.
+
+build -> load -> surgery (:mod:`zoo.engine.parts`), then here: freeze, move, optimizer over what
+trains, averaged copy, loaders, loss. Wrapping (DDP, compile) comes last, in the loop.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from zoo.core.protocols import Loss
+from zoo.data.loaders import make_loader
+from zoo.engine import distributed
+from zoo.engine.ema import Ema
+from zoo.engine.feed import Feed
+from zoo.engine.freeze import plan_freeze
+from zoo.engine.frozen import Frozen
+from zoo.engine.live import Live
+from zoo.engine.optim import build_optimizer, build_schedule, parameter_groups
+from zoo.engine.place import Place, choose, make_scaler, settle
+from zoo.engine.plan import steps_per_epoch
+from zoo.engine.rules import Rules, parse_every
+from zoo.engine.transforms import batch_transforms, image_transform
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from zoo.core.recipe import Recipe
+    from zoo.core.registry import Registry
+    from zoo.data.images import Splits
+    from zoo.engine.distributed import World
+    from zoo.engine.parts import Built
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Assembly:
+    """Everything that the loop needs.
+
+    Attributes:
+        place: Where it computes.
+        frozen: The frozen part.
+        live: What training changes.
+        loss: What is minimised.
+        feed: Prepares batches.
+        train: Loader of training images.
+        val: Loader of validation images.
+        rules: How long, what to watch.
+        notes: What a person should know.
+    """
+
+    place: Place
+    frozen: Frozen
+    live: Live
+    loss: Loss
+    feed: Feed
+    train: Any
+    val: Any
+    rules: Rules
+    notes: tuple[str, ...] = ()
+
+
+def early_place(recipe: Recipe, world: World) -> Place:
+    """Where the run will compute; asked first, so that a missing device costs nothing.
+
+    Raises:
+        DeviceError: It is not there.
+    """
+    return choose(recipe.device, local_rank=world.local_rank, local_size=world.local_size)
+
+
+def freeze_model(built: Built, recipe: Recipe, *, pretrained: bool) -> Frozen:
+    """Plan the recipe's freezing for a built model, and apply it.
+
+    Raises:
+        FreezeError: It cannot mean what was asked.
+    """
+    plan = plan_freeze(built.model, built.spec, recipe.freeze, built.input, pretrained=pretrained)
+    return Frozen(built.model, plan)
+
+
+def assemble(
+    recipe: Recipe,
+    registry: Registry,
+    built: Built,
+    frozen: Frozen,
+    splits: Splits,
+    *,
+    place: Place,
+    world: World,
+    go_on: str = "",
+) -> Assembly:
+    """Make everything else from a built and frozen model.
+
+    Args:
+        recipe: A checked recipe.
+        registry: Where parts are.
+        built: The model.
+        frozen: Its frozen part.
+        splits: The data.
+        place: Where it computes.
+        world: The ranks.
+        go_on: Command that resumes the run, for messages.
+
+    Raises:
+        UsageError: A part does not take its options.
+        DeviceError: Synchronised norms on the CPU.
+    """
+    settle(place)
+    model = _placed(built.model, place)
+    if recipe.device.sync_bn:
+        distributed.synchronise_norms(model, place.device, frozen=frozen.plan.norms)
+    spec = replace(built.spec, head=built.report.head or built.spec.head)
+    groups = parameter_groups(model, recipe.optim, spec, later=frozen.later)
+    optimizer = build_optimizer(registry, recipe.optim, groups)
+    steps = steps_per_epoch(recipe, len(splits.train))
+    schedule = build_schedule(registry, recipe.optim, optimizer, steps_per_epoch=steps)
+    live = Live(
+        model=model,
+        optimizer=optimizer,
+        schedule=schedule,
+        ema=Ema(model, recipe.optim.ema) if recipe.optim.ema else None,
+        scaler=make_scaler(place),
+    )
+    live.position.world = world.size
+    mixes = batch_transforms(recipe, registry, built.input, len(splits.classes))
+    train, val = _loaders(recipe, registry, built, splits, world)
+    notes = tuple(getattr(train, "notes", ()))
+    return Assembly(
+        place=place,
+        frozen=frozen,
+        live=live,
+        loss=build_loss(recipe, registry, place),
+        feed=Feed(place, built.input, mixes),
+        train=train,
+        val=val,
+        rules=make_rules(recipe, registry, go_on),
+        notes=notes,
+    )
+
+
+def _placed(model: nn.Module, place: Place) -> nn.Module:
+    if place.channels_last:
+        return model.to(place.device, memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
+    return model.to(place.device)
+
+
+def _loaders(
+    recipe: Recipe, registry: Registry, built: Built, splits: Splits, world: World
+) -> tuple[Any, Any]:
+    shared = {
+        "workers": recipe.data.workers,
+        "seed": recipe.device.seed,
+        "rank": world.rank,
+        "world": world.size,
+    }
+    train = make_loader(
+        splits.train,
+        image_transform(recipe, registry, built.input, train=True),
+        batch_size=recipe.data.batch_size,
+        train=True,
+        **shared,
+    )
+    val = make_loader(
+        splits.val,
+        image_transform(recipe, registry, built.input, train=False),
+        batch_size=recipe.data.batch_size,
+        train=False,
+        **shared,
+    )
+    return train, val
+
+
+def build_loss(recipe: Recipe, registry: Registry, place: Place) -> Loss:
+    """Build the recipe's loss, on the device if it has tensors.
+
+    Raises:
+        UsageError: It does not take one of the options.
+    """
+    options = dict(recipe.loss.options)
+    if recipe.loss.label_smoothing:
+        options["label_smoothing"] = recipe.loss.label_smoothing
+    loss: Any = registry.build("loss", recipe.loss.name, **options)
+    return loss.to(place.device) if isinstance(loss, torch.nn.Module) else loss
+
+
+def make_rules(recipe: Recipe, registry: Registry, go_on: str) -> Rules:
+    """The loop's rules as the recipe states them.
+
+    Raises:
+        UsageError: ``save_every`` or ``monitor`` is not something that exists.
+    """
+    steps, seconds = parse_every(recipe.output.save_every)
+    monitor = recipe.output.monitor
+    goal = "min" if monitor == "loss" else "max"
+    if monitor not in ("top1", "top5", "loss"):
+        goal = getattr(registry.find("metric", monitor), "goal", "max")
+    return Rules(
+        epochs=recipe.optim.epochs,
+        seed=recipe.device.seed,
+        accumulate=recipe.optim.accumulate,
+        clip=recipe.optim.clip,
+        monitor=monitor,
+        goal=goal,
+        patience=recipe.optim.patience,
+        on_nan=recipe.optim.on_nan,
+        save_steps=steps,
+        save_seconds=seconds,
+        go_on=go_on,
+    )

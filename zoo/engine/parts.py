@@ -1,0 +1,233 @@
+"""From a recipe to a live model: build, load, cut. And from a checkpoint back to its model.
+
+The order is build -> load weights -> surgery; freezing, the optimizer and wrapping come after
+(:mod:`zoo.engine.run`).
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import nn
+
+from zoo.core.recipe import SurgeryPart
+from zoo.core.specs import InputSpec, ModelSpec
+from zoo.engine.live import check_fit
+from zoo.engine.place import derive
+from zoo.engine.surgery import SurgeryReport, operate
+from zoo.errors import CheckpointError, UsageError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from torch import Tensor
+
+    from zoo.core.metadata import CheckpointInfo
+    from zoo.core.recipe import Recipe
+    from zoo.core.registry import Registry
+    from zoo.engine.weights import Start
+
+BUILD, SURGERY = 1, 2
+"""Streams of randomness: initial weights, and layers that surgery makes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Built:
+    """A model, ready to be frozen and trained.
+
+    Attributes:
+        model: On the CPU, fp32.
+        spec: Its registry entry; the head's path is where surgery left it.
+        input: What it expects to see, with the recipe's size and channels.
+        surgery: All changes since the registry's architecture, to be written down.
+        report: What surgery changed now.
+        notes: What a person should know.
+    """
+
+    model: nn.Module
+    spec: ModelSpec
+    input: InputSpec
+    surgery: SurgeryPart
+    report: SurgeryReport
+    notes: tuple[str, ...] = ()
+
+
+def build(start: Start, recipe: Recipe, registry: Registry, classes: tuple[str, ...]) -> Built:
+    """Build the recipe's model with its starting weights, fitted to the data.
+
+    Args:
+        start: Where it starts.
+        recipe: A checked recipe.
+        registry: Where the architecture is.
+        classes: Class names of the data, in order; empty = not a classification.
+
+    Raises:
+        CheckpointError: The weights do not fit the architecture.
+        UsageError: The builder or the surgery refuses.
+    """
+    wanted = recipe.surgery
+    if start.surgery.project and wanted.project:
+        raise UsageError(
+            "these weights end in a projection already",
+            hint="leave --project out, or start from the base weights",
+        )
+    seed = recipe.device.seed
+    count = len(classes) or wanted.classes
+    if start.tensors is None:
+        model = _construct(start, registry, count, seed)
+        part = replace(wanted, reset_head=False)
+    else:
+        model = _restored(start, registry, start.tensors, seed)
+        part, said = _head_plan(start, wanted, classes)
+        start = replace(start, notes=(*start.notes, *said))
+    report = operate(model, start.spec, part, classes=count, seed=derive(seed, SURGERY))
+    merged = SurgeryPart(
+        in_channels=wanted.in_channels or start.surgery.in_channels,
+        drop_last=wanted.drop_last or start.surgery.drop_last,
+        project=wanted.project or start.surgery.project,
+    )
+    return Built(
+        model=model,
+        spec=start.spec,
+        input=fit_input(start.input, recipe.data.size, wanted.in_channels),
+        surgery=merged,
+        report=report,
+        notes=start.notes,
+    )
+
+
+def restore(
+    info: CheckpointInfo, tensors: dict[str, Tensor], registry: Registry, path: Path | str = ""
+) -> nn.Module:
+    """Rebuild exactly the model that a checkpoint was written from, in eval mode.
+
+    Args:
+        info: What the checkpoint says.
+        tensors: Its weights.
+        registry: Where the architecture is.
+        path: The file, for messages.
+
+    Raises:
+        CheckpointError: The weights do not fit what it says.
+        UnknownNameError: The plugin that has the model is not installed.
+    """
+    from zoo.engine.weights import from_info
+
+    try:
+        start = from_info(info, tensors, registry, None, {}, {})
+        return _restored(start, registry, tensors, 0).eval()
+    except CheckpointError as error:
+        raise CheckpointError(f"{path}: {error.message}", hint=error.hint) from error
+
+
+def skeleton(info: CheckpointInfo, registry: Registry) -> tuple[Built, Start]:
+    """The architecture that a checkpoint was written from, unfilled, for resuming a run.
+
+    Args:
+        info: What the checkpoint says.
+        registry: Where the architecture is.
+
+    Returns:
+        The model with random weights, and a start that knows what it began from.
+    """
+    from zoo.engine.weights import from_info
+
+    start = from_info(info, {}, registry, None, {}, dict(info.base))
+    model = _construct(start, registry, start.num_classes, 0)
+    report = operate(model, start.spec, start.surgery, classes=start.num_classes)
+    built = Built(
+        model=model,
+        spec=start.spec,
+        input=start.input,
+        surgery=start.surgery,
+        report=replace(report, changes=()),
+    )
+    return built, start
+
+
+def _restored(start: Start, registry: Registry, tensors: dict[str, Tensor], seed: int) -> nn.Module:
+    model = _construct(start, registry, start.num_classes, seed)
+    if start.surgery != SurgeryPart():
+        operate(model, start.spec, start.surgery, classes=start.num_classes)
+    check_fit(model, tensors)
+    model.load_state_dict(tensors)
+    return model
+
+
+def _construct(start: Start, registry: Registry, num_classes: int | None, seed: int) -> nn.Module:
+    """The bare architecture; its random weights depend on the seed alone."""
+    options: dict[str, Any] = {**start.options}
+    count = num_classes or start.spec.classes
+    if count is not None:
+        options["num_classes"] = count
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(derive(seed, BUILD))
+        model: nn.Module = registry.build("model", start.spec.qualified, **options)
+    return model
+
+
+def _head_plan(
+    start: Start, wanted: SurgeryPart, classes: tuple[str, ...]
+) -> tuple[SurgeryPart, tuple[str, ...]]:
+    """Keep the weights' head only where it means the same classes."""
+    if wanted.project or wanted.drop_last or not classes:
+        return wanted, ()
+    if start.classes and start.classes != classes and start.num_classes == len(classes):
+        said = "the weights' head is for other classes of the same number: it starts anew"
+        return replace(wanted, reset_head=True), (said,)
+    if not start.classes and start.num_classes == len(classes) and not wanted.reset_head:
+        said = (
+            f"the weights' head has {len(classes)} outputs, as many as the data has classes: "
+            "kept (--reset-head starts it anew)"
+        )
+        return wanted, (said,)
+    return wanted, ()
+
+
+def fit_input(given: InputSpec, size: int | None, channels: int | None) -> InputSpec:
+    """An input with another size or other channels; resize keeps its proportion to the crop.
+
+    Args:
+        given: What the weights expect.
+        size: Height and width in pixels; ``None`` = as given.
+        channels: Channels; mean and std are averaged over the given ones if they differ.
+    """
+    made = given
+    if size is not None:
+        old = given.crop or given.size[1]
+        resize = round(given.resize * size / old) if given.resize else None
+        crop = size if given.crop else None
+        made = replace(made, size=(given.size[0], size, size), resize=resize, crop=crop)
+    if channels is not None and channels != given.size[0]:
+        made = replace(
+            made,
+            size=(channels, *made.size[1:]),
+            mean=_repeat(given.mean, channels),
+            std=_repeat(given.std, channels),
+        )
+    return made
+
+
+def _repeat(values: tuple[float, ...], channels: int) -> tuple[float, ...]:
+    return (sum(values) / len(values),) * channels if values else ()
+
+
+def surgery_record(part: SurgeryPart) -> dict[str, Any]:
+    """Surgery as a checkpoint's metadata keeps it."""
+    return {
+        key: list(value) if isinstance(value, tuple) else value
+        for key, value in asdict(part).items()
+        if value not in (None, False, (), [])
+    }
+
+
+def is_convolutional(model: nn.Module) -> bool:
+    """Whether the model's work is convolutions, so that NHWC memory pays.
+
+    A patch embedding alone does not make a transformer convolutional.
+    """
+    convolutions = sum(isinstance(m, torch.nn.Conv2d) for m in model.modules())
+    attention = sum(isinstance(m, torch.nn.MultiheadAttention) for m in model.modules())
+    return convolutions > 2 and not attention

@@ -1,0 +1,207 @@
+"""What a run will do, said before it does it. Imports no torch: ``--dry-run`` answers at once."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from zoo.core import names
+from zoo.core.specs import InputSpec, ModelSpec
+from zoo.data.sources import open_data
+
+if TYPE_CHECKING:
+    from zoo.core.recipe import Recipe
+    from zoo.core.registry import Registry
+    from zoo.data.images import Splits
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """Lines for people, and the facts behind them.
+
+    Attributes:
+        lines: ``(topic, text)``, in the order of the run.
+        notes: What a careful person would look into.
+        facts: The same for programs.
+    """
+
+    lines: tuple[tuple[str, str], ...]
+    notes: tuple[str, ...]
+    facts: dict[str, Any]
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-ready dictionary."""
+        return {"plan": dict(self.lines), "notes": list(self.notes), **self.facts}
+
+
+def open_recipe_data(recipe: Recipe, registry: Registry, channels: int) -> Splits:
+    """Open the recipe's data: scanned and checked, nothing decoded.
+
+    Args:
+        recipe: A checked recipe.
+        registry: Where named data sets are.
+        channels: Channels that the model wants.
+
+    Raises:
+        DataError: Missing, broken, or of another number of classes than was asked for.
+    """
+    project = recipe.surgery.project
+    return open_data(
+        recipe.data,
+        registry=registry,
+        classes=recipe.surgery.classes or (project[-1] if project else None),
+        channels=channels,
+        seed=recipe.device.seed,
+    )
+
+
+def early_plan(recipe: Recipe, registry: Registry) -> Plan:
+    """The plan as far as it can be known without torch: the data is opened, nothing is built.
+
+    Raises:
+        DataError: The data is missing or broken.
+    """
+    spec = model_spec(recipe, registry)
+    given = (spec.input if spec else None) or InputSpec()
+    channels = recipe.surgery.in_channels or given.size[0]
+    return make_plan(recipe, spec, open_recipe_data(recipe, registry, channels))
+
+
+def model_spec(recipe: Recipe, registry: Registry) -> ModelSpec | None:
+    """The registry entry of the recipe's model; ``None`` where a repository or file says it."""
+    reference = names.parse(recipe.model.name)
+    return None if reference.source else registry.model(reference.qualified)
+
+
+def make_plan(recipe: Recipe, spec: ModelSpec | None, splits: Splits) -> Plan:
+    """Say what a recipe will do with this data.
+
+    Args:
+        recipe: A checked recipe.
+        spec: The model's registry entry, if it has one.
+        splits: The opened data.
+    """
+    steps = steps_per_epoch(recipe, len(splits.train))
+    lines = [
+        ("model", _model(recipe, spec, len(splits.classes))),
+        ("weights", _weights(recipe, spec)),
+        ("freeze", _freeze(recipe)),
+        ("data", data_line(splits)),
+        ("input", _input(recipe, spec)),
+        ("training", _training(recipe, steps)),
+        ("device", f"{recipe.device.device}, precision {recipe.device.precision}"),
+        (
+            "output",
+            f"{Path(recipe.output.dir) / (recipe.output.name or stem(recipe, splits) + '-NNN')}/",
+        ),
+    ]
+    facts = {
+        "data": splits.to_dict(),
+        "steps_per_epoch": steps,
+        "steps": steps * recipe.optim.epochs,
+    }
+    return Plan(tuple((k, v) for k, v in lines if v), (*splits.notes, *splits.warnings), facts)
+
+
+def steps_per_epoch(recipe: Recipe, images: int) -> int:
+    """Optimizer steps of an epoch, a partial last batch and window included."""
+    world = int(os.environ.get("WORLD_SIZE", "1"))
+    batches = -(-images // (recipe.data.batch_size * world))
+    return -(-batches // recipe.optim.accumulate)
+
+
+def stem(recipe: Recipe, splits: Splits) -> str:
+    """A run's default name without its number: model and data."""
+    model = recipe.model.name.rpartition("/")[2].rpartition(":")[2]
+    data = Path(splits.name).name or "data"
+    return f"{model}-{data}"
+
+
+def data_line(splits: Splits) -> str:
+    """Counts of a data set for people."""
+    return (
+        f"{splits.name}: {len(splits.classes)} classes, {len(splits.train):,} training and "
+        f"{len(splits.val):,} validation images"
+    )
+
+
+def _model(recipe: Recipe, spec: ModelSpec | None, classes: int) -> str:
+    if spec is None:
+        return recipe.model.name
+    size = f", {spec.params:,} parameters with {spec.classes} classes" if spec.params else ""
+    surgery = recipe.surgery
+    if surgery.project:
+        end = f"; head {spec.head} becomes {' -> '.join(map(str, surgery.project))}"
+    elif surgery.drop_last:
+        end = f"; without its last layer {spec.head}"
+    else:
+        end = f"; head {spec.head} for {classes} classes"
+    channels = f"; {surgery.in_channels} input channels" if surgery.in_channels else ""
+    return f"{spec.qualified}{size}{end}{channels}"
+
+
+def _weights(recipe: Recipe, spec: ModelSpec | None) -> str:
+    wanted = recipe.model.weights
+    if wanted == "none":
+        return "none: random, from the seed"
+    if spec is None or names_a_source(wanted):
+        return wanted
+    found = next((w for w in spec.weights if wanted in ("default", w.name)), None)
+    if found is None:
+        return f"{wanted}: {spec.qualified} has none"
+    where = "cached" if _cached(found.source) else f"to fetch from {found.source}"
+    return f"{found.name}, {where}"
+
+
+def names_a_source(text: str) -> bool:
+    """Whether a ``--weights`` value spells a source rather than a tag."""
+    return text.partition(":")[0] in names.SOURCES and ":" in text
+
+
+def _cached(source: str) -> bool:
+    from zoo.hub.fetch import converted_path
+
+    kind, _, rest = source.partition(":")
+    return kind == "url" and converted_path(rest).is_file()
+
+
+def _freeze(recipe: Recipe) -> str:
+    part = recipe.freeze
+    said = [f"up to and including {part.upto}"] if part.upto else []
+    said += [f"everything before {part.before}"] if part.before else []
+    said += [f"{glob}" for glob in part.freeze]
+    said += [f"but not {glob}" for glob in part.unfreeze]
+    said += [
+        f"{target.partition(':')[2]} trains from epoch {target.partition(':')[0]} on"
+        for target in part.unfreeze_at
+    ]
+    if not said:
+        return "nothing"
+    norms = {"eval": "held", "update": "statistics move", "affine": "scale and shift train"}
+    return "; ".join(said) + f"; its batch norms: {norms[part.frozen_bn]}"
+
+
+def _input(recipe: Recipe, spec: ModelSpec | None) -> str:
+    given = spec.input if spec and spec.input else None
+    size = recipe.data.size or (given.size[1] if given else 224)
+    channels = recipe.surgery.in_channels or (given.size[0] if given else 3)
+    train = recipe.data.train_transform
+    batch = "".join(f" + {name}" for name in recipe.data.batch_transforms)
+    return (
+        f"{channels} x {size} x {size}; transform {train}{batch}, eval {recipe.data.eval_transform}"
+    )
+
+
+def _training(recipe: Recipe, steps: int) -> str:
+    optim = recipe.optim
+    batch = recipe.data.batch_size * optim.accumulate * recipe.device.nproc
+    warm = f", warm-up {optim.warmup:g} epochs" if optim.warmup else ""
+    smooth = (
+        f", label smoothing {recipe.loss.label_smoothing:g}" if recipe.loss.label_smoothing else ""
+    )
+    return (
+        f"{optim.epochs} epochs x {steps} steps of {batch} images; {recipe.loss.name}{smooth}; "
+        f"{optim.name}, lr {optim.lr:g}, {optim.schedule}{warm}; seed {recipe.device.seed}"
+    )

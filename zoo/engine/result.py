@@ -1,0 +1,81 @@
+"""What a run gives back, and how it is written down."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+RESULT_FILE = "result.json"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunResult:
+    """A finished run.
+
+    Attributes:
+        name: Its name.
+        dir: Its folder.
+        weights: The best weights, safetensors.
+        epochs: Epochs trained.
+        step: Optimizer steps taken.
+        best_epoch: The epoch of the best weights, from 1.
+        metrics: Of the best epoch on the validation images, shares between 0 and 1.
+        monitor: The metric that says what is best.
+        classes: Number of classes.
+        seconds: Of training and evaluating, all sittings together if resumed counts the last.
+        freeze: The printed freeze plan, or empty.
+        proof: The freeze proof's line, or empty.
+        stopped_early: Whether patience ended it.
+    """
+
+    name: str
+    dir: Path
+    weights: Path
+    epochs: int
+    step: int
+    best_epoch: int | None = None
+    metrics: dict[str, float] = field(default_factory=dict)
+    monitor: str = "top1"
+    classes: int = 0
+    seconds: float = 0.0
+    freeze: str = ""
+    proof: str = ""
+    stopped_early: bool = False
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-ready dictionary."""
+        return {**asdict(self), "dir": str(self.dir), "weights": str(self.weights)}
+
+    def lines(self) -> list[tuple[str, str]]:
+        """What to say at the end, topic by topic: numbers, proof, where everything lies."""
+        shares = [f"{k} {100 * v:.2f} %" for k, v in self.metrics.items() if k.startswith("top")]
+        loss = f"loss {self.metrics['loss']:.4f}" if "loss" in self.metrics else ""
+        n = f"on {int(self.metrics['n']):,} images" if "n" in self.metrics else ""
+        best = ", ".join(filter(None, [*shares, loss]))
+        early = " (stopped early)" if self.stopped_early else ""
+        return [
+            ("best", f"epoch {self.best_epoch} of {self.epochs}{early}: {best} {n}".rstrip()),
+            ("proof", self.proof),
+            ("run", f"{self.dir}/"),
+            ("weights", str(self.weights)),
+            ("next", f"zoo predict {self.dir} IMAGE   zoo eval {self.dir}   zoo export {self.dir}"),
+        ]
+
+    def write(self) -> str:
+        """As JSON text for :data:`RESULT_FILE`; paths are relative to the run."""
+        table = self.to_dict() | {"dir": ".", "weights": self.weights.name}
+        return json.dumps(table, indent=2) + "\n"
+
+
+def read_result(folder: Path) -> RunResult | None:
+    """The result of a finished run; ``None`` if it is not finished."""
+    try:
+        table = json.loads((folder / RESULT_FILE).read_text("utf-8"))
+        table |= {"dir": str(folder), "weights": str(folder / table["weights"])}
+        return msgspec.convert(table, RunResult, dec_hook=lambda kind, value: kind(value))
+    except (OSError, ValueError, KeyError, TypeError):
+        return None

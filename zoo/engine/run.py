@@ -1,0 +1,393 @@
+"""The conductor: from a recipe to a finished run, step by step, as a stream of events.
+
+Read :func:`conduct` from top to bottom: each value is made in one room and handed forward. The
+events are a :class:`zoo.engine.plan.Plan` (twice: before anything is built, and when everything
+is), the loop's reports, and the :class:`zoo.engine.result.RunResult` last.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from zoo.core import compose
+from zoo.core.metadata import CheckpointInfo
+from zoo.core.recipe import Recipe
+from zoo.core.registry import Registry
+from zoo.data.images import Splits
+from zoo.engine import checkpoint, distributed, provenance
+from zoo.engine.assemble import Assembly, assemble, early_place, freeze_model
+from zoo.engine.distributed import World
+from zoo.engine.keeper import BEST, Keeper, environment
+from zoo.engine.loop import fit
+from zoo.engine.observers import Observers
+from zoo.engine.parts import Built, build, is_convolutional, skeleton, surgery_record
+from zoo.engine.plan import Plan, make_plan, model_spec, open_recipe_data, stem
+from zoo.engine.reports import EpochReport, Note, SavedReport, StepReport
+from zoo.engine.result import RESULT_FILE, RunResult, read_result
+from zoo.engine.rundir import RunFolder
+from zoo.engine.signals import Stop
+from zoo.engine.weights import Start, find_start
+from zoo.errors import DataError, UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from zoo.engine.frozen import Frozen
+    from zoo.engine.place import Place
+    from zoo.engine.reports import Report
+
+    Event = Plan | Report | RunResult
+
+RECIPE_FILE = "recipe.toml"
+
+
+def _silent(text: str) -> None:
+    """Nobody listens."""
+    del text
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Watch:
+    """Who is told about things that take time before the loop starts.
+
+    Attributes:
+        progress: Called with (bytes so far, total or ``None``) during a download.
+        note: Called with one line.
+    """
+
+    progress: Callable[[int, int | None], None] | None = None
+    note: Callable[[str], None] = _silent
+
+
+@dataclass(slots=True, kw_only=True)
+class Run:
+    """What hooks see of a run.
+
+    Attributes:
+        recipe: The checked recipe.
+        registry: Where its parts are.
+        splits: The data.
+        built: The model and its input.
+        world: The ranks.
+        dir: The run folder; ``None`` until it is made, and on ranks that do not write.
+    """
+
+    recipe: Recipe
+    registry: Registry
+    splits: Splits
+    built: Built
+    world: World
+    dir: Path | None = None
+
+
+def conduct(
+    recipe: Recipe, registry: Registry, *, watch: Watch | None = None, dry: bool = False
+) -> Iterator[Event]:
+    """Run a recipe from the beginning.
+
+    Args:
+        recipe: A checked recipe (:func:`zoo.core.request.request`).
+        registry: Where its parts are.
+        watch: Told about downloads and waits.
+        dry: Stop before anything is written; the second plan is the last event.
+
+    Yields:
+        Plans, the loop's reports, and the result.
+
+    Raises:
+        ZooError: Anything that is wrong; see :mod:`zoo.errors` for the order of things.
+    """
+    watch = watch or Watch()
+    with ExitStack() as stack:
+        world = distributed.from_environment()
+        place = early_place(recipe, world)
+        stack.enter_context(distributed.join(world, place.device))
+        spec = model_spec(recipe, registry)
+        start = None if spec else _start(recipe, registry, watch)
+        known = spec or start.spec  # type: ignore[union-attr]
+        given = start.input if start else known.input
+        channels = recipe.surgery.in_channels or (given.size[0] if given else 3)
+        splits = open_recipe_data(recipe, registry, channels)
+        yield make_plan(recipe, known, splits)
+        start = start or _start(recipe, registry, watch)
+        built = build(start, recipe, registry, splits.classes)
+        frozen = freeze_model(built, recipe, pretrained=start.pretrained)
+        run = Run(recipe=recipe, registry=registry, splits=splits, built=built, world=world)
+        yield from _carry_out(run, frozen, start, place, stack, watch, dry=dry)
+
+
+def go_on(folder: Path, registry: Registry, *, watch: Watch | None = None) -> Iterator[Event]:
+    """Go on with an interrupted run; a finished one only gives its result.
+
+    Args:
+        folder: The run folder.
+        registry: Where its parts are.
+        watch: Told about downloads and waits.
+
+    Raises:
+        ZooError: No such run, it is in use, its data changed, or what :func:`conduct` raises.
+    """
+    watch = watch or Watch()
+    done = read_result(folder)
+    if done is not None:
+        watch.note(f"{folder} is finished")
+        yield done
+        return
+    if not (folder / RECIPE_FILE).is_file():
+        raise UsageError(f"{folder} is not a run folder", hint="zoo runs lists them")
+    verb, table = compose.read_recipe(folder / RECIPE_FILE)
+    recipe = compose.compose(verb or "finetune", [("recipe", table)]).recipe
+    with ExitStack() as stack:
+        world = distributed.from_environment()
+        place = early_place(recipe, world)
+        stack.enter_context(distributed.join(world, place.device))
+        found = checkpoint.newest_state(folder)
+        for text in found.notes():
+            yield Note(text=text)
+        if found.state is None:
+            yield Note(text=f"{folder} has no whole checkpoint: it starts from the beginning")
+            start = _start(recipe, registry, watch)
+            channels = recipe.surgery.in_channels or start.input.size[0]
+            splits = open_recipe_data(recipe, registry, channels)
+            built = build(start, recipe, registry, splits.classes)
+        else:
+            info = found.state.info
+            built, start = skeleton(info, registry)
+            splits = open_recipe_data(recipe, registry, built.input.size[0])
+            _same_data(info, splits)
+        yield make_plan(recipe, built.spec, splits)
+        frozen = freeze_model(built, recipe, pretrained=start.pretrained)
+        run = Run(recipe=recipe, registry=registry, splits=splits, built=built, world=world)
+        run.dir = folder
+        yield from _carry_out(run, frozen, start, place, stack, watch)
+
+
+def _start(recipe: Recipe, registry: Registry, watch: Watch) -> Start:
+    return find_start(recipe, registry, progress=watch.progress, note=watch.note)
+
+
+def _same_data(info: CheckpointInfo, splits: Splits) -> None:
+    if info.classes != splits.classes:
+        raise DataError(
+            f"the run has {len(info.classes)} classes, the data now has {len(splits.classes)} "
+            "or other names",
+            hint="restore the data, or start a new run from this one: --weights run:NAME",
+        )
+    if info.data.get("fingerprint") != splits.fingerprint:
+        raise DataError(
+            "the data changed since the run began: going on would not be the same run",
+            hint="restore the data, or start a new run from this one: --weights run:NAME",
+        )
+
+
+def _carry_out(
+    run: Run,
+    frozen: Frozen,
+    start: Start,
+    place: Place,
+    stack: ExitStack,
+    watch: Watch,
+    *,
+    dry: bool = False,
+) -> Iterator[Event]:
+    """Hooks, optimizer, folder, loop, proof, result."""
+    recipe, world = run.recipe, run.world
+    observers = Observers(run.registry, strict=recipe.output.strict, note=watch.note)
+    observers.influence("zoo_model_ready", run=run, model=run.built.model)
+    if recipe.device.channels_last is None:
+        place = replace(place, channels_last=is_convolutional(run.built.model))
+    if dry:
+        made = assemble(
+            recipe, run.registry, run.built, frozen, run.splits, place=place, world=world
+        )
+        yield live_plan(run, made, None)
+        return
+    resumed = run.dir is not None
+    folder = stack.enter_context(_folder(run)) if world.main else None
+    run.dir = world.share(folder.path if folder else None)
+    assert run.dir is not None
+    made = assemble(
+        recipe, run.registry, run.built, frozen, run.splits,
+        place=place, world=world, go_on=f"zoo resume {run.dir}",
+    )  # fmt: skip
+    keeper = Keeper(
+        folder,
+        _info(run, start, frozen),
+        keep=recipe.output.keep,
+        environment=environment(place, world),
+        world=world,
+    )
+    expected = ""
+    if resumed:
+        found = keeper.resume(made.live)
+        if found.state is not None:
+            expected = str(found.state.info.freeze.get("proof", {}).get("sha256", ""))
+            yield from _drifted(found.state.environment, keeper.environment)
+    keeper.require_space(made.live)
+    keeper.info = replace(keeper.info, freeze=frozen.record(frozen.begin()))
+    yield live_plan(run, made, run.dir)
+    observers.open_trackers(recipe, run.dir)
+    observers.observe("zoo_run_started", run=run)
+    yield from _train(run, made, keeper, observers, expected)
+
+
+def _drifted(saved: dict[str, Any], now: dict[str, Any]) -> Iterator[Note]:
+    from zoo.engine.keeper import drift
+
+    for text in drift(saved, now):
+        yield Note(text=f"{text}: the resumed run may differ in the last bits")
+
+
+def _folder(run: Run) -> RunFolder:
+    if run.dir is not None:
+        return RunFolder.open(run.dir)
+    output = run.recipe.output
+    folder = RunFolder.create(Path(output.dir), name=output.name, stem=stem(run.recipe, run.splits))
+    folder.write_text(RECIPE_FILE, compose.dump_recipe(run.recipe))
+    return folder
+
+
+def _info(run: Run, start: Start, frozen: Frozen) -> CheckpointInfo:
+    return CheckpointInfo(
+        model=run.built.spec.qualified,
+        plugin=run.built.spec.plugin,
+        options=start.options,
+        num_classes=run.built.report.outputs or len(run.splits.classes),
+        classes=run.splits.classes,
+        surgery=surgery_record(run.built.surgery),
+        input=run.built.input,
+        recipe=compose.to_dict(run.recipe),
+        recipe_digest=compose.digest(run.recipe),
+        freeze=frozen.record({}),
+        base=start.record,
+        data=run.splits.to_dict(),
+        versions=provenance.versions(run.registry),
+        git=provenance.git_state(Path.cwd()),
+        run=run.dir.name if run.dir else "",
+    )
+
+
+def live_plan(run: Run, made: Assembly, folder: Path | None) -> Plan:
+    """What is known once everything is built: surgery, frozen and trained counts, device."""
+    frozen = made.frozen.plan
+    lines = [("surgery", "\n".join(run.built.report.changes))]
+    lines += [("freeze", frozen.line())]
+    for plan in frozen.later:
+        lines.append(("", f"from epoch {plan.epoch} on: {plan.line()}"))
+    rates = sorted({f"{group['lr']:.3g}" for group in made.live.optimizer.param_groups})
+    lines += [
+        ("optimizer", f"{run.recipe.optim.name}, {len(made.live.optimizer.param_groups)} groups, "
+                      f"lr {', '.join(rates)}"),
+        ("device", made.place.line()),
+    ]  # fmt: skip
+    if folder is not None:
+        lines.append(("run", f"{folder}/  (Ctrl-C stops and saves)"))
+    notes = (*run.built.notes, *frozen.warnings, *made.notes)
+    facts = {
+        "frozen": frozen.frozen_size,
+        "trainable": frozen.trainable_size,
+        "device": made.place.to_dict(),
+    }
+    return Plan(tuple((k, v) for k, v in lines if v), notes, facts)
+
+
+def _train(
+    run: Run, made: Assembly, keeper: Keeper, observers: Observers, expected: str
+) -> Iterator[Event]:
+    """The loop, written down, watched and proved."""
+    assert run.dir is not None
+    began = time.monotonic()
+    best: EpochReport | None = None
+    folder = keeper.folder
+    outcome: Any = None
+    try:
+        with Stop() as stop:
+            for report in fit(
+                made.live, made.rules, train=made.train, val=made.val, loss=made.loss,
+                feed=made.feed, place=made.place, world=run.world, keeper=keeper, stop=stop,
+                hold=made.frozen.hold, thaw=made.frozen.thaw,
+            ):  # fmt: skip
+                if folder is not None:
+                    _write_down(folder, report)
+                if isinstance(report, EpochReport):
+                    best = report if report.best else best
+                    observers.scalars(_scalars(report), report.step)
+                    observers.observe("zoo_progress", run=run, report=report)
+                elif isinstance(report, SavedReport):
+                    observers.observe("zoo_checkpoint_saved", run=run, path=report.path)
+                if run.world.main:
+                    yield report
+        proved = made.frozen.prove(expected)
+        outcome = _finish(run, made, keeper, best, proved, time.monotonic() - began)
+        if run.world.main:
+            yield outcome
+    except BaseException as error:
+        outcome = error
+        raise
+    finally:
+        observers.observe("zoo_run_ended", run=run, result=outcome)
+        observers.close()
+
+
+def _write_down(folder: RunFolder, report: Report) -> None:
+    if isinstance(report, StepReport | EpochReport):
+        folder.record(report.row())
+    if isinstance(report, Note):
+        folder.log(report.text)
+    elif isinstance(report, EpochReport):
+        val = report.val.to_dict() if report.val else {}
+        folder.log(f"epoch {report.epoch + 1}/{report.epochs} loss {report.loss:.4f} val {val}")
+
+
+def _scalars(report: EpochReport) -> dict[str, float]:
+    found = {"train/loss": report.loss, "lr": report.lr}
+    if report.top1 is not None:
+        found["train/top1"] = report.top1
+    if report.val is not None:
+        found |= {f"val/{key}": value for key, value in report.val.to_dict().items()}
+    return found
+
+
+def _finish(
+    run: Run,
+    made: Assembly,
+    keeper: Keeper,
+    best: EpochReport | None,
+    proved: dict[str, Any],
+    seconds: float,
+) -> RunResult:
+    """Put the proof into the best weights, write the result."""
+    assert run.dir is not None
+    at = made.live.position
+    weights = run.dir / BEST
+    metrics: dict[str, float] = {}
+    if keeper.folder is not None and weights.is_file():
+        tensors, info = checkpoint.load_weights(weights)
+        if info is not None:
+            metrics = info.metrics
+            if proved:
+                info = replace(info, freeze={**info.freeze, "proof": proved})
+                checkpoint.save_weights(weights, tensors, info, staging=keeper.folder.staging)
+    result = RunResult(
+        name=run.dir.name,
+        dir=run.dir,
+        weights=weights,
+        epochs=at.epoch,
+        step=at.step,
+        best_epoch=None if at.best_epoch is None else at.best_epoch + 1,
+        metrics=metrics or (best.val.to_dict() if best and best.val else {}),
+        monitor=made.rules.monitor,
+        classes=len(run.splits.classes),
+        seconds=round(seconds, 3),
+        freeze=made.frozen.plan.line() if made.frozen.plan.frozen else "",
+        proof=made.frozen.line,
+        stopped_early=at.epoch < made.rules.epochs,
+    )
+    if keeper.folder is not None:
+        keeper.folder.write_text(RESULT_FILE, result.write())
+    return result
