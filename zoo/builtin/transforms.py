@@ -1,0 +1,361 @@
+"""Transforms on uint8 tensors: what happens to an image before the model sees it.
+
+Each is called as ``target(input: InputSpec, **options)`` and gives a callable from uint8
+``(C, H, W)`` to uint8 ``(C, height, width)`` of ``input.size``. Casting and normalising happen
+once per batch on the device. Randomness comes from torch's generator, seeded for each image.
+
+============== ======== =========================== =============================================
+name           stage    target                      options
+============== ======== =========================== =============================================
+standard       train    Standard                    scale, ratio, flip, policy, magnitude, erase
+light          train    Standard                    scale = [0.5, 1.0] (gentler crops)
+randaugment    train    Standard                    policy = "randaugment"
+trivialaugment train    Standard                    policy = "trivialaugment"
+autoaugment    train    Standard                    policy = "autoaugment"
+augmix         train    Standard                    policy = "augmix"
+random-crop    train    RandomCrop                  padding, flip, policy, erase
+shift          train    Shift                       fraction, turn, zoom (no flip: digits, letters)
+center-crop    eval     CenterCrop
+squash         eval     Squash
+letterbox      eval     Letterbox                   fill
+none           eval     CenterCrop
+mixup, cutmix  batch    Mix                         classes, alpha (method = mixup or cutmix)
+============== ======== =========================== =============================================
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torchvision.transforms import v2
+from torchvision.transforms.v2 import functional as F  # noqa: N812 - its usual name
+
+from zoo.plugin import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from torch import Tensor
+
+    from zoo.plugin import InputSpec
+
+MODES = {
+    "bilinear": v2.InterpolationMode.BILINEAR,
+    "bicubic": v2.InterpolationMode.BICUBIC,
+    "nearest": v2.InterpolationMode.NEAREST,
+}
+
+
+def resize(image: Tensor, height: int, width: int, interpolation: str) -> Tensor:
+    """Resize, with antialiasing where pixels get lost.
+
+    Args:
+        image: uint8 ``(..., C, H, W)``.
+        height: New height in pixels.
+        width: New width in pixels.
+        interpolation: ``bilinear``, ``bicubic`` or ``nearest``.
+
+    Returns:
+        uint8 ``(..., C, height, width)``.
+    """
+    if tuple(image.shape[-2:]) == (height, width):
+        return image
+    antialias = interpolation != "nearest"
+    out: Tensor = F.resize(image, [height, width], MODES[interpolation], antialias=antialias)
+    return out
+
+
+class CenterCrop:
+    """Resize the shorter edge, then cut the centre out: how ImageNet models are judged.
+
+    The shorter edge becomes ``input.resize / input.crop`` times the input's size, so another
+    input size keeps the proportion that the weights were judged with.
+
+    Args:
+        input: Gives size, resize, crop and interpolation.
+    """
+
+    deterministic = True
+    batched = True
+
+    def __init__(self, input: InputSpec) -> None:  # noqa: A002 - the contract's word
+        _, self.height, self.width = input.size
+        crop = input.crop or min(self.height, self.width)
+        self.zoom = max((input.resize or crop) / crop, 1.0)
+        self.interpolation = input.interpolation
+
+    def __call__(self, image: Tensor) -> Tensor:
+        """Transform uint8 ``(..., C, H, W)`` to the input's size."""
+        high, wide = image.shape[-2:]
+        factor = max(self.height / high, self.width / wide) * self.zoom
+        resized = resize(
+            image,
+            max(self.height, round(high * factor)),
+            max(self.width, round(wide * factor)),
+            self.interpolation,
+        )
+        cut: Tensor = F.center_crop(resized, [self.height, self.width])
+        return cut
+
+
+class Squash:
+    """Resize to the input's size, proportions lost, nothing cut off.
+
+    Args:
+        input: Gives size and interpolation.
+    """
+
+    deterministic = True
+    batched = True
+
+    def __init__(self, input: InputSpec) -> None:  # noqa: A002
+        _, self.height, self.width = input.size
+        self.interpolation = input.interpolation
+
+    def __call__(self, image: Tensor) -> Tensor:
+        """Transform uint8 ``(..., C, H, W)`` to the input's size."""
+        return resize(image, self.height, self.width, self.interpolation)
+
+
+class Letterbox:
+    """Resize to fit and pad the rest: proportions kept, nothing cut off.
+
+    Args:
+        input: Gives size and interpolation.
+        fill: Value of the padding, 0 to 255.
+    """
+
+    deterministic = True
+    batched = True
+
+    def __init__(self, input: InputSpec, fill: int = 0) -> None:  # noqa: A002
+        _, self.height, self.width = input.size
+        self.interpolation = input.interpolation
+        self.fill = fill
+
+    def __call__(self, image: Tensor) -> Tensor:
+        """Transform uint8 ``(..., C, H, W)`` to the input's size."""
+        high, wide = image.shape[-2:]
+        factor = min(self.height / high, self.width / wide)
+        high, wide = max(1, round(high * factor)), max(1, round(wide * factor))
+        left, top = (self.width - wide) // 2, (self.height - high) // 2
+        edges = [left, top, self.width - wide - left, self.height - high - top]
+        fitted = resize(image, high, wide, self.interpolation)
+        padded: Tensor = F.pad(fitted, edges, fill=self.fill)
+        return padded
+
+
+class Standard:
+    """Cut a random part out, resize it, mirror every other one; then a policy, then an erasure.
+
+    Args:
+        input: Gives size and interpolation.
+        scale: Least and most share of the area that is cut out.
+        ratio: Least and most width by height of the cut.
+        flip: Probability of mirroring.
+        policy: ``none``, ``randaugment``, ``trivialaugment``, ``autoaugment`` or ``augmix``.
+        magnitude: Strength of ``randaugment``, 0 to 30.
+        erase: Probability of erasing a rectangle.
+
+    Raises:
+        UsageError: An option is out of range.
+    """
+
+    def __init__(
+        self,
+        input: InputSpec,  # noqa: A002
+        scale: Sequence[float] = (0.08, 1.0),
+        ratio: Sequence[float] = (3 / 4, 4 / 3),
+        flip: float = 0.5,
+        policy: str = "none",
+        magnitude: int = 9,
+        erase: float = 0.0,
+    ) -> None:
+        _, self.height, self.width = input.size
+        self.interpolation = input.interpolation
+        self.scale, self.ratio = _span("scale", scale), _span("ratio", ratio)
+        self.flip = _probability("flip", flip)
+        self.after = _after(policy, magnitude, erase)
+
+    def __call__(self, image: Tensor) -> Tensor:
+        """Transform uint8 ``(C, H, W)`` to the input's size."""
+        top, left, high, wide = _part(image.shape[-2], image.shape[-1], self.scale, self.ratio)
+        part = image[..., top : top + high, left : left + wide]
+        part = resize(part, self.height, self.width, self.interpolation)
+        if self.flip and torch.rand(()).item() < self.flip:
+            part = part.flip(-1)
+        done: Tensor = self.after(part)
+        return done
+
+
+class RandomCrop:
+    """Pad and cut at a random place: for small pictures such as CIFAR's.
+
+    Args:
+        input: Gives the size; images are resized to it first.
+        padding: Pixels added on each side; default: an eighth of the size.
+        flip: Probability of mirroring.
+        policy: As in :class:`Standard`.
+        magnitude: As in :class:`Standard`.
+        erase: Probability of erasing a rectangle.
+        mode: What the padding shows: ``constant`` (black), ``reflect`` or ``edge``.
+
+    Raises:
+        UsageError: An option is out of range.
+    """
+
+    def __init__(
+        self,
+        input: InputSpec,  # noqa: A002
+        padding: int = -1,
+        flip: float = 0.5,
+        policy: str = "none",
+        magnitude: int = 9,
+        erase: float = 0.0,
+        mode: str = "constant",
+    ) -> None:
+        if mode not in ("constant", "reflect", "edge"):
+            raise UsageError(f"mode {mode!r} is unknown", hint="constant, reflect or edge")
+        self.first = CenterCrop(input)
+        self.padding = padding if padding >= 0 else max(1, min(input.size[1:]) // 8)
+        self.flip, self.mode = _probability("flip", flip), mode
+        self.after = _after(policy, magnitude, erase)
+
+    def __call__(self, image: Tensor) -> Tensor:
+        """Transform uint8 ``(C, H, W)`` to the input's size."""
+        image = self.first(image)
+        high, wide = image.shape[-2:]
+        padded = F.pad(image, [self.padding] * 4, padding_mode=self.mode)
+        top, left = torch.randint(2 * self.padding + 1, (2,)).tolist()
+        part = padded[..., top : top + high, left : left + wide]
+        if self.flip and torch.rand(()).item() < self.flip:
+            part = part.flip(-1)
+        done: Tensor = self.after(part)
+        return done
+
+
+class Shift:
+    """Move, turn and zoom a little, never mirror: for digits, letters and signs.
+
+    Args:
+        input: Gives size and interpolation; images are resized to it first.
+        fraction: Furthest move, as a share of the size.
+        turn: Furthest turn, in degrees.
+        zoom: Furthest zoom, as a share (0.1 = 0.9 to 1.1 times).
+    """
+
+    def __init__(
+        self,
+        input: InputSpec,  # noqa: A002
+        fraction: float = 0.1,
+        turn: float = 10.0,
+        zoom: float = 0.1,
+    ) -> None:
+        self.first = Squash(input)
+        self.fraction = _probability("fraction", fraction)
+        self.zoom = _probability("zoom", zoom)
+        self.turn = turn
+
+    def __call__(self, image: Tensor) -> Tensor:
+        """Transform uint8 ``(C, H, W)`` to the input's size."""
+        image = self.first(image)
+        high, wide = image.shape[-2:]
+        down, right, turn, zoom = (torch.rand(4) * 2 - 1).tolist()
+        moved: Tensor = F.affine(
+            image,
+            angle=turn * self.turn,
+            translate=[right * self.fraction * wide, down * self.fraction * high],
+            scale=1 + zoom * self.zoom,
+            shear=[0.0, 0.0],
+            interpolation=v2.InterpolationMode.BILINEAR,
+        )
+        return moved
+
+
+class Mix:
+    """Mix the images of a batch and their labels: mixup or cutmix.
+
+    Args:
+        input: Not used; every transform takes it.
+        classes: Number of classes.
+        method: ``mixup`` or ``cutmix``.
+        alpha: Both parameters of the beta distribution that the shares are drawn from.
+
+    Raises:
+        UsageError: Unknown method, or ``alpha`` is not above 0.
+    """
+
+    def __init__(
+        self,
+        input: InputSpec,  # noqa: A002
+        classes: int,
+        method: str = "mixup",
+        alpha: float = 0.2,
+    ) -> None:
+        del input
+        if method not in ("mixup", "cutmix"):
+            raise UsageError(f"method {method!r} is unknown", hint="mixup or cutmix")
+        if alpha <= 0:
+            raise UsageError(f"alpha must be above 0, not {alpha}")
+        kind = v2.MixUp if method == "mixup" else v2.CutMix
+        self.classes, self._mix = classes, kind(alpha=alpha, num_classes=classes)
+
+    def __call__(self, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+        """Mix floating images ``(N, C, H, W)`` and labels ``(N,)`` or ``(N, K)``; give ``(N, K)``."""
+        mixed, soft = self._mix(images, labels)
+        return mixed, soft
+
+
+def _part(
+    high: int, wide: int, scale: tuple[float, float], ratio: tuple[float, float]
+) -> tuple[int, int, int, int]:
+    """Draw top, left, height and width of a part; the largest centred one after ten misses."""
+    draws = torch.rand(10, 2).tolist()
+    low, top_ratio = math.log(ratio[0]), math.log(ratio[1])
+    for area_draw, ratio_draw in draws:
+        area = high * wide * (scale[0] + (scale[1] - scale[0]) * area_draw)
+        aspect = math.exp(low + (top_ratio - low) * ratio_draw)
+        w, h = round(math.sqrt(area * aspect)), round(math.sqrt(area / aspect))
+        if 0 < w <= wide and 0 < h <= high:
+            down, right = torch.rand(2).tolist()
+            return int(down * (high - h + 1)), int(right * (wide - w + 1)), h, w
+    aspect = min(max(wide / high, ratio[0]), ratio[1])
+    w, h = min(wide, max(1, round(high * aspect))), min(high, max(1, round(wide / aspect)))
+    return (high - h) // 2, (wide - w) // 2, h, w
+
+
+def _after(policy: str, magnitude: int, erase: float) -> Any:
+    steps: list[Any] = []
+    bilinear = v2.InterpolationMode.BILINEAR
+    if policy == "randaugment":
+        steps.append(v2.RandAugment(magnitude=magnitude, interpolation=bilinear))
+    elif policy == "trivialaugment":
+        steps.append(v2.TrivialAugmentWide(interpolation=bilinear))
+    elif policy == "autoaugment":
+        steps.append(v2.AutoAugment(interpolation=bilinear))
+    elif policy == "augmix":
+        steps.append(v2.AugMix(interpolation=bilinear))
+    elif policy != "none":
+        raise UsageError(
+            f"policy {policy!r} is unknown",
+            hint="none, randaugment, trivialaugment, autoaugment or augmix",
+        )
+    if _probability("erase", erase):
+        steps.append(v2.RandomErasing(p=erase))
+    if not steps:
+        return v2.Identity()
+    return steps[0] if len(steps) == 1 else v2.Compose(steps)
+
+
+def _probability(name: str, value: float) -> float:
+    if not 0 <= value <= 1:
+        raise UsageError(f"{name} must be from 0 to 1, not {value}")
+    return value
+
+
+def _span(name: str, values: Sequence[float]) -> tuple[float, float]:
+    if len(values) != 2 or not 0 < values[0] <= values[1]:
+        raise UsageError(f"{name} must be two numbers above 0, the lower first, not {values}")
+    return float(values[0]), float(values[1])

@@ -1,0 +1,178 @@
+"""Files of a folder or a table: gathered, checked, made into image sets. No torch."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from zoo.core import names
+from zoo.data import guard, labels
+from zoo.data.images import FileReader, ImageSet
+from zoo.data.scan import File, Tree, find_layout, quote, scan
+from zoo.data.tables import read_table
+from zoo.errors import DataError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from zoo.core.recipe import DataPart
+
+    Progress = Callable[[int], None]
+
+TABLES: Final = (".csv", ".tsv")
+_SKIP: Final = "remove or repair them, or --on-bad-image skip"
+
+
+def gather(data: DataPart, path: Path) -> tuple[dict[str, Tree], list[str]]:
+    """Role -> files, and what is worth saying about how they were found."""
+    facts: list[str] = []
+    if path.suffix.lower() in TABLES and path.is_file():
+        trees = read_table(path)
+    else:
+        layout = find_layout(path)
+        facts += layout.notes
+        trees = {"train": scan(layout.train)}
+        if layout.val is not None and data.val is None:
+            trees["val"] = scan(layout.val)
+        if layout.test is not None:
+            trees["test"] = scan(layout.test)
+    if data.val is not None:
+        trees["val"] = _validation(Path(data.val).expanduser())
+    for role, tree in trees.items():
+        if tree.ignored:
+            what = ", ".join(f"{count} {name}" for name, count in tree.ignored.most_common())
+            facts.append(f"passed over in {role}: {what}")
+    return trees, facts
+
+
+def _validation(path: Path) -> Tree:
+    if path.suffix.lower() in TABLES and path.is_file():
+        trees = read_table(path)
+        return trees.get("val") or trees["train"]
+    layout = find_layout(path)
+    return scan(layout.val or layout.train)
+
+
+def checked(
+    trees: Mapping[str, Tree], data: DataPart, facts: list[str], progress: Progress | None
+) -> dict[str, guard.Finding]:
+    """Check every file; unusable ones are refused all at once, or dropped."""
+    findings: dict[str, guard.Finding] = {}
+    bad: dict[str, str] = {}
+    total = 0
+    for role, tree in trees.items():
+        before = total
+        total += len(tree) + len(tree.broken)
+        prefix = f"{role}/" if len(trees) > 1 else ""
+        report = (lambda done, before=before: progress(before + done)) if progress else None
+        found = guard.check(tree.files(), tree.root, max_pixels=data.max_pixels, progress=report)
+        findings |= found
+        bad |= {prefix + key: reason for key, reason in tree.broken.items()}
+        for name, files in tree.classes.items():
+            bad |= {prefix + f.key: found[f.path].reason for f in files if not found[f.path].header}
+            tree.classes[name] = [f for f in files if found[f.path].header]
+    if bad and data.on_bad_image == "error":
+        raise guard.refuse(bad, total, _SKIP)
+    if bad:
+        facts.append(f"left out {len(bad)} of {total} files: {labels.listed(map(quote, bad), 5)}")
+    return findings
+
+
+def drop_empty(tree: Tree, role: str, data: DataPart) -> None:
+    """Refuse a split without images, and classes without images unless they are allowed.
+
+    Raises:
+        DataError: Names the empty classes.
+    """
+    empty = [name for name, files in tree.classes.items() if not files]
+    if len(empty) == len(tree.classes):
+        raise DataError(
+            f"no usable images in {quote(str(tree.root))}", hint="zoo doctor FOLDER says why"
+        )
+    if empty and not data.allow_empty:
+        raise DataError(
+            f"{role}: no images in {len(empty)} of {len(tree.classes)} classes: "
+            f"{labels.listed(map(quote, empty))}",
+            hint="remove these folders, or --allow-empty",
+        )
+
+
+def image_set(
+    tree: Tree,
+    name: str,
+    order: Sequence[str],
+    findings: Mapping[str, guard.Finding],
+    channels: int,
+    data: DataPart,
+) -> ImageSet:
+    """Make the image set of one split.
+
+    Args:
+        tree: Its files, all usable.
+        name: What it is called in messages.
+        order: All class names in the order of the labels.
+        findings: What is known of each path.
+        channels: Channels to decode to.
+        data: Says what happens to images that turn out bad.
+    """
+    place = {known: label for label, known in enumerate(order)}
+    files = list(tree.files())
+    sizes = []
+    for file in files:
+        header = findings[file.path].header
+        assert header is not None
+        sizes.append((header.height, header.width))
+    return ImageSet(
+        name=name,
+        classes=tuple(order),
+        labels=[place[known] for known, members in tree.classes.items() for _ in members],
+        keys=[file.key for file in files],
+        reader=FileReader(tuple(file.path for file in files), channels),
+        sizes=sizes,
+        on_bad=data.on_bad_image,
+    )
+
+
+def suspicions(
+    trees: Mapping[str, Tree], findings: Mapping[str, guard.Finding], order: Sequence[str]
+) -> list[str]:
+    """What a careful person would look into before training on it."""
+    warnings = labels.case_twins(order)
+    if len(order) == 1:
+        warnings.append(f"there is a single class ({order[0]}): nothing can be told apart")
+    places: dict[tuple[int, int], list[tuple[str, str, File]]] = defaultdict(list)
+    for role, tree in trees.items():
+        for name, files in tree.classes.items():
+            for file in files:
+                places[file.size, findings[file.path].crc].append((role, name, file))
+    leaks = [g for g in places.values() if len({role for role, _, _ in g}) > 1]
+    clashes = [g for g in places.values() if len({name for _, name, _ in g}) > 1]
+    if leaks:
+        one, other = leaks[0][0], leaks[0][-1]
+        warnings.append(
+            f"{len(leaks)} images are in more than one split, byte for byte: "
+            f"{one[0]}/{one[2].key} and {other[0]}/{other[2].key}"
+        )
+    if clashes:
+        one, other = clashes[0][0], clashes[0][-1]
+        warnings.append(
+            f"{len(clashes)} images are in more than one class, byte for byte: "
+            f"{one[2].key} and {other[2].key}"
+        )
+    return warnings
+
+
+def facts_of(sets: Mapping[str, ImageSet], order: Sequence[str], data: DataPart) -> list[str]:
+    """What is worth a line about classes and counts."""
+    facts = []
+    if any(name.isdecimal() for name in order) and list(order) != sorted(
+        order, key=names.natural_key
+    ):
+        facts.append(f"classes in text order, kept in the checkpoint: {labels.listed(order, 5)}")
+    if len(sets["train"]) < data.batch_size:
+        facts.append(f"{len(sets['train'])} training images make one batch, not {data.batch_size}")
+    missing = [n for n, count in sets["val"].counts().items() if not count]
+    if missing:
+        facts.append(f"classes without validation images: {labels.listed(missing, 5)}")
+    return facts

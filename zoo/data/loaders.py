@@ -1,0 +1,253 @@
+"""Batches of an epoch: the order is f(seed, epoch), workers change nothing but the speed."""
+
+from __future__ import annotations
+
+import signal
+import warnings
+from typing import TYPE_CHECKING, Any, Final
+
+import torch
+from torch.utils.data import DataLoader
+
+from zoo.data.cuts import Cut, cuts, joined
+from zoo.data.memory import Memory, in_memory
+from zoo.data.views import Batch, Drawn, View, order, undisturbed
+from zoo.errors import DataError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from torch import Tensor
+
+    from zoo.core.protocols import Augmentation
+    from zoo.data.images import ImageSet
+    from zoo.data.views import Key
+
+_FEW: Final = 256
+
+
+class Loader:
+    """Gives the batches of any epoch, from any batch on.
+
+    The same images in the same order with the same pixels for any number of workers. Random
+    states of the calling process are the same after a batch as before it.
+
+    Args:
+        images: What to load.
+        transform: uint8 ``(C, H, W)`` to uint8 ``(C, H, W)``, all of one size. If it says
+            ``deterministic``, nothing is seeded for it; else it is called after seeding from
+            (seed, epoch, index).
+        batch_size: Images per process and batch.
+        workers: Loader processes; 0 = load in this one.
+        seed: Seed of the run.
+        train: Shuffle, and never end on a batch that batch norm cannot take.
+        rank: Which process this is.
+        world: How many there are.
+        drop_last: Leave out an incomplete last batch.
+        pin_memory: Give page-locked memory, for copies to an accelerator.
+
+    Attributes:
+        batches_per_epoch: Batches of a whole epoch for this process.
+        notes: What is worth saying once.
+        skipped: Key of an image that could not be decoded and was left out -> why.
+
+    Raises:
+        DataError: Not one batch comes out.
+    """
+
+    def __init__(
+        self,
+        images: ImageSet,
+        transform: Augmentation | None = None,
+        *,
+        batch_size: int,
+        workers: int = 0,
+        seed: int = 0,
+        train: bool = True,
+        rank: int = 0,
+        world: int = 1,
+        drop_last: bool = False,
+        pin_memory: bool = False,
+    ) -> None:
+        self.images, self.seed, self.train = images, seed, train
+        self._rank, self._world, self._pin = rank, world, pin_memory
+        every = cuts(len(images), batch_size, world=world, train=train, drop_last=drop_last)
+        self._cuts = [cut for cut in every if cut[1] - cut[0] > rank]
+        self.batches_per_epoch = len(self._cuts)
+        self.skipped: dict[str, str] = {}
+        self._fixed = transform is None or bool(getattr(transform, "deterministic", False))
+        memory = in_memory(images, transform, fixed=self._fixed)
+        self._source: View | Memory = memory or View(images, transform, seed, self._fixed)
+        self._workers = 0 if memory is not None else workers
+        self._processes: DataLoader[Any] | None = None
+        self._wanted: list[list[Key]] = []
+        tail = joined(len(images), batch_size, world) if train and not drop_last else 0
+        self.notes: tuple[str, ...] = ()
+        if tail:
+            what = "1 image" if tail == 1 else f"{tail} images"
+            self.notes = (
+                f"the last batch of an epoch would have {what}: joined to the one before",
+            )
+
+    def __len__(self) -> int:
+        return self.batches_per_epoch
+
+    def indices(self, epoch: int) -> list[Tensor]:
+        """Which images each batch of an epoch holds, int64 ``(N,)`` each."""
+        count = len(self.images)
+        row = order(count, seed=self.seed, epoch=epoch) if self.train else torch.arange(count)
+        return [self._share(row, cut) for cut in self._cuts]
+
+    def _share(self, row: Tensor, cut: Cut) -> Tensor:
+        return row[cut[0] + self._rank : cut[1] : self._world]
+
+    def epoch(self, epoch: int, start_batch: int = 0) -> Iterator[Batch]:
+        """Give the batches of one epoch.
+
+        Args:
+            epoch: Which epoch; without ``train`` every epoch is the same.
+            start_batch: Begin at this batch; the ones before are not loaded.
+
+        Yields:
+            Batches. One whose images all had to be left out is left out itself.
+
+        Raises:
+            DataError: An image cannot be decoded, or a worker was killed.
+        """
+        rows = self.indices(epoch)[start_batch:]
+        counter = epoch if self.train else 0
+        for drawn in self._draw(rows, counter):
+            if drawn.failure is not None:
+                self.close()
+                raise DataError(drawn.failure[0], hint=drawn.failure[1])
+            for index, reason in drawn.skipped:
+                self.skipped[self.images.keys[index]] = reason
+            if drawn.batch is not None:
+                yield drawn.batch
+
+    def _draw(self, rows: list[Tensor], epoch: int) -> Iterator[Drawn]:
+        if isinstance(self._source, Memory):
+            yield from (self._pinned(self._source.take(row)) for row in rows)
+            return
+        keys = [[(epoch, index) for index in row.tolist()] for row in rows]
+        if self._workers:
+            yield from self._from_workers(keys)
+            return
+        for wanted in keys:
+            if self._fixed:
+                drawn = self._source.__getitems__(wanted)
+            else:
+                with undisturbed():
+                    drawn = self._source.__getitems__(wanted)
+            yield self._pinned(drawn)
+
+    def _pinned(self, drawn: Drawn) -> Drawn:
+        if not self._pin or drawn.batch is None:
+            return drawn
+        return drawn._replace(batch=Batch(*(tensor.pin_memory() for tensor in drawn.batch)))
+
+    def _from_workers(self, keys: list[list[Key]]) -> Iterator[Drawn]:
+        self._wanted[:] = keys
+        if self._processes is None:
+            self._processes = self._start()
+        try:
+            yield from self._processes
+        except RuntimeError as error:
+            self.close()
+            if not str(error).startswith("DataLoader worker (pid"):
+                raise
+            raise DataError(
+                f"a loader process was killed: {str(error).partition('.')[0]}",
+                hint="often memory ran out: --workers 0, a smaller --batch-size or --size",
+            ) from error
+
+    def _start(self) -> DataLoader[Any]:
+        with warnings.catch_warnings():  # more workers than cores are the caller's wish
+            warnings.filterwarnings("ignore", "This DataLoader will create")
+            return DataLoader(
+                self._source,  # type: ignore[arg-type]  # map-style by __getitems__
+                batch_sampler=self._wanted,
+                num_workers=self._workers,
+                collate_fn=_as_is,
+                pin_memory=self._pin,
+                worker_init_fn=_leave_interrupts_to_the_parent,
+                generator=torch.Generator(),
+                persistent_workers=True,
+            )
+
+    def close(self) -> None:
+        """End the loader processes; the next epoch starts new ones."""
+        self._processes = None
+
+
+def make_loader(
+    images: ImageSet,
+    transform: Augmentation | None = None,
+    *,
+    batch_size: int,
+    workers: int | None = 0,
+    seed: int = 0,
+    train: bool = True,
+    rank: int = 0,
+    world: int = 1,
+    drop_last: bool = False,
+    pin_memory: bool = False,
+    cores: int = 1,
+) -> Loader:
+    """Make a loader; see :class:`Loader`.
+
+    Args:
+        images: What to load.
+        transform: Applied to each image.
+        batch_size: Images per process and batch.
+        workers: Loader processes; ``None`` = :func:`default_workers` of ``cores``.
+        seed: Seed of the run.
+        train: Whether this is for training.
+        rank: Which process this is.
+        world: How many there are.
+        drop_last: Leave out an incomplete last batch.
+        pin_memory: Give page-locked memory, for copies to an accelerator.
+        cores: Cores that the process may use.
+    """
+    if workers is None:
+        workers = default_workers(images, cores=cores, accelerator=pin_memory, world=world)
+    return Loader(
+        images,
+        transform,
+        batch_size=batch_size,
+        workers=workers,
+        seed=seed,
+        train=train,
+        rank=rank,
+        world=world,
+        drop_last=drop_last,
+        pin_memory=pin_memory,
+    )
+
+
+def default_workers(
+    images: ImageSet, *, cores: int, accelerator: bool = False, world: int = 1
+) -> int:
+    """How many loader processes pay off.
+
+    Where the model computes on the CPU, workers take what they give, unless cores are plenty.
+
+    Args:
+        images: What is loaded; few images are loaded in the process itself.
+        cores: Cores that the process may use.
+        accelerator: Whether the model computes elsewhere.
+        world: Processes on this machine that share the cores.
+    """
+    if len(images) < _FEW or cores < 2:
+        return 0
+    share = cores // world
+    return min(share, 16) if accelerator else min(share // 4, 4)
+
+
+def _as_is(drawn: Any) -> Any:
+    return drawn
+
+
+def _leave_interrupts_to_the_parent(worker: int) -> None:
+    del worker
+    signal.signal(signal.SIGINT, signal.SIG_IGN)

@@ -1,0 +1,244 @@
+"""Data sets by name: what ``target(root=, split=, ...)`` gives, wrapped into image sets.
+
+A data set is map-style and gives ``(image, label)``. What else it may have, so that nothing must
+be decoded to plan a run: ``labels`` (or ``targets``), ``classes`` (names), ``keys`` (a name for
+each image), ``images`` (all pixels as one uint8 array), ``fingerprint`` (a string).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import sys
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Final, overload
+
+from zoo.core import settings
+from zoo.core.specs import DatasetSpec
+from zoo.data.images import ImageSet, ItemReader, Splits
+from zoo.data.labels import check_range, compare, expect
+from zoo.data.split import hold_out
+from zoo.errors import DataError, ZooError
+
+if TYPE_CHECKING:
+    from zoo.core.recipe import DataPart
+    from zoo.core.registry import Registry
+
+_VALIDATION: Final = ("val", "valid", "validation", "test")
+_SAMPLES: Final = 16
+
+
+class Numbered(Sequence[str]):
+    """Names ``prefix/0`` to ``prefix/N-1``, made when asked for.
+
+    Args:
+        prefix: What comes before the number.
+        count: How many there are.
+    """
+
+    def __init__(self, prefix: str, count: int) -> None:
+        self._prefix, self._count = prefix, count
+
+    def __len__(self) -> int:
+        return self._count
+
+    @overload
+    def __getitem__(self, index: int) -> str: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[str]: ...
+    def __getitem__(self, index: int | slice) -> str | list[str]:
+        """Give one name or several."""
+        places = range(self._count)[index]
+        if isinstance(places, range):
+            return [f"{self._prefix}/{place}" for place in places]
+        return f"{self._prefix}/{places}"
+
+
+def open_named(
+    data: DataPart, name: str, *, registry: Registry, classes: int | None, channels: int, seed: int
+) -> Splits:
+    """Open a data set of the registry.
+
+    Its ``val`` split validates, else its ``test`` split (said in a note), else a share of
+    ``train`` is held out.
+
+    Args:
+        data: How to read it; ``data.options`` go to the data set.
+        name: Its name in the registry.
+        registry: Where it is found.
+        classes: Number of classes asked for; passed on if the data set has such an option.
+        channels: Channels of an image.
+        seed: Seed of the split where there is none.
+
+    Raises:
+        UnknownNameError: No such data set.
+        DataError: Files are missing, labels are out of range, the classes do not match.
+    """
+    spec = registry.find("dataset", name)
+    assert isinstance(spec, DatasetSpec)
+    splits = _choose(spec, data.val)
+    options = dict(data.options)
+    if classes is not None and "classes" in spec.options:
+        options.setdefault("classes", classes)
+    opened = {
+        role: open_split(spec, split, data, registry=registry, channels=channels, options=options)
+        for role, split in splits.items()
+    }
+    train, notes = opened["train"], []
+    expect(train.classes, classes, spec.qualified)
+    for role, images in opened.items():
+        if role != "train":
+            compare(train.classes, images.classes, splits[role])
+    digest = fingerprint(spec, opened, options)
+    if "val" in opened:
+        val = opened["val"]
+        if splits["val"] == "test":
+            notes.append("validated on the test split: it has no other")
+    else:
+        kept, held = hold_out(train.labels, train.keys, fraction=data.val_fraction, seed=seed)
+        val, train = train.subset(held, f"{spec.name}/val"), train.subset(kept)
+        notes.append(f"{len(held)} images of {splits['train']} held out for validation")
+    return Splits(
+        name=spec.qualified,
+        train=train,
+        val=val,
+        classes=train.classes,
+        fingerprint=digest,
+        notes=tuple(notes),
+        test=opened.get("test"),
+    )
+
+
+def _choose(spec: DatasetSpec, wanted: str | None) -> dict[str, str]:
+    """Role -> the data set's own name of the split."""
+    chosen = {"train": spec.splits[0]}
+    if wanted is not None:
+        if wanted not in spec.splits:
+            raise DataError(
+                f"data set {spec.qualified} has no split {wanted!r}",
+                hint=f"it has {', '.join(spec.splits)}",
+            )
+        chosen["val"] = wanted
+    elif found := [name for name in _VALIDATION if name in spec.splits[1:]]:
+        chosen["val"] = found[0]
+    if "test" in spec.splits and "test" not in chosen.values():
+        chosen["test"] = "test"
+    return chosen
+
+
+def open_split(
+    spec: DatasetSpec,
+    split: str,
+    data: DataPart,
+    *,
+    registry: Registry,
+    channels: int,
+    options: dict[str, Any],
+) -> ImageSet:
+    """Open one split of a named data set.
+
+    Args:
+        spec: Its entry.
+        split: The data set's own name of the split.
+        data: Where its files lie, and whether they may be downloaded.
+        registry: Where it is found.
+        channels: Channels of an image.
+        options: Its own options.
+
+    Raises:
+        DataError: Files are missing or labels are out of range.
+    """
+    root = data.root or str(settings.cache_dir() / "datasets")
+    try:
+        with contextlib.redirect_stdout(sys.stderr):
+            dataset = registry.build(
+                "dataset",
+                spec.qualified,
+                root=root,
+                split=split,
+                transform=None,
+                download=data.download,
+                **options,
+            )
+    except ZooError:
+        raise
+    except (OSError, RuntimeError) as error:
+        can = spec.download == "auto" and not data.download
+        hint = "add --download" if can else f"put its files into {root} (--data-root)"
+        reason = str(error).partition("\n")[0]
+        raise DataError(f"data set {spec.qualified}: {reason}", hint=hint) from error
+    where = f"{spec.name}/{split}"
+    labels = labels_of(dataset, where)
+    names = _classes_of(dataset, spec, labels)
+    check_range(labels, len(names), where)
+    keys = getattr(dataset, "keys", None)
+    return ImageSet(
+        name=where,
+        classes=names,
+        labels=labels,
+        keys=keys if isinstance(keys, list | tuple) else Numbered(where, len(labels)),
+        reader=ItemReader(dataset, channels),
+        on_bad=data.on_bad_image,
+    )
+
+
+def labels_of(dataset: Any, where: str) -> list[int]:
+    """All labels of a data set; decodes every image only if it offers no list of them.
+
+    Raises:
+        DataError: Not one whole number per image.
+    """
+    for name in ("labels", "targets"):
+        values = getattr(dataset, name, None)
+        if values is not None and not callable(values):
+            found = values.tolist() if hasattr(values, "tolist") else list(values)
+            break
+    else:
+        found = [dataset[index][1] for index in range(len(dataset))]
+    try:
+        labels = [int(value) for value in found]
+    except (TypeError, ValueError) as error:
+        raise DataError(f"{where}: labels must be whole numbers: {error}") from error
+    if len(labels) != len(dataset):
+        raise DataError(f"{where}: {len(labels)} labels for {len(dataset)} images")
+    if not labels:
+        raise DataError(f"{where}: no images")
+    return labels
+
+
+def _classes_of(dataset: Any, spec: DatasetSpec, labels: list[int]) -> tuple[str, ...]:
+    names = getattr(dataset, "classes", None)
+    if names:
+        return tuple(n if isinstance(n, str) else ", ".join(map(str, n)) for n in names)
+    return tuple(str(label) for label in range(spec.classes or max(labels) + 1))
+
+
+def fingerprint(spec: DatasetSpec, opened: dict[str, ImageSet], options: dict[str, Any]) -> str:
+    """A digest of a named data set: its own statement, its pixels, or a sample of them.
+
+    Args:
+        spec: Its entry.
+        opened: Its splits.
+        options: Its own options.
+
+    Returns:
+        32 hex digits.
+    """
+    digest = hashlib.blake2b(
+        f"{spec.qualified}\0{sorted(options.items())}".encode(), digest_size=16
+    )
+    for role, images in opened.items():
+        digest.update(f"\0{role}\0{len(images)}\0{images.classes}\0{list(images.labels)}".encode())
+        reader = images.reader
+        stated = getattr(getattr(reader, "dataset", None), "fingerprint", None)
+        if isinstance(stated, str):
+            digest.update(stated.encode())
+            continue
+        pixels = images.whole()
+        if pixels is not None:
+            digest.update(pixels.numpy().tobytes())
+            continue
+        step = max(1, len(images) // _SAMPLES)
+        for index in range(0, len(images), step):
+            digest.update(images.load(index).contiguous().numpy().tobytes())
+    return digest.hexdigest()
