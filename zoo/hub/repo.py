@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 from zoo.core import settings
 from zoo.core.names import suggest
 from zoo.errors import HubError, ZooError
-from zoo.hub import cache, client
+from zoo.hub import cache, client, stream
 from zoo.hub.address import Address, is_commit
 from zoo.hub.cache import Entry
 from zoo.hub.failures import (
@@ -150,7 +150,7 @@ def patiently(call: Callable[[], T], *, note: Note | None = None, last_resort: b
             if turn == 3 or last_resort or not again:
                 raise
             asked = retry_after(answer.headers) if answer is not None else None
-            wait = min(asked if asked is not None else 0.5 * 2**turn, LONGEST_WAIT_S)
+            wait = min(asked if asked is not None else stream.backoff(turn + 1), LONGEST_WAIT_S)
             if note:
                 what = f"HTTP {status}" if status else one_line(error)
                 note(f"{settings.endpoint()}: {what}; trying again in {wait:.0f} s")

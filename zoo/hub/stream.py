@@ -259,20 +259,21 @@ def _wait_before_retry(error: BaseException, failures: int, *, first: bool) -> f
     if failures > RETRIES:
         return None
     if isinstance(error, Short):
-        return _backoff(failures)
+        return backoff(failures)
     answer: Any = error if isinstance(error, BadStatus) else getattr(error, "response", None)
     if answer is not None:
         status = getattr(answer, "status", None) or answer.status_code
         if status not in _TRANSIENT or (first and status in (401, 403)):
             return None
         asked = retry_after(answer.headers)
-        return min(asked if asked is not None else _backoff(failures), LONGEST_WAIT_S)
+        return min(asked if asked is not None else backoff(failures), LONGEST_WAIT_S)
     if isinstance(error, http_error()):
-        return None if first and is_unreachable(error) else _backoff(failures)
+        return None if first and is_unreachable(error) else backoff(failures)
     return None
 
 
-def _backoff(failures: int) -> float:
+def backoff(failures: int) -> float:
+    """Seconds to wait after that many failures in a row: 0.5, 1, 2, 4, 8."""
     return float(min(0.5 * 2 ** (failures - 1), 8.0))
 
 

@@ -1,0 +1,1 @@
+from loopback_fixtures import here, home, hub  # noqa: F401
