@@ -171,11 +171,7 @@ def _batches(spec: TransformSpec, settings: Settings) -> None:
 
 
 def _batch_transform(spec: TransformSpec) -> Any:
-    options = {} if "num_classes" not in spec.options else {"num_classes": 4}
-    target = resolve(spec.target)
-    if "num_classes" in getattr(getattr(target, "__code__", None), "co_varnames", ()):
-        options = {"num_classes": 4}
-    return registry.load().build("transform", spec.qualified, _INPUTS[0], **options)
+    return registry.load().build("transform", spec.qualified, _INPUTS[0], classes=4)
 
 
 def _follows_the_seed(spec: TransformSpec, settings: Settings) -> None:

@@ -1,1 +1,1 @@
-"""A zoo plugin. ``registry.toml`` beside this file names its parts; nothing is imported to list them."""
+"""The plugin's package; ``registry.toml`` beside this file names its parts."""
