@@ -10,10 +10,13 @@ from pathlib import Path
 import pytest
 import torch
 import torchvision
+from safetensors.torch import load_file
 
 from zoo.core import registry
 from zoo.core.names import natural_key
 from zoo.engine.cone import Tracer, owned
+from zoo.engine.live import fill
+from zoo.hub.convert import convert
 
 HERE = Path(__file__).parent
 _spec = importlib.util.spec_from_file_location("write_catalogue", HERE / "write_catalogue.py")
@@ -201,3 +204,25 @@ def test_twins_on_the_hub_have_the_keys_of_the_model():
             assert (weights.input.resize, weights.input.crop) == (size, told.input_size[-1])
             assert weights.input.interpolation == told.interpolation
             assert not weights.metrics
+
+
+OLD_NAMES = {  # as in torchvision's own files: from -> to
+    "densenet121": (r"(denselayer\d+\.(?:norm|conv))([12])", r"\1.\2"),
+    "vit_b_32": (r"mlp\.(0|3)\.", lambda m: f"mlp.linear_{1 + int(m[1]) // 3}."),
+}
+
+
+@pytest.mark.parametrize("name", ["resnet18", "mnasnet0_5", *OLD_NAMES])
+def test_files_as_old_as_torchvisions_load(name, tmp_path):
+    made = build(MODELS[name])
+    pattern, replacement = OLD_NAMES.get(name, ("$^", ""))
+    old = {
+        re.sub(pattern, replacement, key): torch.full(value.shape, 1.0, dtype=value.dtype)
+        for key, value in made.state_dict().items()
+        if not key.endswith("num_batches_tracked")
+    }
+    torch.save(old, tmp_path / "old.pth")
+    convert(tmp_path / "old.pth", tmp_path / "new.safetensors", {})
+    whole = made.to_empty(device="cpu")
+    fill(whole, load_file(tmp_path / "new.safetensors"))
+    assert all(bool((p == 1).all()) for p in whole.parameters())

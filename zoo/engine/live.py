@@ -126,9 +126,9 @@ class Live:
             position = msgspec.convert(unpack(skeleton["position"], tensors), Position)
             unpack_optimizer(self.optimizer, self.model, skeleton["optim"], tensors)
             self.schedule.load_state_dict(unpack(skeleton["schedule"], tensors))
-            self.model.load_state_dict(model)
+            fill(self.model, model)
             if self.ema:
-                self.ema.module.load_state_dict(unpack(skeleton["ema"], tensors))
+                fill(self.ema.module, unpack(skeleton["ema"], tensors))
             if self.scaler and skeleton["scaler"]:
                 self.scaler.load_state_dict(unpack(skeleton["scaler"], tensors))
         except (KeyError, TypeError, AttributeError, msgspec.ValidationError) as error:
@@ -144,14 +144,31 @@ class Live:
         return ""
 
 
+def fill(model: nn.Module, tensors: Mapping[str, Any]) -> None:
+    """Put tensors into a model, after a check that names and shapes are the same.
+
+    Batch norms' counters that old files lack stay as they are. Classes that look at the version
+    of what they load (MNASNet refuses none at all) see their own.
+
+    Raises:
+        CheckpointError: Names or shapes differ; the model is as it was.
+    """
+    check_fit(model, tensors)
+    state = model.state_dict()
+    state.update(tensors)
+    model.load_state_dict(state)
+
+
 def check_fit(model: nn.Module, tensors: Mapping[str, Any]) -> None:
     """Compare names and shapes of a state dict with a model's, without touching the model.
+
+    Counters of batch norms may be missing: they do not change what a model computes.
 
     Raises:
         CheckpointError: They differ; gives counts and the first names.
     """
     mine = model.state_dict()
-    missing = [name for name in mine if name not in tensors]
+    missing = [n for n in mine if n not in tensors and not n.endswith("num_batches_tracked")]
     extra = [name for name in tensors if name not in mine]
     shapes = [
         f"{name} is {tuple(tensors[name].shape)}, the model has {tuple(value.shape)}"

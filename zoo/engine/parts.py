@@ -14,7 +14,7 @@ from torch import nn
 
 from zoo.core.recipe import SurgeryPart
 from zoo.core.specs import InputSpec, ModelSpec
-from zoo.engine.live import check_fit
+from zoo.engine.live import fill
 from zoo.engine.place import derive
 from zoo.engine.surgery import SurgeryReport, operate
 from zoo.errors import CheckpointError, UsageError
@@ -151,8 +151,7 @@ def _restored(start: Start, registry: Registry, tensors: dict[str, Tensor], seed
     model = _construct(start, registry, start.num_classes, seed)
     if start.surgery != SurgeryPart():
         operate(model, start.spec, start.surgery, classes=start.num_classes)
-    check_fit(model, tensors)
-    model.load_state_dict(tensors)
+    fill(model, tensors)
     return model
 
 

@@ -27,6 +27,7 @@ PREFIXES: Final = ("module.", "_orig_mod.", "model.")
 """What wrappers put before every name: DataParallel, torch.compile, Lightning."""
 VERSIONS: Final = "module_versions"
 _DENSE: Final = re.compile(r"(.*denselayer\d+\.(?:norm|relu|conv))\.([12]\..*)\Z")
+_MLP: Final = re.compile(r"(.*encoder_layer_\d+\.mlp)\.linear_([12])\.(weight|bias)\Z")
 _GLOBAL: Final = re.compile(r"GLOBAL ([\w.]+)")
 
 
@@ -156,11 +157,15 @@ def _versions(state: Any) -> dict[str, int]:
 
 
 def _modern(tensors: dict[str, Any]) -> dict[str, Any]:
-    """Names that torchvision itself renames on loading (densenet weights from 2017)."""
+    """Names that torchvision itself renames on loading (densenet of 2017, ViT of early 2022)."""
     changed = {}
     for key, tensor in tensors.items():
-        match = _DENSE.match(key)
-        changed[match[1] + match[2] if match else key] = tensor
+        name = key
+        if match := _DENSE.match(key):
+            name = match[1] + match[2]
+        elif match := _MLP.match(key):
+            name = f"{match[1]}.{3 * (int(match[2]) - 1)}.{match[3]}"
+        changed[name] = tensor
     return changed
 
 
