@@ -276,6 +276,8 @@ class Course:
         if report is not None and report.best:
             metrics = report.val.to_dict() if report.val else {"train/loss": report.loss}
         saved = self.keeper.save(self.live, reason=reason, best=metrics)
+        if reason == "stop":
+            self.world.barrier()  # nobody leaves, and ends the launcher, before all is written
         self._saved_at = self._clock = time.monotonic()
         if saved is not None:
             yield saved

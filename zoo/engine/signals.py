@@ -1,20 +1,24 @@
 """Ctrl-C and SIGTERM as a wish that the loop reads between two steps.
 
 Nothing is saved inside a handler. The first signal sets a flag; the loop saves and leaves. A
-second Ctrl-C stops at once. (A repeated SIGTERM does not: torchrun sends one to each process
-after the terminal's Ctrl-C has reached them already.)
+second Ctrl-C stops at once. A repeated SIGTERM does not, and neither does a Ctrl-C that torchrun
+passes on a moment after the terminal has sent it to the process itself.
 """
 
 from __future__ import annotations
 
+import os
 import signal
 import threading
+import time
 from typing import TYPE_CHECKING, Any, Self
 
 if TYPE_CHECKING:
     from types import FrameType, TracebackType
 
 WATCHED = (signal.SIGINT, signal.SIGTERM)
+ECHO = 2.0
+"""Seconds within which torchrun's own Ctrl-C is taken for the terminal's."""
 
 
 class Stop:
@@ -26,6 +30,8 @@ class Stop:
     def __init__(self) -> None:
         self.signal: int = 0
         self._before: dict[int, Any] = {}
+        self._first = float("inf")
+        self._echo = ECHO if "TORCHELASTIC_RUN_ID" in os.environ else 0.0
 
     def __bool__(self) -> bool:
         return self.signal != 0
@@ -35,10 +41,14 @@ class Stop:
         self.signal = self.signal or int(number)
 
     def _handle(self, number: int, _frame: FrameType | None) -> None:
-        if number == signal.SIGINT and self.signal == signal.SIGINT:
+        if number != signal.SIGINT:
+            self.signal = self.signal or int(number)
+            return
+        if time.monotonic() - self._first > self._echo:
             signal.signal(signal.SIGINT, signal.default_int_handler)
             raise KeyboardInterrupt
-        self.signal = int(number) if number == signal.SIGINT else self.signal or int(number)
+        self._first = min(self._first, time.monotonic())
+        self.signal = int(number)
 
     def __enter__(self) -> Self:
         if threading.current_thread() is threading.main_thread():
