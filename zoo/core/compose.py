@@ -67,10 +67,10 @@ def compose(verb: str, layers: Sequence[Layer]) -> Composed:
         for key, value in layer.items():
             base, inner = _locate(key)
             if base is None:
-                close = did_you_mean(suggest(key, fields()))
-                problems.append((f"{name}: unknown key {key!r}", close))
+                problems.append((f"{name}: unknown key {key!r}", did_you_mean(close_keys(key))))
             elif inner:
-                values[base] = {**values.get(base, {}), inner: value}
+                below = values.get(base, {})
+                values[base] = {**(below if isinstance(below, dict) else {}), inner: value}
                 origin[key] = name
             else:
                 values[base] = value
@@ -82,13 +82,22 @@ def compose(verb: str, layers: Sequence[Layer]) -> Composed:
             made = msgspec.convert(value, fields()[key].type)
         except msgspec.ValidationError as error:
             reason = str(error).partition(" - at `$")[0]
-            problems.append((f"{key} = {_show(value)}: {reason}", f"from {origin.get(key, '?')}"))
+            problems.append((f"{key} = {_show(value)}: {reason}", f"from {origin.get(key, name)}"))
             continue
         _finite(key, made, problems)
         checked.setdefault(section, {})[item] = made
     if problems:
         raise _complaint(problems)
     return Composed(_build(verb, checked), origin)
+
+
+def close_keys(key: str) -> tuple[str, ...]:
+    """Recipe keys that look like ``key``; a bare ``lr`` finds ``optim.lr``."""
+    last = key.rpartition(".")[2]
+    same = [known for known in fields() if known.rpartition(".")[2] == last]
+    tails = {known.rpartition(".")[2]: known for known in fields()}
+    close = [*suggest(key, fields()), *(tails[tail] for tail in suggest(last, tails))]
+    return tuple(dict.fromkeys([*same, *close]))[:3]
 
 
 def _locate(key: str) -> tuple[str | None, str]:
@@ -166,7 +175,7 @@ def read_recipe(path: Path) -> tuple[str | None, dict[str, Any]]:
     if schema != SCHEMA:
         raise UsageError(f"{path}: recipe schema {schema!r}; this zoo reads {SCHEMA}")
     verb = table.pop("verb", None)
-    if verb is not None and verb not in VERB_DEFAULTS:
+    if verb is not None and not (isinstance(verb, str) and verb in VERB_DEFAULTS):
         raise UsageError(f"{path}: verb {verb!r}", hint=f"one of {', '.join(VERB_DEFAULTS)}")
     return verb, flatten(table)
 

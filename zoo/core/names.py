@@ -78,7 +78,7 @@ def _example(source: str) -> str:
 def natural_key(text: str) -> tuple[tuple[int, int, str], ...]:
     """Sort key of people: resnet18 before resnet101; prefixless names before plugins'."""
     parts = _DIGITS.split(text.lower())
-    return tuple((0, int(p), "") if p.isdigit() else (1, 0, p) for p in parts if p)
+    return tuple((0, int(p), "") if p.isdecimal() else (1, 0, p) for p in parts if p)
 
 
 def suggest(name: str, candidates: Iterable[str], n: int = 3) -> tuple[str, ...]:

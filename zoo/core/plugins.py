@@ -68,12 +68,12 @@ class Loaded:
         Raises:
             ZooError: It has a misspelt hook, or a hook gave something else than specs.
         """
-        self.manager.register(plugin, info.name)
         try:
-            self._check_hooks(info.name)
-            parts = {kind: _collect(plugin, kind, info.name) for kind in KINDS}
+            register(self.manager, info.name, plugin)
+            parts = {kind: self._collect(kind, info.name) for kind in KINDS}
         except BaseException:
-            self.manager.unregister(name=info.name)
+            if self.manager.has_plugin(info.name):
+                self.manager.unregister(name=info.name)
             raise
         self.parts[info.name] = {kind: specs for kind, specs in parts.items() if specs}
         counts = {kind: len(specs) for kind, specs in self.parts[info.name].items()}
@@ -81,14 +81,35 @@ class Loaded:
         hooks = tuple(sorted({c.name for c in own} & set(RUN_HOOKS)))
         self.infos.append(replace(info, parts=counts, hooks=hooks))
 
-    def _check_hooks(self, name: str) -> None:
-        try:
-            self.manager.check_pending()
-        except pluggy.PluginValidationError as error:
-            known = [kind.hook for kind in KINDS.values()] + list(RUN_HOOKS)
-            wrong = re.search(r"unknown hook '(\w+)'", str(error))
-            hint = did_you_mean(suggest(wrong[1], known)) if wrong else ""
-            raise PluginError(f"{name}: {str(error).splitlines()[0]}", hint=hint) from error
+    def _collect(self, kind: str, name: str) -> tuple[PartSpec, ...]:
+        caller: pluggy.HookCaller = getattr(self.manager.hook, KINDS[kind].hook)
+        found = [i for i in caller.get_hookimpls() if i.plugin_name == name]
+        return _specs(kind, name, [given for i in found for given in _given(kind, i.function())])
+
+
+def register(manager: pluggy.PluginManager, name: str, plugin: object) -> None:
+    """Register one plugin and check its hooks' names and arguments.
+
+    Args:
+        manager: Where it is registered.
+        name: What it is called there.
+        plugin: A module, or an object with hook implementations.
+
+    Raises:
+        PluginError: A hook is misspelt or takes an argument that it does not get.
+    """
+    try:
+        if manager.register(plugin, name) is None:
+            raise PluginError(f"{name}: its entry point names nothing")
+        manager.check_pending()
+    except pluggy.PluginValidationError as error:
+        known = [kind.hook for kind in KINDS.values()] + list(RUN_HOOKS)
+        wrong = re.search(r"unknown hook '(\w+)'", str(error))
+        hint = did_you_mean(suggest(wrong[1], known)) if wrong else ""
+        reason = " ".join(str(error).split())
+        raise PluginError(
+            f"{name}: {reason.partition(' Plugin definition:')[0]}", hint=hint
+        ) from error
 
 
 def load(builtin: Path) -> Loaded:
@@ -109,11 +130,17 @@ def load(builtin: Path) -> Loaded:
     for point in points:
         started = time.perf_counter()
         twice = tuple(p.distribution for p in points if p.name == point.name)
-        info = _describe(point)
-        if not _wanted(point.name):
-            loaded.infos.append(replace(info, state="disabled"))
-            continue
+        info = PluginInfo(
+            name=point.name,
+            distribution=point.distribution,
+            version=point.version,
+            target=point.target,
+        )
         try:
+            info = _describe(point, info)
+            if not _wanted(point.name):
+                loaded.infos.append(replace(info, state="disabled"))
+                continue
             if names.count(point.name) > 1:
                 raise PluginError(f"two distributions bring this plugin: {', '.join(twice)}")
             _load_one(loaded, point, info, started)
@@ -132,16 +159,9 @@ def _wanted(name: str) -> bool:
     return (allowed is None or name in allowed) and name not in settings.denied_plugins()
 
 
-def _describe(point: EntryPoint) -> PluginInfo:
+def _describe(point: EntryPoint, info: PluginInfo) -> PluginInfo:
     path = discovery.manifest_of(point.target)
-    return PluginInfo(
-        name=point.name,
-        distribution=point.distribution,
-        version=point.version,
-        form="manifest" if path else "code",
-        target=point.target,
-        path=str(path or ""),
-    )
+    return replace(info, form="manifest" if path else "code", path=str(path or ""))
 
 
 def _load_one(loaded: Loaded, point: EntryPoint, info: PluginInfo, started: float) -> None:
@@ -216,21 +236,22 @@ def _check_api(text: str) -> None:
             raise PluginError(f"written for plugin api {text}; this zoo has {API_VERSION}")
 
 
-def _collect(plugin: object, kind: str, name: str) -> tuple[PartSpec, ...]:
+def _given(kind: str, given: object) -> Iterable[object]:
     hook, spec_type, _ = KINDS[kind]
-    implementation = getattr(plugin, hook, None)
-    if implementation is None or not hasattr(implementation, "zoo_impl"):
-        return ()
-    given = implementation()
     if not isinstance(given, Iterable) or isinstance(given, str | bytes):
         raise PluginError(f"{hook} gave {type(given).__name__}, not {spec_type.__name__}s")
-    specs = []
+    return given
+
+
+def _specs(kind: str, plugin: str, given: Iterable[object]) -> tuple[PartSpec, ...]:
+    hook, spec_type, _ = KINDS[kind]
+    specs: list[PartSpec] = []
     for spec in given:
         if not isinstance(spec, spec_type):
             raise PluginError(f"{hook} gave {type(spec).__name__}, not {spec_type.__name__}")
         if not NAME.match(spec.name):
             raise PluginError(f"{hook}: {spec.name!r} is not a name")
-        specs.append(replace(spec, plugin=name))
+        specs.append(replace(spec, plugin=plugin))
     names = [n for spec in specs for n in (spec.name, *spec.aliases)]
     twice = sorted({n for n in names if names.count(n) > 1}) if len(set(names)) < len(names) else []
     if twice:

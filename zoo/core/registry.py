@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from zoo.core import manifest, names, plugins, settings
 from zoo.core.hookspecs import KINDS
-from zoo.core.resolve import resolve
+from zoo.core.resolve import import_module, resolve
 from zoo.core.specs import InputSpec, ModelSpec, PartSpec, PluginInfo, WeightsSpec
 from zoo.errors import UnknownNameError, UsageError
 
@@ -137,9 +137,8 @@ class Registry:
         if not callable(target):
             raise UsageError(f"{kind} {spec.qualified}: target {spec.target} is not callable")
         if getattr(spec, "form", "factory") == "function":
-            if options:
-                return functools.partial(target, **_accepted(target, spec, kind, args, options))
-            return target
+            given = _accepted(target, spec, kind, args, {**spec.options, **options})
+            return functools.partial(target, **given) if given else target
         return target(*args, **_accepted(target, spec, kind, args, {**spec.options, **options}))
 
     def run_hooks(self) -> pluggy.HookRelay:
@@ -151,12 +150,8 @@ class Registry:
         if not self._hooks_imported:
             for name, content in self._manifests.items():
                 if content.hooks:
-                    module = (
-                        resolve(f"{content.hooks}:__spec__")
-                        and __import__("sys").modules[content.hooks]
-                    )
-                    self._manager.register(module, f"{name}.hooks")
-            self._manager.check_pending()
+                    module = import_module(content.hooks)
+                    plugins.register(self._manager, f"{name}.hooks", module)
             self._hooks_imported = True
         return self._manager.hook
 
@@ -202,15 +197,20 @@ def _lay_over(shelves: dict[str, dict[str, PartSpec]], overlay: Manifest) -> Non
     for patch in overlay.patches:
         kind, name = patch["kind"], str(patch.get("name"))
         model = shelves[kind].get(name)
+        recipe = patch.get("recipe", {})
         if not isinstance(model, ModelSpec) or set(patch) - {"kind", "name", "weights", "recipe"}:
+            close = names.did_you_mean(names.suggest(name, shelves[kind])) if not model else ""
             raise UsageError(
                 f"{overlay.path}: {kind} {name!r}: an entry without target may only add weights "
-                "and a recipe to a model that exists"
+                "and a recipe to a model that exists",
+                hint=close,
             )
+        if not isinstance(recipe, dict):
+            raise UsageError(f"{overlay.path}: model {name!r}: recipe must be a table")
         shelves[kind][name] = replace(
             model,
             weights=_merge_weights(model.weights, patch.get("weights", ()), overlay.path, name),
-            recipe={**model.recipe, **patch.get("recipe", {})},
+            recipe={**model.recipe, **recipe},
         )
 
 
@@ -220,9 +220,10 @@ def _merge_weights(
     """Entries of the same name change single fields; new names come first (the new default)."""
     merged = {w.name: w for w in old}
     fresh: list[str] = []
+    if not (isinstance(entries, list | tuple) and all(isinstance(e, dict) for e in entries)):
+        raise UsageError(f"{where}: model {label!r}: weights must be a list of tables")
     for entry in entries:
-        name = entry.get("name") if isinstance(entry, dict) else None
-        base = _plain(merged[name]) if name in merged else {}
+        base = next((_plain(w) for name, w in merged.items() if name == entry.get("name")), {})
         (made,) = manifest.weights([{**base, **entry}], {}, where, f"model {label!r}")
         if made.name not in merged:
             fresh.append(made.name)

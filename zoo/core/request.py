@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from zoo.core import compose, flags, names
-from zoo.errors import UnknownNameError, UsageError
+from zoo.errors import PluginError, UnknownNameError, UsageError, ZooError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -50,28 +50,41 @@ def request(
             f"{file} is a recipe for zoo {stated}", hint=f"zoo {stated} --recipe {file}"
         )
     typed = flags.layer(values)
-    reference = model or from_file.get("model.name")
+    pairs = dict(sets) if isinstance(sets, Mapping) else compose.parse_sets(sets)
+    reference = pairs.pop("model.name", None) or model or from_file.get("model.name")
     if not reference:
         raise UsageError(f"zoo {verb} needs a model", hint=f"zoo {verb} resnet18; zoo list")
-    own, spec = _model(registry, str(reference), typed, from_file)
-    suggested = dict(spec.recipe) if spec else {}
-    layers: list[Layer] = [(f"suggested by {reference}", suggested)]
-    if spec is not None:
-        for hook in reversed(registry.manager.hook.zoo_recipe_defaults.get_hookimpls()):
-            given: Any = hook.function(**_subset(hook.argnames, verb=verb, model=spec))
-            layers.append((f"plugin {hook.plugin_name}", dict(given or {})))
-    pairs = dict(sets) if isinstance(sets, Mapping) else compose.parse_sets(sets)
+    own, spec = _model(registry, str(reference), typed)
+    layers: list[Layer] = [(f"suggested by {reference}", dict(spec.recipe) if spec else {})]
+    layers += _from_plugins(registry, verb, spec) if spec else []
     layers += [(str(file or "recipe"), from_file), ("flags", {**own, **typed}), ("--set", pairs)]
     composed = compose.compose(verb, layers)
+    if spec is not None:
+        check_weights(spec, composed.recipe.model.weights)
     return compose.Composed(_named(composed.recipe, registry, spec), composed.origin)
 
 
-def _subset(argnames: Iterable[str], **values: Any) -> dict[str, Any]:
-    return {name: values[name] for name in argnames}
+def _from_plugins(registry: Registry, verb: str, model: ModelSpec) -> list[Layer]:
+    """What plugins suggest, in pluggy's calling order; later ones win."""
+    layers: list[Layer] = []
+    for hook in reversed(registry.run_hooks().zoo_recipe_defaults.get_hookimpls()):
+        arguments = {"verb": verb, "model": model}
+        try:
+            given: Any = hook.function(**{name: arguments[name] for name in hook.argnames})
+            layers.append((f"plugin {hook.plugin_name}", dict(given or {})))
+        except ZooError:
+            raise
+        except Exception as error:
+            name = hook.plugin_name.removesuffix(".hooks")
+            raise PluginError(
+                f"plugin {name}: zoo_recipe_defaults failed: {type(error).__name__}: {error}",
+                hint=f"zoo plugins disable {name}",
+            ) from error
+    return layers
 
 
 def _model(
-    registry: Registry, reference: str, typed: Mapping[str, Any], from_file: Mapping[str, Any]
+    registry: Registry, reference: str, typed: Mapping[str, Any]
 ) -> tuple[dict[str, Any], ModelSpec | None]:
     """The model's layer; the spec is ``None`` where a repository says what it is."""
     parsed = names.parse(reference)
@@ -90,12 +103,6 @@ def _model(
                 hint="name them once",
             )
         own["model.weights"] = parsed.weights
-    weights = (
-        typed.get("model.weights")
-        or own.get("model.weights")
-        or from_file.get("model.weights", "default")
-    )
-    check_weights(spec, str(weights))
     return own, spec
 
 

@@ -45,12 +45,16 @@ def import_module(name: str) -> ModuleType:
     try:
         with contextlib.redirect_stdout(sys.stderr):
             return importlib.import_module(name)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         reason = f"{type(error).__name__}: {error}"
-        raise PluginError(f"cannot import {name}: {reason}", hint=_install_hint(error)) from error
+        hint = _install_hint(error, name)
+        raise PluginError(f"cannot import {name}: {reason}", hint=hint) from error
 
 
-def _install_hint(error: Exception) -> str:
+def _install_hint(error: BaseException, module: str) -> str:
+    """What is missing, unless it is the part's own package: that is a wrong target."""
     if isinstance(error, ModuleNotFoundError) and error.name:
-        return f"pip install {error.name.partition('.')[0]}"
+        missing = error.name.partition(".")[0]
+        if missing != module.partition(".")[0]:
+            return f"pip install {missing}"
     return "zoo plugins"

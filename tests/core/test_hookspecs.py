@@ -1,0 +1,64 @@
+import inspect
+import textwrap
+
+import pytest
+
+from zoo.core import hookspecs
+from zoo.core.hookspecs import KINDS, RUN_HOOKS, CatalogueHooks, RunHooks
+from zoo.core.specs import PartSpec
+
+HOOKS = {
+    name: function
+    for group in (CatalogueHooks, RunHooks)
+    for name, function in vars(group).items()
+    if name.startswith("zoo_")
+}
+
+
+def test_the_table_of_kinds_is_the_list_of_catalogue_hooks():
+    assert [kind.hook for kind in KINDS.values()] == [h for h in vars(CatalogueHooks) if h[0] != "_"]
+    assert {h for h in vars(RunHooks) if h[0] != "_"} == set(RUN_HOOKS)
+
+
+def test_every_kind_has_its_own_record_and_shelf():
+    assert len({kind.spec for kind in KINDS.values()}) == len(KINDS)
+    assert len({kind.shelf for kind in KINDS.values()}) == len(KINDS)
+    for name, kind in KINDS.items():
+        assert issubclass(kind.spec, PartSpec)
+        assert kind.hook == f"zoo_{kind.shelf}"
+        assert kind.spec.__name__.lower().startswith(name)
+
+
+@pytest.mark.parametrize("name", HOOKS)
+def test_every_hook_is_marked_and_shows_an_example(name):
+    function = HOOKS[name]
+    assert function.zoo_spec
+    doc = inspect.getdoc(function)
+    assert "Example::" in doc
+    assert "@hookimpl" in doc
+
+
+@pytest.mark.parametrize("name", HOOKS)
+def test_the_example_of_a_hook_is_a_hook(name):
+    """The example compiles, and takes only arguments that the hook has."""
+    doc = inspect.getdoc(HOOKS[name])
+    code = textwrap.dedent(doc.partition("Example::")[2])
+    scope = {"hookimpl": hookspecs.hookimpl}
+    exec(compile(code, name, "exec"), scope)
+    given = set(inspect.signature(scope[name]).parameters)
+    assert given <= set(inspect.signature(HOOKS[name]).parameters)
+    assert scope[name].zoo_impl
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_example_of_a_catalogue_hook_gives_that_kind(kind):
+    doc = inspect.getdoc(HOOKS[KINDS[kind].hook])
+    scope = {"hookimpl": hookspecs.hookimpl, **vars(hookspecs)}
+    exec(textwrap.dedent(doc.partition("Example::")[2]), scope)
+    (spec,) = scope[KINDS[kind].hook]()
+    assert type(spec) is KINDS[kind].spec
+
+
+@pytest.mark.parametrize("kind", KINDS.values(), ids=list(KINDS))
+def test_a_catalogue_hook_that_nobody_implements_gives_nothing(kind):
+    assert getattr(CatalogueHooks(), kind.hook)() == ()
