@@ -37,7 +37,9 @@ class Answer:
 
 
 def reply(value: Any, status: int = 200, **headers: str) -> Answer:
-    return Answer(status, json.dumps(value).encode(), {"Content-Type": "application/json", **headers})
+    return Answer(
+        status, json.dumps(value).encode(), {"Content-Type": "application/json", **headers}
+    )
 
 
 def error(status: int, message: str, code: str = "") -> Answer:
@@ -60,7 +62,11 @@ class Api:
             ("POST", r"/api/repos/create", self.create),
             ("POST", r"/api/validate-yaml", self.validate_yaml),
             ("GET", rf"/api/models/{REPO}/refs", self.refs),
-            ("GET", rf"/api/models/{REPO}/(?P<kind>xet-(?:read|write)-token)/(?P<rev>.+)", self.xet),
+            (
+                "GET",
+                rf"/api/models/{REPO}/(?P<kind>xet-(?:read|write)-token)/(?P<rev>.+)",
+                self.xet,
+            ),
             ("GET", rf"/api/models/{REPO}/revision/(?P<rev>.+)", self.info),
             ("GET", rf"/api/models/{REPO}/tree/(?P<rev>[^/]+)(?:/(?P<under>.*))?", self.tree),
             ("GET", rf"/api/models/{REPO}/commits/(?P<rev>.+)", self.commits),
@@ -72,7 +78,11 @@ class Api:
             ("POST", rf"/{REPO}\.git/info/lfs/objects/batch", self.lfs_batch),
             ("POST", rf"/{REPO}\.git/info/lfs/verify", self.lfs_verify),
             ("HEAD|GET", rf"/{REPO}/resolve/(?P<rev>[^/]+)/(?P<file>.+)", self.resolve),
-            ("HEAD|GET", rf"/api/resolve-cache/models/{REPO}/(?P<rev>[^/]+)/(?P<file>.+)", self.small),
+            (
+                "HEAD|GET",
+                rf"/api/resolve-cache/models/{REPO}/(?P<rev>[^/]+)/(?P<file>.+)",
+                self.small,
+            ),
             ("GET", rf"/api/models/{REPO}", self.info),
         ]
 
@@ -202,13 +212,23 @@ class Api:
         page = [self._entry(p, files[p]) for p in names[start : start + 50]]
         more = {}
         if start + 50 < len(names):
-            more["Link"] = f'<{self.base}{request.path}?recursive=true&cursor={start + 50}>; rel="next"'
+            more["Link"] = (
+                f'<{self.base}{request.path}?recursive=true&cursor={start + 50}>; rel="next"'
+            )
         return reply(page, **more)
 
     def commits(self, request: Request, repo: Repo, commit: Commit) -> Answer:
         listed, at = [], commit
         while at:
-            listed.append({"id": at.oid, "title": at.title, "message": "", "authors": [], "date": "2026-01-01T00:00:00.000Z"})
+            listed.append(
+                {
+                    "id": at.oid,
+                    "title": at.title,
+                    "message": "",
+                    "authors": [],
+                    "date": "2026-01-01T00:00:00.000Z",
+                }
+            )
             at = repo.commits.get(at.parent)
         return reply(listed)
 
@@ -262,7 +282,9 @@ class Api:
         if request.role != "write" or owner != request.user:
             return error(403, f"You don't have the rights to create a model under {owner}")
         if name in self.store.repos:
-            return reply({"error": "You already created this model repo", "url": f"{self.base}/{name}"}, 409)
+            return reply(
+                {"error": "You already created this model repo", "url": f"{self.base}/{name}"}, 409
+            )
         private = asked.get("private") is True or asked.get("visibility") == "private"
         self.store.create(name, private=private)
         return reply({"url": f"{self.base}/{name}", "name": name, "id": "x"})
@@ -282,7 +304,11 @@ class Api:
         answers = []
         for item in request.json()["files"]:
             lfs = is_lfs(item["path"], item["size"])
-            told = {"path": item["path"], "uploadMode": "lfs" if lfs else "regular", "shouldIgnore": False}
+            told = {
+                "path": item["path"],
+                "uploadMode": "lfs" if lfs else "regular",
+                "shouldIgnore": False,
+            }
             there = commit.files.get(item["path"])
             if there is not None:
                 told["oid"] = there.sha256 or there.oid
@@ -330,8 +356,14 @@ class Api:
         number = 1 + sum(r.startswith("refs/pr/") for r in repo.refs)
         if pull:
             ref = f"refs/pr/{number}"
-        oid = self.store.commit(repo.name, files, title=header["summary"], ref=ref, parent=commit.oid)
-        told = {"success": True, "commitOid": oid, "commitUrl": f"{self.base}/{repo.name}/commit/{oid}"}
+        oid = self.store.commit(
+            repo.name, files, title=header["summary"], ref=ref, parent=commit.oid
+        )
+        told = {
+            "success": True,
+            "commitOid": oid,
+            "commitUrl": f"{self.base}/{repo.name}/commit/{oid}",
+        }
         if pull:
             told["pullRequestUrl"] = f"{self.base}/{repo.name}/discussions/{number}"
         return reply(told)

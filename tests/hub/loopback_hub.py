@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 import socket
 import struct
@@ -99,6 +100,9 @@ class LoopbackHub:
         for server in self._servers:
             server.shutdown()
             server.server_close()
+            for connection in list(server.connections):
+                with contextlib.suppress(OSError):
+                    connection.shutdown(socket.SHUT_RDWR)
         self._servers.clear()
 
     def fault(self, kind: str, **how: Any) -> Fault:
@@ -111,8 +115,6 @@ class LoopbackHub:
             for fault in self.faults:
                 if fault.kind in kinds and fault.hits(method, path):
                     fault.times -= 1
-                    if fault.action:
-                        fault.action()
                     return fault
         return None
 
@@ -124,6 +126,18 @@ class _Server(ThreadingHTTPServer):
     daemon_threads = True
     request_queue_size = 64
 
+    def __init__(self, *where: Any) -> None:
+        self.connections: set[socket.socket] = set()
+        super().__init__(*where)
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        self.connections.add(request)
+        super().process_request(request, client_address)
+
+    def shutdown_request(self, request: Any) -> None:
+        self.connections.discard(request)
+        super().shutdown_request(request)
+
     def handle_error(self, request: Any, client_address: Any) -> None:
         """A client that goes away in the middle is part of the tests."""
 
@@ -134,13 +148,13 @@ class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     wbufsize = 0
 
-    def log_message(self, format: str, *args: Any) -> None:
+    def log_message(self, *args: Any) -> None:
         pass
 
     def do_GET(self) -> None:
         self._serve()
 
-    do_HEAD = do_POST = do_PUT = do_DELETE = do_GET
+    do_HEAD = do_POST = do_PUT = do_DELETE = do_GET  # noqa: N815 - the names http.server wants
 
     def _serve(self) -> None:
         split = urlsplit(self.path)
@@ -250,6 +264,8 @@ class _Handler(BaseHTTPRequestHandler):
                 self.connection.shutdown(socket.SHUT_RDWR) if fault.kind != "reset" else None
                 self.connection.close()
                 self.close_connection = True
+                if fault.action:
+                    fault.action()
                 return
 
 

@@ -128,7 +128,9 @@ class Store:
                     made.pop(path, None)
                 else:
                     made[path] = self.file(path, content) if isinstance(content, bytes) else content
-            what = repr((sorted((p, f.oid) for p, f in made.items()), base, title, next(self._clock)))
+            what = repr(
+                (sorted((p, f.oid) for p, f in made.items()), base, title, next(self._clock))
+            )
             oid = hashlib.sha1(what.encode()).hexdigest()
             repo.commits[oid] = Commit(oid, made, base, title)
             repo.refs[ref] = oid

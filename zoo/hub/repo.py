@@ -105,12 +105,7 @@ def open_repo(
         return _from_cache(address, subject, notes=())
     try:
         info = patiently(
-            lambda: client.api().model_info(
-                address.repo,
-                revision=address.revision or None,
-                files_metadata=True,
-                timeout=client.timeout(),  # type: ignore[arg-type]
-            ),
+            lambda: _ask(address),
             note=note,
             last_resort=bool(cache.resolve_cached(address.repo, address.revision)),
         )
@@ -126,6 +121,25 @@ def open_repo(
             raise
         raise told from error
     return _from_info(address, info, ways)
+
+
+def _ask(address: Address) -> Any:
+    """The Hub's answer about a revision; a web page or another API is no Hub."""
+    try:
+        return client.api().model_info(
+            address.repo,
+            revision=address.revision or None,
+            files_metadata=True,
+            timeout=client.timeout(),  # type: ignore[arg-type]
+        )
+    except http_error():
+        raise
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise _no_hub() from error
+
+
+def _no_hub() -> HubError:
+    return HubError(f"{settings.endpoint()} does not answer like a Hub", hint="check HF_ENDPOINT")
 
 
 def patiently(call: Callable[[], T], *, note: Note | None = None, last_resort: bool = False) -> T:
@@ -167,9 +181,7 @@ def _from_info(address: Address, info: Any, ways: str) -> Repo:
         )
         files[entry.path] = entry
     if not is_commit(info.sha or ""):
-        raise HubError(
-            f"{settings.endpoint()} does not answer like a Hub", hint="check HF_ENDPOINT"
-        )
+        raise _no_hub()
     card = info.card_data.to_dict() if info.card_data else {}
     return Repo(
         address=address,
