@@ -1,3 +1,76 @@
-"""zoo: a plugin-based model zoo for PyTorch."""
+"""zoo: a plugin-based model zoo for PyTorch.
+
+The public names are imported when they are used (PEP 562): ``import zoo`` costs nothing.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from zoo.api import (
+        create_model,
+        evaluate,
+        export,
+        finetune,
+        fit,
+        freeze_upto,
+        list_models,
+        load,
+        model_info,
+        predict,
+        resume,
+        train,
+    )
+    from zoo.errors import ZooError
 
 __version__ = "0.1.0"
+
+_LAZY = {
+    "create_model": "zoo.api",
+    "evaluate": "zoo.api",
+    "export": "zoo.api",
+    "finetune": "zoo.api",
+    "fit": "zoo.api",
+    "freeze_upto": "zoo.api",
+    "list_models": "zoo.api",
+    "load": "zoo.api",
+    "model_info": "zoo.api",
+    "predict": "zoo.api",
+    "resume": "zoo.api",
+    "train": "zoo.api",
+    "ZooError": "zoo.errors",
+}
+
+__all__ = [
+    "ZooError",
+    "__version__",
+    "create_model",
+    "evaluate",
+    "export",
+    "finetune",
+    "fit",
+    "freeze_upto",
+    "list_models",
+    "load",
+    "model_info",
+    "predict",
+    "resume",
+    "train",
+]
+
+
+def __getattr__(name: str) -> Any:
+    """Import a public name when it is first used."""
+    if name not in _LAZY:
+        raise AttributeError(f"module 'zoo' has no attribute {name!r}")
+    import importlib
+
+    value = getattr(importlib.import_module(_LAZY[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    """Give the public names."""
+    return sorted(__all__)

@@ -11,7 +11,6 @@ from typing import (
     TYPE_CHECKING,
     Annotated,
     Any,
-    ClassVar,
     Final,
     Literal,
     Union,
@@ -97,10 +96,17 @@ class RecipeOption(click.Option):
 class RecipeCommand(click.Command):
     """A command with recipe flags: help by section, ``--dry-run`` with an optional value."""
 
-    context_settings: ClassVar[dict[str, Any]] = {
-        "help_option_names": ["-h", "--help"],
-        "max_content_width": 100,
-    }
+    def make_context(
+        self,
+        info_name: str | None,
+        args: list[str],
+        parent: click.Context | None = None,
+        **extra: Any,
+    ) -> click.Context:
+        """Make the context with ``-h`` and wide help."""
+        extra.setdefault("help_option_names", ["-h", "--help"])
+        extra.setdefault("max_content_width", 100)
+        return super().make_context(info_name, args, parent, **extra)
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Let a bare ``--dry-run`` stand before any argument."""

@@ -189,6 +189,7 @@ class Splits:
         notes: Facts worth a line in the plan.
         warnings: What a careful person would look into.
         test: A third split if there is one; nothing is chosen by it.
+        source: What ``--data`` would be to get the same images.
     """
 
     name: str
@@ -199,6 +200,7 @@ class Splits:
     notes: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
     test: ImageSet | None = None
+    source: str = ""
 
     def to_dict(self) -> dict[str, Any]:
         """Counts and facts, for plans and records (no pixels, no file names)."""

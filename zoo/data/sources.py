@@ -80,7 +80,7 @@ def open_data(
     """
     if data.source is None:
         return _default(data, registry, classes, channels, seed, progress)
-    name, path = _resolve(data.source, registry)
+    name, path = locate(data.source, registry)
     if name:
         opened = named.open_named(
             data, name, registry=registry, classes=classes, channels=channels, seed=seed
@@ -104,7 +104,9 @@ def _default(
     folder = Path(DEFAULT_FOLDER)
     if holds_class_folders(folder):
         splits = _files(data, folder, classes, channels, seed, progress)
-        return replace(splits, notes=("no --data: using ./data", *splits.notes))
+        return replace(
+            splits, notes=("no --data: using ./data", *splits.notes), source=f"./{DEFAULT_FOLDER}"
+        )
     wanted = classes or int(data.options.get("classes", DEFAULT_CLASSES))
     splits = named.open_named(
         data, "demo", registry=registry, classes=wanted, channels=channels, seed=seed
@@ -114,11 +116,22 @@ def _default(
         f"no --data, and {why}: generated demo images of {wanted} classes "
         "(--data FOLDER for your own)"
     )
-    return replace(splits, notes=(note, *splits.notes))
+    return replace(splits, notes=(note, *splits.notes), source="demo")
 
 
-def _resolve(source: str, registry: Registry) -> tuple[str, Path]:
-    """A name of the registry, or a path; names win over folders of the same name."""
+def locate(source: str, registry: Registry) -> tuple[str, Path]:
+    """Tell names from paths; a name of the registry wins over a folder of the same name.
+
+    Args:
+        source: What was given as ``--data``.
+        registry: Where named data sets are found.
+
+    Returns:
+        The qualified name, or an empty string; and the path that it would be otherwise.
+
+    Raises:
+        DataError: Neither a folder nor a data set.
+    """
     path = Path(source).expanduser()
     bare = not source.startswith((".", "~")) and not path.is_absolute()
     if bare and path.suffix.lower() not in folders.TABLES:
@@ -154,8 +167,7 @@ def _files(
     labels.expect(order, classes, quote(str(path)))
     for role, tree in trees.items():
         if role != "train":
-            found = [n for n in order if n in tree.classes or data.allow_empty]
-            labels.compare(order, [*found, *(set(tree.classes) - set(order))], role)
+            folders.compare(order, tree, role, data)
     digest = guard.fingerprint(trees.values(), findings)
     sets = {
         role: folders.image_set(tree, f"{path.name}/{role}", order, findings, channels, data)
@@ -208,7 +220,7 @@ def open_for_evaluation(
     """
     if data.source is None:
         raise DataError("which images?", hint="--data FOLDER, or the name of a data set")
-    name, path = _resolve(data.source, registry)
+    name, path = locate(data.source, registry)
     if name:
         spec = registry.find("dataset", name)
         assert isinstance(spec, DatasetSpec)

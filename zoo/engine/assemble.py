@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from zoo.core.names import did_you_mean, suggest
 from zoo.core.protocols import Loss
 from zoo.data.loaders import make_loader
 from zoo.engine import distributed
@@ -24,6 +25,7 @@ from zoo.engine.place import Place, choose, make_scaler, settle
 from zoo.engine.plan import steps_per_epoch
 from zoo.engine.rules import Rules, parse_every
 from zoo.engine.transforms import batch_transforms, image_transform
+from zoo.errors import UnknownNameError
 
 if TYPE_CHECKING:
     from torch import nn
@@ -136,7 +138,7 @@ def assemble(
         feed=Feed(place, built.input, mixes),
         train=train,
         val=val,
-        rules=make_rules(recipe, registry, go_on),
+        rules=make_rules(recipe, go_on),
         notes=notes,
     )
 
@@ -150,7 +152,7 @@ def _placed(model: nn.Module, place: Place) -> nn.Module:
 def _loaders(
     recipe: Recipe, registry: Registry, built: Built, splits: Splits, world: World
 ) -> tuple[Any, Any]:
-    shared = {
+    shared: dict[str, Any] = {
         "workers": recipe.data.workers,
         "seed": recipe.device.seed,
         "rank": world.rank,
@@ -186,24 +188,26 @@ def build_loss(recipe: Recipe, registry: Registry, place: Place) -> Loss:
     return loss.to(place.device) if isinstance(loss, torch.nn.Module) else loss
 
 
-def make_rules(recipe: Recipe, registry: Registry, go_on: str) -> Rules:
+def make_rules(recipe: Recipe, go_on: str) -> Rules:
     """The loop's rules as the recipe states them.
 
     Raises:
-        UsageError: ``save_every`` or ``monitor`` is not something that exists.
+        UsageError: ``save_every`` is not a count or a time.
+        UnknownNameError: ``monitor`` is not something that is measured.
     """
     steps, seconds = parse_every(recipe.output.save_every)
     monitor = recipe.output.monitor
-    goal = "min" if monitor == "loss" else "max"
     if monitor not in ("top1", "top5", "loss"):
-        goal = getattr(registry.find("metric", monitor), "goal", "max")
+        close = did_you_mean(suggest(monitor, ("top1", "top5", "loss")))
+        hint = close or "one of top1, top5, loss"
+        raise UnknownNameError(f"nothing called {monitor!r} can be monitored", hint=hint)
     return Rules(
         epochs=recipe.optim.epochs,
         seed=recipe.device.seed,
         accumulate=recipe.optim.accumulate,
         clip=recipe.optim.clip,
         monitor=monitor,
-        goal=goal,
+        goal="min" if monitor == "loss" else "max",
         patience=recipe.optim.patience,
         on_nan=recipe.optim.on_nan,
         save_steps=steps,

@@ -29,7 +29,7 @@ from zoo.engine.parts import Built, build, is_convolutional, skeleton, surgery_r
 from zoo.engine.plan import Plan, make_plan, model_spec, open_recipe_data, stem
 from zoo.engine.reports import EpochReport, Note, SavedReport, StepReport
 from zoo.engine.result import RESULT_FILE, RunResult, read_result
-from zoo.engine.rundir import RunFolder
+from zoo.engine.rundir import RunFolder, check_name
 from zoo.engine.signals import Stop
 from zoo.engine.weights import Start, find_start
 from zoo.errors import DataError, UsageError
@@ -106,6 +106,7 @@ def conduct(
     with ExitStack() as stack:
         world = distributed.from_environment()
         place = early_place(recipe, world)
+        check_name(recipe.output)
         stack.enter_context(distributed.join(world, place.device))
         spec = model_spec(recipe, registry)
         start = None if spec else _start(recipe, registry, watch)
@@ -113,6 +114,7 @@ def conduct(
         given = start.input if start else known.input
         channels = recipe.surgery.in_channels or (given.size[0] if given else 3)
         splits = open_recipe_data(recipe, registry, channels)
+        recipe = _pinned(recipe, splits)
         yield make_plan(recipe, known, splits)
         start = start or _start(recipe, registry, watch)
         built = build(start, recipe, registry, splits.classes)
@@ -165,6 +167,13 @@ def go_on(folder: Path, registry: Registry, *, watch: Watch | None = None) -> It
         run = Run(recipe=recipe, registry=registry, splits=splits, built=built, world=world)
         run.dir = folder
         yield from _carry_out(run, frozen, start, place, stack, watch)
+
+
+def _pinned(recipe: Recipe, splits: Splits) -> Recipe:
+    """The recipe with the data that was taken for want of ``--data`` written out."""
+    if recipe.data.source is not None:
+        return recipe
+    return compose.changed(recipe, {"data.source": splits.source})
 
 
 def _start(recipe: Recipe, registry: Registry, watch: Watch) -> Start:
@@ -279,7 +288,8 @@ def live_plan(run: Run, made: Assembly, folder: Path | None) -> Plan:
     lines += [("freeze", frozen.line())]
     for plan in frozen.later:
         lines.append(("", f"from epoch {plan.epoch} on: {plan.line()}"))
-    rates = sorted({f"{group['lr']:.3g}" for group in made.live.optimizer.param_groups})
+    peaks = {group.get("initial_lr", group["lr"]) for group in made.live.optimizer.param_groups}
+    rates = [f"{rate:.3g}" for rate in sorted(peaks, reverse=True)]
     lines += [
         ("optimizer", f"{run.recipe.optim.name}, {len(made.live.optimizer.param_groups)} groups, "
                       f"lr {', '.join(rates)}"),

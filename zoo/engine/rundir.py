@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from pathlib import Path
     from types import TracebackType
 
+    from zoo.core.recipe import OutputPart
     from zoo.engine.live import Position
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
@@ -209,6 +210,23 @@ class RunFolder:
         self.close()
 
 
+def check_name(output: OutputPart) -> None:
+    """Refuse a run's name that is taken or malformed, before anything expensive is done.
+
+    Raises:
+        UsageError: It is.
+    """
+    if output.name is None:
+        return
+    if not _NAME.fullmatch(output.name):
+        raise UsageError(
+            f"{output.name!r} cannot be a run's name", hint="letters, digits, dots, dashes"
+        )
+    path = Path(output.dir, output.name)
+    if path.exists() and "RANK" not in os.environ:
+        raise _exists(path)
+
+
 def _make(parent: Path, name: str | None, stem: str) -> Path:
     if name is not None:
         path = parent / name
@@ -231,7 +249,7 @@ def _exists(path: Path) -> UsageError:
     if (path / "checkpoints").is_dir():
         return UsageError(
             f"run {path.name} exists",
-            hint=f"go on with it by --resume {path}, or choose another --name",
+            hint=f"zoo resume {path} goes on with it; or choose another --name",
         )
     return UsageError(
         f"{path} exists and is not a run folder; nothing was written",

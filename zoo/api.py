@@ -1,0 +1,323 @@
+"""The verbs, for Python: thin, and the same that the command line calls.
+
+::
+
+    import zoo
+
+    zoo.list_models("resnet*")
+    model = zoo.create_model("resnet18:imagenet1k_v1", classes=300)   # a plain nn.Module
+    result = zoo.finetune("resnet18", data="photos", freeze_upto="layer3")
+    for report in zoo.fit("finetune", "resnet18", data="photos"): ...
+    zoo.predict(result.dir, ["cat.jpg"])
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from zoo.core import names
+from zoo.core import registry as registries
+from zoo.core.request import request
+from zoo.errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+
+    from torch import nn
+
+    from zoo.core.specs import ModelSpec
+    from zoo.engine.freezeplan import FreezePlan
+    from zoo.engine.judge import Judgement, Prediction
+    from zoo.engine.loaded import Loaded
+    from zoo.engine.result import RunResult
+    from zoo.export.formats import ExportResult
+
+
+def list_models(pattern: str = "*", *, plugin: str | None = None) -> list[str]:
+    """Names of models, sorted as people sort.
+
+    Args:
+        pattern: With ``*`` and ``?``.
+        plugin: Only this plugin's; ``zoo`` for the built-in ones.
+    """
+    import fnmatch
+
+    shelf = registries.load().shelf("model")
+    found = [
+        name
+        for name, spec in shelf.items()
+        if fnmatch.fnmatchcase(name, pattern) and plugin in (None, spec.plugin)
+    ]
+    return sorted(found, key=lambda name: (shelf[name].plugin != "zoo", names.natural_key(name)))
+
+
+def model_info(name: str) -> ModelSpec:
+    """What the registry knows about a model, without importing it.
+
+    Raises:
+        UnknownNameError: No plugin has it.
+    """
+    return registries.load().model(names.parse(name).qualified)
+
+
+def create_model(
+    name: str,
+    *,
+    classes: int | Sequence[str] | None = None,
+    weights: str | None = None,
+    seed: int = 0,
+    **keywords: Any,
+) -> nn.Module:
+    """Build a model: a plain ``nn.Module`` on the CPU, in eval mode.
+
+    Args:
+        name: ``resnet18`` (random weights), ``resnet18:imagenet1k_v1``, ``hub:org/repo``,
+            ``file:PATH`` or ``run:NAME``.
+        classes: Number or names of classes; default: the weights' own.
+        weights: ``default``, ``none``, a tag or a source; default: what ``name`` says.
+        seed: Of whatever is not loaded.
+        **keywords: ``in_channels``, ``drop_last``, ``project``, ``model_option`` ..., as in
+            :func:`finetune`.
+
+    Raises:
+        UnknownNameError: No plugin has the model.
+        HubError: The weights cannot be fetched.
+        CheckpointError: They do not fit.
+    """
+    from zoo.engine.parts import build
+    from zoo.engine.weights import find_start
+
+    known = registries.load()
+    parsed = names.parse(name)
+    if weights is None and not parsed.weights and not parsed.source:
+        weights = "none"
+    labels = () if classes is None or isinstance(classes, int) else tuple(classes)
+    if classes is not None:
+        keywords["classes"] = len(labels) or classes
+    recipe = request(
+        "finetune", name, {"weights": weights, "seed": seed, **keywords}, registry=known
+    ).recipe
+    start = find_start(recipe, known)
+    return build(start, recipe, known, labels).model.eval()
+
+
+def load(run: str | Path, *, runs: str = "runs") -> Loaded:
+    """Load the model of a run, with its class names and everything its checkpoint knows.
+
+    Args:
+        run: A run's name or folder, or a safetensors file written by zoo.
+        runs: Folder that runs lie in.
+
+    Raises:
+        CheckpointError: Missing, damaged, or it does not fit what it says.
+    """
+    from zoo.engine.loaded import load_run
+
+    return load_run(str(run), registries.load(), runs=runs)
+
+
+def freeze_upto(
+    model: nn.Module, target: str, *, name: str | None = None, frozen_bn: str = "eval"
+) -> FreezePlan:
+    """Freeze everything that feeds ``target``'s output, itself included, in any module.
+
+    Args:
+        model: Any module that takes one image batch ``(N, C, H, W)``.
+        target: A stage name or a module path.
+        name: The model's name, for the registry's stage names.
+        frozen_bn: ``eval``, ``update`` or ``affine``.
+
+    Raises:
+        FreezeError: The target does not exist, or nothing would be left to train.
+    """
+    from zoo.engine import freeze
+
+    spec = model_info(name) if name else None
+    return freeze.freeze_upto(model, target, frozen_bn=frozen_bn, spec=spec)
+
+
+def fit(
+    verb: str,
+    model: str | None = None,
+    *,
+    recipe: str | Path | None = None,
+    set: Mapping[str, Any] | Iterable[str] = (),  # noqa: A002 - the flag's name
+    note: Callable[[str], None] | None = None,
+    **keywords: Any,
+) -> Iterator[Any]:
+    """Run, and yield what happens: plans, step and epoch reports, saves, the result last.
+
+    The loop is yours to break: the run can be resumed from its last save.
+
+    Args:
+        verb: ``finetune`` or ``train``.
+        model: Model reference; may stand in the recipe file instead.
+        recipe: Recipe file.
+        set: Recipe fields by dotted key, or ``KEY=VALUE`` texts.
+        note: Told about downloads and waits.
+        **keywords: The flags of the command line with underscores (:mod:`zoo.core.flags`).
+
+    Raises:
+        ZooError: Anything that is wrong.
+    """
+    from zoo.engine.run import Watch, conduct
+
+    known = registries.load()
+    file = Path(recipe) if recipe is not None else None
+    composed = request(verb, model, keywords, registry=known, file=file, sets=set)
+    watch = Watch(note=note) if note else Watch()
+    return conduct(composed.recipe, known, watch=watch)
+
+
+def finetune(model: str | None = None, **keywords: Any) -> RunResult:
+    """Fine-tune a pretrained model; see :func:`fit` for the arguments.
+
+    Example::
+
+        zoo.finetune("resnet18", data="photos", freeze_upto="layer3", epochs=5)
+
+    Raises:
+        ZooError: Anything that is wrong.
+    """
+    return _last(fit("finetune", model, **keywords))
+
+
+def train(model: str | None = None, **keywords: Any) -> RunResult:
+    """Train a model from scratch; see :func:`fit` for the arguments.
+
+    Raises:
+        ZooError: Anything that is wrong.
+    """
+    return _last(fit("train", model, **keywords))
+
+
+def resume(run: str | Path, *, runs: str = "runs") -> RunResult:
+    """Go on with an interrupted run.
+
+    Args:
+        run: A run's name or folder.
+        runs: Folder that runs lie in.
+
+    Raises:
+        ZooError: No such run, it is in use, or its data changed.
+    """
+    from zoo.engine.run import go_on
+    from zoo.engine.weights import run_folder
+
+    return _last(go_on(run_folder(str(run), runs), registries.load()))
+
+
+def _last(events: Iterator[Any]) -> RunResult:
+    from zoo.engine.result import RunResult
+
+    result = None
+    for event in events:
+        result = event if isinstance(event, RunResult) else None
+    if result is None:
+        raise UsageError("this process does not hold the result", hint="look at rank 0")
+    return result
+
+
+def evaluate(
+    run: str | Path,
+    *,
+    data: str | Path | None = None,
+    split: str = "val",
+    data_root: str | None = None,
+    batch_size: int = 64,
+    device: str = "auto",
+    on_bad_image: str = "error",
+    runs: str = "runs",
+) -> Judgement:
+    """Measure a run on labelled images.
+
+    Args:
+        run: A run's name or folder, or a checkpoint file.
+        data: Folder or data set; default: the validation images that it was trained beside.
+        split: Split of the data.
+        data_root: Folder in which named data sets lie.
+        batch_size: Images at a time.
+        device: ``auto``, ``cpu``, ``cuda`` ...
+        on_bad_image: ``error`` or ``skip``.
+        runs: Folder that runs lie in.
+
+    Raises:
+        DataError: No such images, or classes that the model does not know.
+    """
+    from zoo.core.recipe import DataPart, DevicePart
+    from zoo.engine.judge import judge
+
+    part = None
+    if data is not None:
+        skip = "skip" if on_bad_image == "skip" else "error"
+        part = DataPart(
+            source=str(data),
+            root=data_root,
+            batch_size=batch_size,
+            on_bad_image=skip,  # type: ignore[arg-type]
+        )
+    place = DevicePart(device=device, precision="fp32")
+    return judge(load(run, runs=runs), registries.load(), data=part, split=split, device=place)
+
+
+def predict(
+    run: str | Path,
+    images: Sequence[str | Path],
+    *,
+    top: int = 5,
+    device: str = "auto",
+    on_bad_image: str = "error",
+    runs: str = "runs",
+) -> list[Prediction]:
+    """Classify images.
+
+    Args:
+        run: A run's name or folder, or a checkpoint file.
+        images: Files and folders.
+        top: Classes to give for each image.
+        device: ``auto``, ``cpu``, ``cuda`` ...
+        on_bad_image: ``error`` or ``skip``.
+        runs: Folder that runs lie in.
+
+    Raises:
+        DataError: Nothing there, or unreadable files.
+    """
+    from zoo.core.recipe import DevicePart
+    from zoo.engine import judge
+
+    place = DevicePart(device=device, precision="fp32")
+    loaded = load(run, runs=runs)
+    return list(
+        judge.predict(
+            loaded, registries.load(), images, top=top, device=place, on_bad_image=on_bad_image
+        )
+    )
+
+
+def export(
+    run: str | Path,
+    *,
+    format: str = "torch-export",  # noqa: A002 - the flag's name
+    out: str | Path | None = None,
+    tolerance: float = 1e-4,
+    runs: str = "runs",
+) -> ExportResult:
+    """Write a run's model in another format, and check what was written.
+
+    Args:
+        run: A run's name or folder, or a checkpoint file.
+        format: Exporter by name (``zoo list --kind exporter``).
+        out: File or folder; default: beside the weights.
+        tolerance: Largest difference allowed, as a share of the largest output.
+        runs: Folder that runs lie in.
+
+    Raises:
+        VerificationError: The artefact computes something else.
+        UsageError: The format needs a package that is not installed.
+    """
+    from zoo.export import formats
+
+    loaded = load(run, runs=runs)
+    path = Path(out) if out is not None else loaded.path.parent
+    return formats.write(loaded.model, format, path, info=loaded.info, tolerance=tolerance)

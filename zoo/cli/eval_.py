@@ -1,0 +1,56 @@
+"""``zoo eval``: measure a run on labelled images."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from zoo.cli.output import Out
+from zoo.core import registry
+
+
+@click.command("eval")
+@click.argument("run")
+@click.option("--data", metavar="SOURCE", help="Images; default: the run's own validation images.")
+@click.option("--split", default="val", metavar="NAME", help="Split of the data.  [val]")
+@click.option("--data-root", metavar="FOLDER", help="Folder in which named data sets lie.")
+@click.option("--batch-size", type=click.IntRange(1), default=64, help="Images at a time.  [64]")
+@click.option("--device", default="auto", metavar="NAME", help="auto, cpu, cuda, cuda:N or mps.")
+@click.option(
+    "--on-bad-image", type=click.Choice(["error", "skip"]), default="error", help="[error]"
+)
+@click.option("--worst", type=click.IntRange(0), default=10, help="Classes to list.  [10]")
+@click.option("--dir", "runs", default="runs", metavar="FOLDER", help="Where runs lie.  [runs]")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON, all classes included.")
+def command(run: str, as_json: bool, worst: int, **options: Any) -> None:
+    """Measure RUN (a name, a folder or a file): top-1, top-5, loss, and each class.
+
+    Images are matched to the model's classes by the names of their folders.
+    """
+    from zoo.api import evaluate
+
+    out = Out("json" if as_json else "table")
+    registry.load()
+    found = evaluate(run, **options)
+    if as_json:
+        out.json(found.to_dict())
+        return
+    for note in found.notes:
+        out.note(f"note: {note}")
+    numbers = found.evaluation
+    out.pairs(
+        [
+            ("data", f"{found.data}, {numbers.n:,} images, {len(found.classes)} classes"),
+            ("top-1", "" if numbers.top1 is None else f"{100 * numbers.top1:.2f} %"),
+            ("top-5", "" if numbers.top5 is None else f"{100 * numbers.top5:.2f} %"),
+            ("loss", f"{numbers.loss:.4f}"),
+        ]
+    )
+    shares = zip(found.classes, numbers.per_class, strict=False)
+    rows = sorted((s, n) for n, s in shares if found.counts.get(n))[:worst]
+    if rows:
+        more = len([n for n in found.classes if found.counts.get(n)]) - len(rows)
+        out.line("\nleast recognised classes" if more > 0 else "\nclasses")
+        table = [(f"  {name}", found.counts[name], f"{100 * share:.1f} %") for share, name in rows]
+        out.table(("  class", "images", "recognised"), table, right=("images", "recognised"))

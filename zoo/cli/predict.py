@@ -1,0 +1,60 @@
+"""``zoo predict``: classify images."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from zoo.cli.output import Out
+
+
+@click.command("predict")
+@click.argument("run")
+@click.argument("images", nargs=-1, required=True, type=click.Path())
+@click.option("--top", type=click.IntRange(1), default=3, help="Classes to show.  [3]")
+@click.option("--device", default="auto", metavar="NAME", help="auto, cpu, cuda, cuda:N or mps.")
+@click.option(
+    "--on-bad-image", type=click.Choice(["error", "skip"]), default="error", help="[error]"
+)
+@click.option("--dir", "runs", default="runs", metavar="FOLDER", help="Where runs lie.  [runs]")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+@click.option("--csv", "as_csv", is_flag=True, help="Print comma-separated lines.")
+def command(run: str, images: tuple[str, ...], as_json: bool, as_csv: bool, **options: Any) -> None:
+    """Classify IMAGES (files or folders) with RUN (a name, a folder or a file).
+
+    Where an image lies in a folder named after one of the classes, that is shown as the actual
+    class.
+    """
+    from zoo.api import predict
+
+    out = Out("json" if as_json else "table")
+    found = predict(run, images, **options)
+    if as_json:
+        out.json(
+            [
+                {"image": p.image, "top": [list(pair) for pair in p.top], "actual": p.actual}
+                for p in found
+            ]
+        )
+    elif as_csv:
+        _csv(found)
+    else:
+        for one in found:
+            shares = ", ".join(f"{name} {100 * share:.1f} %" for name, share in one.top)
+            if one.actual is None:
+                out.line(f"{one.image}: {shares}")
+            else:
+                said = f'Predicted: "{one.label}", Actual: "{one.actual}"'
+                out.line(f"{one.image}: {said}  ({shares})")
+
+
+def _csv(found: Any) -> None:
+    import csv
+    import sys
+
+    writer = csv.writer(sys.stdout)
+    writer.writerow(["image", "rank", "class", "probability", "actual"])
+    for one in found:
+        for rank, (name, share) in enumerate(one.top, 1):
+            writer.writerow([one.image, rank, name, f"{share:.6f}", one.actual or ""])

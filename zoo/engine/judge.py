@@ -1,0 +1,240 @@
+"""A trained model at work: measured on labelled images, or asked about single ones."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from zoo.core import compose
+from zoo.core.recipe import DataPart, DevicePart, Recipe
+from zoo.data.labels import align
+from zoo.data.loaders import make_loader
+from zoo.data.sources import open_data, open_for_evaluation, open_images
+from zoo.engine.assemble import build_loss
+from zoo.engine.evaluate import Evaluation, evaluate, infer
+from zoo.engine.feed import Feed
+from zoo.engine.parts import is_convolutional
+from zoo.engine.place import choose, settle
+from zoo.engine.transforms import image_transform
+from zoo.errors import DataError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from pathlib import Path
+
+    from zoo.core.registry import Registry
+    from zoo.data.images import ImageSet
+    from zoo.engine.loaded import Loaded
+    from zoo.engine.place import Place
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Judgement:
+    """What a model did on labelled images.
+
+    Attributes:
+        data: What the images are called.
+        evaluation: The numbers.
+        classes: Class names.
+        counts: Images of each class.
+        notes: What a person should know.
+    """
+
+    data: str
+    evaluation: Evaluation
+    classes: tuple[str, ...]
+    counts: dict[str, int]
+    notes: tuple[str, ...] = ()
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-ready dictionary."""
+        shares = zip(self.classes, self.evaluation.per_class, strict=False)
+        return {
+            "data": self.data,
+            **self.evaluation.to_dict(),
+            "per_class": {
+                name: {
+                    "n": self.counts.get(name, 0),
+                    "recall": None if math.isnan(share) else share,
+                }
+                for name, share in shares
+            },
+            "notes": list(self.notes),
+        }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prediction:
+    """What a model says about one image.
+
+    Attributes:
+        image: The file.
+        top: ``(class name, probability)``, most likely first.
+        actual: The class that its folder is named after, if the model knows it.
+    """
+
+    image: str
+    top: tuple[tuple[str, float], ...]
+    actual: str | None = None
+
+    @property
+    def label(self) -> str:
+        """The most likely class."""
+        return self.top[0][0]
+
+
+def judge(
+    loaded: Loaded,
+    registry: Registry,
+    *,
+    data: DataPart | None = None,
+    split: str = "val",
+    device: DevicePart | None = None,
+) -> Judgement:
+    """Measure a model.
+
+    Args:
+        loaded: The model.
+        registry: Where named data sets and transforms are.
+        data: Which images; default: the validation images that it was trained beside.
+        split: Split of ``data``.
+        device: Where to compute; default: as ``auto`` says.
+
+    Raises:
+        DataError: No such images, or classes that the model does not know.
+        DeviceError: The device is not there.
+    """
+    recipe = _recipe(loaded)
+    images, name, notes = _images(loaded, registry, recipe, data, split)
+    if data is not None:
+        changed = replace(recipe.data, batch_size=data.batch_size, workers=data.workers)
+        recipe = replace(recipe, data=changed)
+    if not len(images):
+        raise DataError(f"{name} has no images")
+    place = _settled(loaded, device)
+    loader = _loader(recipe, registry, loaded, images)
+    found = evaluate(
+        _moved(loaded, place),
+        loader.epoch(0),
+        loss=build_loss(recipe, registry, place),
+        feed=Feed(place, loaded.input),
+        place=place,
+    )
+    return Judgement(
+        data=name,
+        evaluation=found,
+        classes=loaded.classes,
+        counts=images.counts(),
+        notes=notes,
+    )
+
+
+def predict(
+    loaded: Loaded,
+    registry: Registry,
+    paths: Sequence[str | Path],
+    *,
+    top: int = 5,
+    device: DevicePart | None = None,
+    on_bad_image: str = "error",
+) -> Iterator[Prediction]:
+    """Classify images.
+
+    Args:
+        loaded: The model.
+        registry: Where the transform is.
+        paths: Files and folders.
+        top: Classes to give for each image.
+        device: Where to compute; default: as ``auto`` says.
+        on_bad_image: ``error`` or ``skip``.
+
+    Yields:
+        One prediction an image, in the order given.
+
+    Raises:
+        DataError: Nothing there, or unreadable files.
+    """
+    opened = open_images(paths, channels=loaded.input.size[0], on_bad_image=on_bad_image)
+    recipe = _recipe(loaded)
+    place = _settled(loaded, device)
+    loader = _loader(recipe, registry, loaded, opened.images)
+    known = set(loaded.classes)
+    feed = Feed(place, loaded.input)
+    for outputs, _, batch in infer(_moved(loaded, place), loader.epoch(0), feed=feed, place=place):
+        shares, order = outputs.softmax(1).topk(min(top, outputs.shape[1]), 1)
+        for row, index in enumerate(batch.indices.tolist()):
+            key = opened.images.keys[index]
+            folder = _folder_of(key)
+            yield Prediction(
+                image=key,
+                top=tuple(
+                    (_name(loaded, int(label)), float(share))
+                    for label, share in zip(order[row], shares[row], strict=True)
+                ),
+                actual=folder if folder in known else None,
+            )
+
+
+def _name(loaded: Loaded, label: int) -> str:
+    return loaded.classes[label] if label < len(loaded.classes) else str(label)
+
+
+def _folder_of(key: str) -> str:
+    from pathlib import Path
+
+    return Path(key).resolve().parent.name
+
+
+def _recipe(loaded: Loaded) -> Recipe:
+    return compose.from_dict(loaded.info.recipe) if loaded.info.recipe else Recipe()
+
+
+def _images(
+    loaded: Loaded, registry: Registry, recipe: Recipe, data: DataPart | None, split: str
+) -> tuple[ImageSet, str, tuple[str, ...]]:
+    channels = loaded.input.size[0]
+    if data is not None and data.source is not None:
+        opened = open_for_evaluation(
+            data, registry=registry, classes=loaded.classes, channels=channels, split=split
+        )
+        return opened.images, opened.images.name, opened.notes
+    splits = open_data(
+        recipe.data,
+        registry=registry,
+        classes=len(loaded.classes) or None,
+        channels=channels,
+        seed=recipe.device.seed,
+    )
+    notes = splits.notes
+    if loaded.info.data.get("fingerprint") not in (None, splits.fingerprint):
+        notes = (*notes, "the data changed since the model was trained")
+    chosen = {"train": splits.train, "val": splits.val, "test": splits.test}.get(split)
+    if chosen is None:
+        raise DataError(f"{splits.name} has no split {split!r}", hint="--split val")
+    return align(chosen, loaded.classes), f"{splits.name} ({split})", notes
+
+
+def _settled(loaded: Loaded, device: DevicePart | None) -> Place:
+    place = choose(device or DevicePart(precision="fp32"), conv=is_convolutional(loaded.model))
+    settle(place)
+    return place
+
+
+def _moved(loaded: Loaded, place: Place) -> torch.nn.Module:
+    if place.channels_last:
+        return loaded.model.to(place.device, memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
+    return loaded.model.to(place.device)
+
+
+def _loader(recipe: Recipe, registry: Registry, loaded: Loaded, images: ImageSet) -> Any:
+    return make_loader(
+        images,
+        image_transform(recipe, registry, loaded.input, train=False),
+        batch_size=recipe.data.batch_size,
+        workers=recipe.data.workers,
+        seed=recipe.device.seed,
+        train=False,
+    )
