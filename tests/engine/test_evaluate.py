@@ -1,0 +1,135 @@
+import math
+
+import pytest
+import torch
+from tinyrun import CPU, Batch, TinyLoader, tiny_model
+from torch import nn
+from torch.nn import functional
+
+from zoo.engine.evaluate import Stopped, evaluate, has_classes, hits, infer, main_output
+from zoo.engine.feed import Feed
+from zoo.engine.signals import Stop
+
+FEED = Feed(CPU)
+
+
+def run(model, loader, **more):
+    more.setdefault("loss", functional.cross_entropy)
+    return evaluate(model, loader.epoch(0), feed=FEED, place=CPU, **more)
+
+
+def test_numbers_equal_scikit_learns_and_torchs():
+    from sklearn.metrics import confusion_matrix, top_k_accuracy_score
+
+    loader = TinyLoader(count=37, classes=7, train=False)
+    model = tiny_model(classes=7).eval()
+    found = run(model, loader)
+    with torch.no_grad():
+        outputs = model(loader.pixels / 255)
+    labels = loader.labels
+    assert found.n == 37
+    assert found.loss == pytest.approx(float(functional.cross_entropy(outputs, labels)), abs=1e-6)
+    assert found.top1 == pytest.approx(float((outputs.argmax(1) == labels).double().mean()))
+    expected = top_k_accuracy_score(labels, outputs, k=5, labels=range(7))
+    assert found.top5 == pytest.approx(expected)
+    matrix = confusion_matrix(labels, outputs.argmax(1), labels=range(7))
+    assert found.confusion.tolist() == matrix.tolist()
+    recall = [row[i] / sum(row) if sum(row) else math.nan for i, row in enumerate(matrix.tolist())]
+    assert found.per_class == pytest.approx(recall, nan_ok=True)
+
+
+def test_batches_do_not_change_the_result():
+    model = tiny_model()
+    one = run(model, TinyLoader(count=23, batch_size=23, train=False))
+    many = run(model, TinyLoader(count=23, batch_size=4, train=False))
+    assert many.top1 == one.top1
+    assert many.loss == pytest.approx(one.loss, abs=1e-6)
+
+
+def test_the_model_is_left_in_its_mode_and_untouched():
+    model = tiny_model().train()
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    run(model, TinyLoader(train=False))
+    assert model.training
+    assert all(torch.equal(before[name], value) for name, value in model.state_dict().items())
+
+
+def test_a_model_that_says_the_same_for_everything_is_not_praised():
+    outputs = torch.zeros(10, 10)
+    targets = torch.arange(10)
+    assert hits(outputs, targets).tolist() == [1, 5]
+    assert hits(torch.full((10, 10), float("nan")), targets).tolist() == [0, 0]
+
+
+def test_hits_agree_with_argmax_also_on_ties():
+    torch.manual_seed(0)
+    outputs = torch.randint(0, 3, (200, 9)).float()
+    targets = torch.randint(0, 9, (200,))
+    assert hits(outputs, targets)[0] == (outputs.argmax(1) == targets).sum()
+
+
+def test_regression_has_a_loss_and_no_classes():
+    class Numbers(TinyLoader):
+        def epoch(self, epoch, start_batch=0):
+            for batch in super().epoch(epoch, start_batch):
+                yield Batch(batch.images, batch.labels[:, None].float(), batch.indices)
+
+    found = run(tiny_model(classes=1), Numbers(train=False), loss=functional.mse_loss)
+    assert found.top1 is None
+    assert found.confusion is None
+    assert found.per_class == []
+    assert found.to_dict().keys() == {"n", "loss"}
+    assert found.loss > 0
+
+
+def test_nothing_to_evaluate_gives_nan():
+    found = run(tiny_model(), TinyLoader(count=0, train=False))
+    assert found.n == 0
+    assert math.isnan(found.loss)
+    assert found.top1 is None
+
+
+def test_further_metrics_are_computed_over_everything():
+    class Count:
+        def reset(self):
+            self.n = 0
+
+        def update(self, outputs, targets):
+            self.n += len(outputs)
+
+        def compute(self):
+            return {"all": self.n, "half": self.n / 2}
+
+    found = run(tiny_model(), TinyLoader(count=10, train=False), metrics={"count": Count()})
+    assert found.to_dict()["count/all"] == 10
+    assert found.metrics["count/half"] == 5
+
+
+def test_asked_to_stop_it_gives_up():
+    stop = Stop()
+    stop.request()
+    with pytest.raises(Stopped):
+        run(tiny_model(), TinyLoader(train=False), stop=stop)
+
+
+def test_the_main_output_is_found():
+    x = torch.ones(2, 3)
+    assert main_output(x) is x
+    assert main_output((x, 1)) is x
+    assert main_output({"features": 1, "logits": x}) is x
+    assert main_output({"out": x}) is x
+    assert main_output({"anything": x}) is x
+
+
+def test_infer_gives_fp32_outputs_in_order():
+    loader = TinyLoader(count=6, train=False)
+    found = list(infer(nn.Flatten(), loader.epoch(0), feed=FEED, place=CPU))
+    assert [len(outputs) for outputs, _, _ in found] == [4, 2]
+    assert torch.cat([targets for _, targets, _ in found]).tolist() == loader.labels.tolist()
+    assert found[0][0].dtype == torch.float32
+
+
+def test_class_targets_are_recognised():
+    assert has_classes(torch.zeros(2, 3), torch.zeros(2, dtype=torch.int64))
+    assert not has_classes(torch.zeros(2, 3), torch.zeros(2, 3))
+    assert not has_classes(torch.zeros(2), torch.zeros(2, dtype=torch.int64))
