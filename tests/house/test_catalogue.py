@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import math
 import re
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -39,6 +40,16 @@ def build(spec, classes=1000, options=None):
 def test_the_file_is_what_the_script_writes():
     text = writer.CATALOGUE.read_text(encoding="utf-8")
     assert writer.render(text) == text, "run: python tests/house/write_catalogue.py"
+
+
+def test_the_script_measures_anew_and_keeps_what_people_wrote():
+    entries = tomllib.loads(writer.CATALOGUE.read_text(encoding="utf-8"))["model"]
+    entry = next(e for e in entries if e["name"] == "resnet18")
+    hub = [w for w in entry["weights"] if w["source"].startswith("hub:")]
+    spoilt = {**entry, "params": 1, "paper": "", "input": "", "summary": "mine", "weights": hub}
+    again = writer.refresh(spoilt)
+    assert {**again, "weights": 0} == {**entry, "summary": "mine", "weights": 0}
+    assert [w["name"] for w in again["weights"]] == ["imagenet1k_v1", *(w["name"] for w in hub)]
 
 
 def test_every_classifier_of_torchvision_is_there_in_natural_order():
