@@ -25,6 +25,7 @@ from zoo.errors import UsageError
 from zoo.testing.checks import Check, Settings, Skip, checks_of, require
 
 if TYPE_CHECKING:
+    from zoo.core.registry import Registry
     from zoo.core.specs import ModelSpec
 
 _BATCH = 3
@@ -43,10 +44,15 @@ def model_checks(spec: ModelSpec, settings: Settings) -> list[Check]:
     return checks_of(subject, spec, settings, asked)
 
 
+def _built(reference: str) -> nn.Module:
+    return _kept(registry.load(), reference)
+
+
 @functools.lru_cache(maxsize=1)
-def _built(reference: str, seed: int) -> nn.Module:
-    """The model with random weights; the last one is kept, since its questions come in a row."""
-    return build(reference, seed)
+def _kept(known: Registry, reference: str) -> nn.Module:
+    """The model from seed 0; the last one is kept, since its questions come in a row."""
+    del known  # another registry may mean another model by this name
+    return build(reference, 0)
 
 
 def build(reference: str, seed: int, **options: Any) -> nn.Module:
@@ -59,7 +65,7 @@ def build(reference: str, seed: int, **options: Any) -> nn.Module:
 
 
 def _model(spec: ModelSpec) -> nn.Module:
-    return copy.deepcopy(_built(spec.qualified, 0))
+    return copy.deepcopy(_built(spec.qualified))
 
 
 def _images(spec: ModelSpec, count: int = _BATCH) -> Tensor:
@@ -99,7 +105,7 @@ def _has_params(spec: ModelSpec, model: nn.Module) -> None:
 
 def _builds(spec: ModelSpec, settings: Settings) -> None:
     del settings
-    _has_params(spec, _built(spec.qualified, 0))
+    _has_params(spec, _built(spec.qualified))
 
 
 def _any_classes(spec: ModelSpec, settings: Settings) -> None:
@@ -163,7 +169,7 @@ def _evaluates_quietly(spec: ModelSpec, settings: Settings) -> None:
 
 def _is_seeded(spec: ModelSpec, settings: Settings) -> None:
     del settings
-    one, two = _built(spec.qualified, 0).state_dict(), build(spec.qualified, 0).state_dict()
+    one, two = _built(spec.qualified).state_dict(), build(spec.qualified, 0).state_dict()
     differ = [name for name in one if not _equal(one[name], two[name])]
     hint = "take random numbers from torch's global generator only"
     require(not differ, f"the same seed gives another {', '.join(differ[:3])}", hint=hint)
