@@ -98,6 +98,16 @@ def drop_empty(tree: Tree, role: str, data: DataPart) -> None:
         )
 
 
+def compare(order: Sequence[str], tree: Tree, role: str, data: DataPart) -> None:
+    """Check that a split has the classes of the training images.
+
+    Raises:
+        DataError: It has not; with ``allow_empty`` it may lack some.
+    """
+    found = [name for name in order if name in tree.classes or data.allow_empty]
+    labels.compare(order, [*found, *(set(tree.classes) - set(order))], role)
+
+
 def image_set(
     tree: Tree,
     name: str,

@@ -109,7 +109,8 @@ class Loader:
             start_batch: Begin at this batch; the ones before are not loaded.
 
         Yields:
-            Batches. One whose images all had to be left out is left out itself.
+            Batches. One whose images all had to be left out is empty, so that their number, and
+            with it the place to resume from, stays the same.
 
         Raises:
             DataError: An image cannot be decoded, or a worker was killed.
@@ -122,8 +123,7 @@ class Loader:
                 raise DataError(drawn.failure[0], hint=drawn.failure[1])
             for index, reason in drawn.skipped:
                 self.skipped[self.images.keys[index]] = reason
-            if drawn.batch is not None:
-                yield drawn.batch
+            yield drawn.batch or _empty()
 
     def _draw(self, rows: list[Tensor], epoch: int) -> Iterator[Drawn]:
         if isinstance(self._source, Memory):
@@ -242,6 +242,11 @@ def default_workers(
         return 0
     share = cores // world
     return min(share, 16) if accelerator else min(share // 4, 4)
+
+
+def _empty() -> Batch:
+    none = torch.empty(0, dtype=torch.int64)
+    return Batch(torch.empty(0, dtype=torch.uint8), none, none)
 
 
 def _as_is(drawn: Any) -> Any:
