@@ -43,7 +43,7 @@ def curve(build, steps=TOTAL, kind=SGD, **options):
         (schedules.step, {}, lambda o: oracle.StepLR(o, TOTAL // 3, 0.1)),
         (schedules.multistep, {}, lambda o: oracle.MultiStepLR(o, [6, 9], 0.1)),
         (schedules.one_cycle, {},
-         lambda o: oracle.OneCycleLR(o, [0.1, 0.4], total_steps=TOTAL)),
+         lambda o: oracle.OneCycleLR(o, [0.1, 0.4], total_steps=TOTAL + 1)),
     ],
     ids=lambda value: getattr(value, "__name__", ""),
 )  # fmt: skip
@@ -119,6 +119,13 @@ def test_short_runs_work_and_state_round_trips(name, total):
         again.step()
         second.step()
     assert [g["lr"] for g in again.param_groups] == straight[total].tolist()
+
+
+@pytest.mark.parametrize("total", [1, 2, 5, 40])
+def test_one_cycle_ends_at_its_lowest(total):
+    rates = curve(schedules.one_cycle, steps=total, total=total)
+    assert torch.allclose(rates[-1], torch.tensor([0.1, 0.4]).double() / 25e4)
+    assert (rates >= rates[-1]).all()
 
 
 def test_one_cycle_leaves_optimizers_without_momentum_alone():

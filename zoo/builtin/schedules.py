@@ -187,7 +187,7 @@ def one_cycle(
     return OneCycleLR(
         optimizer,
         max_lr=[float(group["lr"]) for group in optimizer.param_groups],
-        total_steps=max(2, total),
+        total_steps=total + 1,  # torch counts the rate before the first step too
         pct_start=_share("pct_start", pct_start),
         anneal_strategy="cos" if anneal_strategy == "cos" else "linear",
         cycle_momentum=cycle_momentum and has_momentum,
