@@ -6,10 +6,9 @@ file is refused by name. The converted file is what zoo loads from then on.
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from zoo.errors import CheckpointError
@@ -25,7 +24,6 @@ CONTAINERS: Final = ("state_dict", "model_state_dict", "model", "net", "network"
 """Where whole checkpoints keep the weights, most usual first."""
 PREFIXES: Final = ("module.", "_orig_mod.", "model.")
 """What wrappers put before every name: DataParallel, torch.compile, Lightning."""
-VERSIONS: Final = "module_versions"
 _DENSE: Final = re.compile(r"(.*denselayer\d+\.(?:norm|relu|conv))\.([12]\..*)\Z")
 _MLP: Final = re.compile(r"(.*encoder_layer_\d+\.mlp)\.linear_([12])\.(weight|bias)\Z")
 _GLOBAL: Final = re.compile(r"GLOBAL ([\w.]+)")
@@ -37,12 +35,10 @@ class Unpacked:
 
     Attributes:
         tensors: Parameter or buffer name -> tensor of any shape.
-        versions: Module path -> version that the module's own loading code looks at.
         notes: What was done to find them, one line each.
     """
 
     tensors: dict[str, Any]
-    versions: dict[str, int] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
 
 
@@ -118,14 +114,12 @@ def unpack(found: Any, *, name: str, key: str = "") -> Unpacked:
         state = found[inside[0]]
         left = ", ".join(str(k) for k in found if k != inside[0])
         notes.append(f"took {inside[0]!r}" + (f", left {left}" if left else ""))
-    versions = _versions(state)
     tensors = _tensors(state, name, notes)
     for prefix in PREFIXES:
         if tensors and all(k.startswith(prefix) for k in tensors):
             tensors = {k.removeprefix(prefix): v for k, v in tensors.items()}
-            versions = {k.removeprefix(prefix): v for k, v in versions.items()}
             notes.append(f"took {prefix!r} off every name")
-    return Unpacked(_modern(tensors), versions, tuple(notes))
+    return Unpacked(_modern(tensors), tuple(notes))
 
 
 def _is_state(found: Mapping[Any, Any]) -> bool:
@@ -144,16 +138,6 @@ def _tensors(state: Mapping[Any, Any], name: str, notes: list[str]) -> dict[str,
     if not tensors:
         raise CheckpointError(f"{name} holds no tensors")
     return tensors
-
-
-def _versions(state: Any) -> dict[str, int]:
-    """The module versions that ``state_dict()`` attaches, where they are there."""
-    raw = getattr(state, "_metadata", None) or {}
-    return {
-        str(module): int(entry["version"])
-        for module, entry in raw.items()
-        if isinstance(entry, Mapping) and isinstance(entry.get("version"), int)
-    }
 
 
 def _modern(tensors: dict[str, Any]) -> dict[str, Any]:
@@ -220,25 +204,12 @@ def _separate(tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
 
 
 def convert(source: Path, target: Path, metadata: Mapping[str, str]) -> Unpacked:
-    """Turn a pickle into ``target``; module versions go into the header.
+    """Turn a pickle into ``target``.
 
     Raises:
         CheckpointError: The pickle is refused or damaged.
         DiskError: The disk refuses.
     """
     found = read_pickle(source)
-    extra = {VERSIONS: json.dumps(found.versions)} if found.versions else {}
-    write_safetensors(found.tensors, target, {**metadata, **extra})
+    write_safetensors(found.tensors, target, metadata)
     return found
-
-
-def attach_versions(state: dict[str, torch.Tensor], metadata: Mapping[str, str]) -> None:
-    """Give a state dict the module versions of its file's header, as ``load_state_dict`` reads them.
-
-    Args:
-        state: Name -> tensor; an ``OrderedDict``, since a plain dict takes no attribute.
-        metadata: The safetensors header's metadata.
-    """
-    versions = json.loads(metadata.get(VERSIONS, "{}"))
-    if versions and hasattr(state, "__dict__"):
-        state._metadata = {k: {"version": v} for k, v in versions.items()}  # type: ignore[attr-defined]

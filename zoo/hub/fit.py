@@ -113,7 +113,7 @@ def shapes(tensors: Mapping[str, tuple[str, tuple[int, ...]]]) -> dict[str, tupl
 def expected_shapes(
     registry: Any, model: str, *, num_classes: int | None, options: Mapping[str, Any]
 ) -> dict[str, tuple[int, ...]]:
-    """Name -> shape of every tensor that a model has, built without memory (``meta``).
+    """Name -> shape of every tensor that a model has, built without memory where it can be.
 
     Args:
         registry: Where the model is (:class:`zoo.core.registry.Registry`).
@@ -129,8 +129,12 @@ def expected_shapes(
     wanted = dict(options)
     if num_classes is not None:
         wanted["num_classes"] = num_classes
-    with torch.random.fork_rng(devices=[]), torch.device("meta"):
-        built = registry.build("model", model, **wanted)
+    with torch.random.fork_rng(devices=[]):
+        try:
+            with torch.device("meta"):
+                built = registry.build("model", model, **wanted)
+        except (NotImplementedError, RuntimeError):  # it computes with values while it is built
+            built = registry.build("model", model, **wanted)
     return {name: tuple(tensor.shape) for name, tensor in built.state_dict().items()}
 
 
