@@ -22,6 +22,7 @@ import re
 import shutil
 import socket
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from filelock import FileLock, Timeout
@@ -31,7 +32,6 @@ from zoo.errors import BusyError, DiskError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from pathlib import Path
     from types import TracebackType
 
     from zoo.core.recipe import OutputPart
