@@ -113,6 +113,7 @@ def shell():
     def call(*args, cwd=None, **env):
         return subprocess.run(
             [sys.executable, "-m", "zoo", *map(str, args)],
+            check=False,
             cwd=cwd or ROOT,
             env={**os.environ, **env},
             capture_output=True,

@@ -16,7 +16,9 @@ HOOKS = {
 
 
 def test_the_table_of_kinds_is_the_list_of_catalogue_hooks():
-    assert [kind.hook for kind in KINDS.values()] == [h for h in vars(CatalogueHooks) if h[0] != "_"]
+    assert [kind.hook for kind in KINDS.values()] == [
+        h for h in vars(CatalogueHooks) if h[0] != "_"
+    ]
     assert {h for h in vars(RunHooks) if h[0] != "_"} == set(RUN_HOOKS)
 
 

@@ -36,7 +36,8 @@ def test_qualified_leaves_the_weights_out():
 
 
 @pytest.mark.parametrize(
-    "text", ["./model", "/abs/model", "~/model", "model.pth", "Model.SAFETENSORS", "a/b/c", "x\\y.pt"]
+    "text",
+    ["./model", "/abs/model", "~/model", "model.pth", "Model.SAFETENSORS", "a/b/c", "x\\y.pt"],
 )
 def test_what_looks_like_a_path_is_refused_with_the_spellings(text):
     with pytest.raises(UsageError, match="looks like a path") as caught:

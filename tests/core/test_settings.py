@@ -93,4 +93,6 @@ def test_strict_plugins_and_discovery(monkeypatch):
 
 
 def test_every_variable_says_what_it_does():
-    assert all(name.startswith("ZOO_") and text.endswith(".") for name, text in settings.VARIABLES.items())
+    assert all(
+        name.startswith("ZOO_") and text.endswith(".") for name, text in settings.VARIABLES.items()
+    )

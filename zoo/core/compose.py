@@ -12,7 +12,7 @@ import hashlib
 import json
 import tomllib
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Final, cast, get_type_hints
+from typing import TYPE_CHECKING, Any, Final, cast, get_args, get_type_hints
 
 import msgspec
 
@@ -139,7 +139,8 @@ def _build(verb: str, sections: Mapping[str, Mapping[str, Any]]) -> Recipe:
 def parse_sets(assignments: Iterable[str]) -> dict[str, Any]:
     """Turn ``["optim.lr=0.01", "data.val=photos/val"]`` into a layer.
 
-    A value is read as TOML if it is TOML, else taken as text.
+    A value is read as TOML if it is TOML, else taken as text; ``none`` takes back an optional
+    number. A field that holds text takes ``5`` as text.
 
     Raises:
         UsageError: There is no ``=`` or no key.
@@ -149,8 +150,19 @@ def parse_sets(assignments: Iterable[str]) -> dict[str, Any]:
         key, equals, value = text.partition("=")
         if not equals or not key.strip():
             raise UsageError(f"--set {text!r} is not KEY=VALUE", hint="--set optim.lr=0.01")
-        layer[key.strip()] = parse_value(value.strip())
+        layer[key.strip()] = _assigned(key.strip(), value.strip())
     return layer
+
+
+def _assigned(key: str, text: str) -> Any:
+    value = parse_value(text)
+    info = fields().get(key)
+    if info is None or (info.default is not None and not isinstance(info.default, str)):
+        return value
+    kind = get_args(info.type)[0]
+    if kind is str or kind == str | None:
+        return value if isinstance(value, str) else text
+    return None if text == "none" else value
 
 
 def parse_value(text: str) -> Any:
@@ -208,6 +220,8 @@ def from_dict(table: Mapping[str, Any]) -> Recipe:
     """
     rest = {k: v for k, v in table.items() if k not in ("schema", "verb")}
     verb = str(table.get("verb", "finetune"))
+    if table.get("schema", SCHEMA) != SCHEMA:
+        raise UsageError(f"recipe schema {table['schema']!r}; this zoo reads {SCHEMA}")
     if verb not in VERB_DEFAULTS:
         raise UsageError(f"recipe verb {verb!r}", hint=f"one of {', '.join(VERB_DEFAULTS)}")
     full = {key: info.default for key, info in fields().items()}

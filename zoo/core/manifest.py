@@ -87,7 +87,7 @@ def read(path: Path, *, patches: bool = False) -> Manifest:
     plugin = _table(table, "plugin", where)
     _only(plugin, {"summary", "api", "hooks"}, where, "[plugin]")
     inputs = {
-        name: _convert(dict(value), InputSpec, where, f"input {name!r}")
+        name: _convert(value, InputSpec, where, f"input {name!r}")
         for name, value in _table(table, "input", where).items()
     }
     parts: dict[str, tuple[PartSpec, ...]] = {}

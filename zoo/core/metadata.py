@@ -152,7 +152,7 @@ def parse_header(raw: bytes, *, name: str) -> Header:
         table = json.loads(raw)
         metadata = table.pop("__metadata__", {})
         tensors = {
-            key: (str(value["dtype"]), tuple(int(n) for n in value["shape"]))
+            key: (str(value["dtype"]), _shape(value["shape"]))
             for key, value in table.items()
         }
         if not all(isinstance(k, str) and isinstance(v, str) for k, v in metadata.items()):
@@ -160,6 +160,12 @@ def parse_header(raw: bytes, *, name: str) -> Header:
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         raise CheckpointError(f"{name} has a damaged safetensors header") from error
     return Header(tensors, metadata)
+
+
+def _shape(value: Any) -> tuple[int, ...]:
+    if not (isinstance(value, list) and all(type(n) is int and n >= 0 for n in value)):
+        raise TypeError("a shape is a list of sizes")
+    return tuple(value)
 
 
 def foreign_kind(start: bytes) -> str:

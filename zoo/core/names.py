@@ -89,7 +89,7 @@ def suggest(name: str, candidates: Iterable[str], n: int = 3) -> tuple[str, ...]
     from difflib import get_close_matches  # only errors need it
 
     plain: dict[str, str] = {}
-    for candidate in sorted(candidates, key=natural_key):
+    for candidate in sorted(candidates, key=lambda each: ("/" in each, natural_key(each))):
         plain.setdefault(_plain(candidate.rpartition("/")[2]), candidate)
     wanted = _plain(name.rpartition("/")[2])
     close = get_close_matches(wanted, plain, n=n, cutoff=0.6)

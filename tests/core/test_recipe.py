@@ -1,0 +1,48 @@
+import dataclasses
+import re
+
+import msgspec
+import pytest
+
+from zoo.core.recipe import VERB_DEFAULTS, Recipe, fields_of
+
+FIELDS = fields_of()
+SECTIONS = ["model", "surgery", "freeze", "data", "loss", "optim", "device", "output"]
+
+
+def test_the_tree_has_these_sections():
+    assert [f.name for f in dataclasses.fields(Recipe)] == ["schema", "verb", *SECTIONS]
+    assert {key.partition(".")[0] for key in FIELDS} == set(SECTIONS)
+
+
+@pytest.mark.parametrize("key", FIELDS)
+def test_every_field_is_described_in_one_sentence(key):
+    text = FIELDS[key].help
+    assert text.endswith((".", ")."))
+    assert len(text) < 150
+    assert text[0].isupper() or text[0] in "a" or re.match(r"[A-Z]+:", text)
+
+
+@pytest.mark.parametrize("key", FIELDS)
+def test_every_default_is_a_value_that_its_own_check_accepts(key):
+    info = FIELDS[key]
+    assert msgspec.convert(msgspec.to_builtins(info.default), info.type) == info.default
+
+
+def test_a_recipe_is_frozen_through_and_through():
+    recipe = Recipe()
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        recipe.verb = "train"
+    for section in SECTIONS:
+        part = getattr(recipe, section)
+        with pytest.raises(dataclasses.FrozenInstanceError):
+            setattr(part, dataclasses.fields(part)[0].name, None)
+
+
+def test_two_recipes_share_no_default():
+    assert Recipe().model.options is not Recipe().model.options
+
+
+@pytest.mark.parametrize("verb", VERB_DEFAULTS)
+def test_what_a_verb_changes_are_fields(verb):
+    assert set(VERB_DEFAULTS[verb]) <= set(FIELDS)
