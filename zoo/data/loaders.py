@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import warnings
 from typing import TYPE_CHECKING, Any, Final
@@ -185,32 +186,34 @@ def make_loader(
     transform: Augmentation | None = None,
     *,
     batch_size: int,
-    workers: int | None = 0,
+    workers: int | None = None,
     seed: int = 0,
     train: bool = True,
     rank: int = 0,
     world: int = 1,
     drop_last: bool = False,
-    pin_memory: bool = False,
-    cores: int = 1,
+    device: str = "cpu",
+    cores: int | None = None,
 ) -> Loader:
-    """Make a loader; see :class:`Loader`.
+    """Make a loader that suits the machine; see :class:`Loader`.
 
     Args:
         images: What to load.
         transform: Applied to each image.
         batch_size: Images per process and batch.
-        workers: Loader processes; ``None`` = :func:`default_workers` of ``cores``.
+        workers: Loader processes; ``None`` = :func:`default_workers`.
         seed: Seed of the run.
         train: Whether this is for training.
         rank: Which process this is.
         world: How many there are.
         drop_last: Leave out an incomplete last batch.
-        pin_memory: Give page-locked memory, for copies to an accelerator.
-        cores: Cores that the process may use.
+        device: Type of the device that computes; ``cuda`` gets page-locked memory.
+        cores: Cores that the process may use; default: those of its affinity mask.
     """
     if workers is None:
-        workers = default_workers(images, cores=cores, accelerator=pin_memory, world=world)
+        mask = getattr(os, "sched_getaffinity", None)  # Linux has it
+        cores = cores or (len(mask(0)) if mask else os.cpu_count() or 1)
+        workers = default_workers(images, cores=cores, accelerator=device != "cpu", world=world)
     return Loader(
         images,
         transform,
@@ -221,7 +224,7 @@ def make_loader(
         rank=rank,
         world=world,
         drop_last=drop_last,
-        pin_memory=pin_memory,
+        pin_memory=device == "cuda",
     )
 
 

@@ -21,7 +21,7 @@ from zoo.engine.freeze import plan_freeze
 from zoo.engine.frozen import Frozen
 from zoo.engine.live import Live
 from zoo.engine.optim import build_optimizer, build_schedule, parameter_groups
-from zoo.engine.place import Place, choose, make_scaler, settle
+from zoo.engine.place import Place, choose, make_scaler, settle, usable_cores
 from zoo.engine.plan import steps_per_epoch
 from zoo.engine.rules import Rules, parse_every
 from zoo.engine.transforms import batch_transforms, image_transform
@@ -128,7 +128,7 @@ def assemble(
     )
     live.position.world = world.size
     mixes = batch_transforms(recipe, registry, built.input, len(splits.classes))
-    train, val = _loaders(recipe, registry, built, splits, world)
+    train, val = _loaders(recipe, registry, built, splits, place, world)
     notes = tuple(getattr(train, "notes", ()))
     return Assembly(
         place=place,
@@ -150,10 +150,12 @@ def _placed(model: nn.Module, place: Place) -> nn.Module:
 
 
 def _loaders(
-    recipe: Recipe, registry: Registry, built: Built, splits: Splits, world: World
+    recipe: Recipe, registry: Registry, built: Built, splits: Splits, place: Place, world: World
 ) -> tuple[Any, Any]:
     shared: dict[str, Any] = {
         "workers": recipe.data.workers,
+        "cores": usable_cores(),
+        "device": place.device.type,
         "seed": recipe.device.seed,
         "rank": world.rank,
         "world": world.size,

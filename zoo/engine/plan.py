@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from zoo.core import names
 from zoo.core.specs import InputSpec, ModelSpec
+from zoo.data.cuts import cuts
 from zoo.data.sources import open_data
 
 if TYPE_CHECKING:
@@ -108,7 +109,7 @@ def make_plan(recipe: Recipe, spec: ModelSpec | None, splits: Splits) -> Plan:
 def steps_per_epoch(recipe: Recipe, images: int) -> int:
     """Optimizer steps of an epoch, a partial last batch and window included."""
     world = int(os.environ.get("WORLD_SIZE", "1"))
-    batches = -(-images // (recipe.data.batch_size * world))
+    batches = len(cuts(images, recipe.data.batch_size, world=world))
     return -(-batches // recipe.optim.accumulate)
 
 
