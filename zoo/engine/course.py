@@ -293,7 +293,7 @@ class Course:
         """
         at, rules = self.live.position, self.rules
         where = (at.epoch, at.batch)
-        if where in at.bad:
+        if where in at.bad or not outcome.n:
             return ""
         broken = "gradient" if math.isfinite(outcome.loss) else "loss"
         value = outcome.norm if broken == "gradient" else outcome.loss

@@ -84,6 +84,8 @@ def infer(
     model.eval()
     try:
         for batch in batches:
+            if not len(batch.labels):
+                continue  # every image of it was unreadable and left out
             with torch.no_grad():  # not inference_mode: a model may keep tensors for training
                 inputs, targets = feed(batch, train=False)
                 with autocast(place):

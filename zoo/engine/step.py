@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from zoo.engine.distributed import quietly
 from zoo.engine.evaluate import has_classes, hits, main_output
 from zoo.engine.place import autocast, seed_step
-from zoo.errors import NumericsError
+from zoo.errors import DataError, NumericsError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -86,6 +86,7 @@ class Stepper:
         self.place, self.world = place, world
         self.seed, self.clip = seed, clip
         self._notes: list[str] = []
+        self._blank: tuple[Tensor, Tensor] | None = None
 
     def step(
         self,
@@ -106,7 +107,7 @@ class Stepper:
         """
         live, at = self.live, self.live.position
         (count,) = self.world.sum([sum(len(batch.labels) for batch in window)])
-        if (at.epoch, at.batch) in at.bad:
+        if (at.epoch, at.batch) in at.bad or not count:
             mine = [math.nan, 0.0, 0.0, 0.0]
         else:
             mine = self._gradient(module, window, count)
@@ -118,7 +119,7 @@ class Stepper:
         live.optimizer.zero_grad(set_to_none=True)
         return Outcome(
             n=int(count),
-            loss=loss / count,
+            loss=loss / max(count, 1.0),
             top1=top1 if known else None,
             top5=top5 if known else None,
             norm=norm,
@@ -151,31 +152,47 @@ class Stepper:
         known = False
         for offset, batch in enumerate(window):
             seed_step(self.place, self.seed, STREAM, at.epoch, at.batch + offset, self.world.rank)
-            inputs, targets = self.feed(batch, train=True)
+            pieces = self._pieces(batch, at.pieces, needed=offset == len(window) - 1)
             classes = batch.labels.ndim == 1 and not batch.labels.is_floating_point()
-            pieces = list(zip(inputs.chunk(at.pieces), targets.chunk(at.pieces), strict=True))
             for index, (x, y) in enumerate(pieces):
                 last = offset == len(window) - 1 and index == len(pieces) - 1
                 with quietly(module, last=last):
-                    value, outputs, used = self._forward(module, x, y)
-                    share = len(x) * self.world.size / count
+                    value, outputs = self._forward(module, x, y)
+                    share = len(x) * self.world.size / count if len(batch.labels) else 0.0
                     scaled = value * share
                     backward(self.live.scaler.scale(scaled) if self.live.scaler else scaled)
                 found = torch.zeros(2, device=value.device)
-                if classes and len(x):
-                    picked = used.argmax(1) if used.shape == outputs.shape else used
-                    if has_classes(outputs, picked):
-                        known, found = True, hits(outputs, picked)
-                values.append(torch.cat([value.detach().float().reshape(1), found]))
-                sizes.append(len(x))
+                picked = y.argmax(1) if y.shape == outputs.shape else y
+                if classes and has_classes(outputs, picked):
+                    known, found = True, hits(outputs, picked)
+                if len(batch.labels):
+                    values.append(torch.cat([value.detach().float().reshape(1), found]))
+                    sizes.append(len(x))
+        if not values:
+            return [0.0, 0.0, 0.0, 0.0]
         table = torch.stack(values).cpu().double()
         table[:, 0] *= torch.tensor(sizes, dtype=torch.float64)
         return [*table.sum(0).tolist(), float(known)]
 
-    def _forward(self, module: nn.Module, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Loss ``()``, outputs ``(N, K)`` and targets; a rank without images sends two blanks."""
-        if not len(x):
-            x, y = x.new_zeros((2, *x.shape[1:])), y.new_zeros((2, *y.shape[1:]))
+    def _pieces(self, batch: Any, count: int, *, needed: bool) -> list[tuple[Tensor, Tensor]]:
+        """Inputs ``(N, ...)`` and targets ``(N, ...)`` of a micro-batch, cut in ``count``.
+
+        A batch without images (all were unreadable) gives nothing, or, if the other ranks wait
+        for this one's backward, two blank images that weigh nothing.
+        """
+        if len(batch.labels):
+            inputs, targets = self.feed(batch, train=True)
+            self._blank = inputs[:1] * 0, targets[:1] * 0
+            return list(zip(inputs.chunk(count), targets.chunk(count), strict=True))
+        if self.world.size == 1 or not needed:
+            return []
+        if self._blank is None:
+            raise DataError("a process has no readable image to begin with", hint="zoo doctor DATA")
+        inputs, targets = (torch.cat([tensor, tensor]) for tensor in self._blank)
+        return [(inputs, targets)]
+
+    def _forward(self, module: nn.Module, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+        """Loss ``()`` and outputs ``(N, K)``."""
         with autocast(self.place):
             given = module(x)
         outputs = main_output(given).float()
@@ -183,7 +200,7 @@ class Stepper:
         others = auxiliary(given, outputs)
         for other in others:
             value = value + AUX_WEIGHTS.get(len(others), 0.3) * self.loss(other.float(), y)
-        return value, outputs.detach(), y
+        return value, outputs.detach()
 
     def _norm(self) -> float:
         assert self.clip is not None
