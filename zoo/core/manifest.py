@@ -10,6 +10,7 @@ import dataclasses
 import functools
 import tomllib
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
@@ -21,10 +22,9 @@ from zoo.errors import UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
-    from pathlib import Path
 
 SCHEMA: Final = 1
-_TOP: Final = {"schema", "plugin", "input", "known", "hub", *KINDS}
+_TOP: Final = {"schema", "plugin", "input", "known", "hub", "pin", *KINDS}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,6 +45,27 @@ class Known:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Pin:
+    """A Hub reference held at one commit and one file (``zoo lock`` writes it).
+
+    Attributes:
+        source: The reference as it is typed: ``hub:org/repo[@revision]``.
+        revision: Commit, 40 hex digits.
+        file: Weights file inside the repository.
+        sha256: Its digest.
+        bytes: Its size.
+        licence: Licence that the card stated.
+    """
+
+    source: str
+    revision: str
+    file: str = ""
+    sha256: str = ""
+    bytes: int | None = None
+    licence: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Manifest:
     """Everything one registry file says.
 
@@ -57,6 +78,7 @@ class Manifest:
         patches: Entries without a target: they add to a part that exists elsewhere.
         known: Parts of plugins that may not be installed.
         hub: An internal Hub: ``endpoint``.
+        pins: Hub references held at a commit.
     """
 
     path: str
@@ -67,6 +89,7 @@ class Manifest:
     patches: tuple[dict[str, Any], ...] = ()
     known: tuple[Known, ...] = ()
     hub: dict[str, str] = field(default_factory=dict)
+    pins: tuple[Pin, ...] = ()
 
 
 def read(path: Path, *, patches: bool = False) -> Manifest:
@@ -101,12 +124,14 @@ def read(path: Path, *, patches: bool = False) -> Manifest:
         )
         patched += [{**e, "kind": kind} for e in entries if "target" not in e and patches]
     _no_duplicates(parts, where)
+    pins = [_convert(e, Pin, where, "pin") for e in _entries(table, "pin", where)]
     known = [_convert(e, Known, where, "known") for e in _entries(table, "known", where)]
     return Manifest(
         path=where,
         parts={kind: specs for kind, specs in parts.items() if specs},
         patches=tuple(patched),
         known=tuple(known),
+        pins=tuple(pins),
         hub=_convert(_table(table, "hub", where), dict[str, str], where, "[hub]"),
         **_convert(plugin, dict[str, str], where, "[plugin]"),
     )
@@ -169,9 +194,19 @@ def weights(
         if not isinstance(entry, dict):
             raise UsageError(f"{where}: {label}: weights must be a list of tables")
         own = dict(entry)
+        if "source" in own:
+            own["source"] = _placed(own["source"], where)
         _input(own, inputs, where, label)
         found.append(_convert(own, WeightsSpec, where, f"{label}, weights {own.get('name')!r}"))
     return tuple(found)
+
+
+def _placed(source: Any, where: str) -> Any:
+    """``file:`` sources are relative to the registry file that names them (``zoo mirror``)."""
+    if not (isinstance(source, str) and source.startswith("file:")):
+        return source
+    path = Path(source.removeprefix("file:")).expanduser()
+    return source if path.is_absolute() else f"file:{Path(where).resolve().parent / path}"
 
 
 def _input(entry: dict[str, Any], inputs: Mapping[str, InputSpec], where: str, label: str) -> None:

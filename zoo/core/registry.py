@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     import pluggy
 
-    from zoo.core.manifest import Known, Manifest
+    from zoo.core.manifest import Known, Manifest, Pin
 
 
 class Registry:
@@ -41,10 +41,12 @@ class Registry:
             for kind, specs in parts.items():
                 shelves[kind].update({spec.qualified: spec for spec in specs})
         self.hub: dict[str, str] = {}
+        self.pins: dict[str, Pin] = {}
         known = [k for m in loaded.manifests.values() for k in m.known]
         for overlay in overlays:
             _lay_over(shelves, overlay)
             self.hub.update(overlay.hub)
+            self.pins.update({pin.source: pin for pin in overlay.pins})
             known += overlay.known
         self.known: tuple[Known, ...] = tuple(known)
         self._shelves = {kind: MappingProxyType(shelf) for kind, shelf in shelves.items()}

@@ -5,12 +5,14 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from zoo.core import settings
 from zoo.errors import HubError
 from zoo.hub.address import host_of, is_loopback
+from zoo.hub.endpoint import endpoint, takes_token
 from zoo.hub.failures import offline_error
 
 if TYPE_CHECKING:
@@ -44,9 +46,9 @@ def api() -> HfApi:
     from huggingface_hub import HfApi
 
     require_online()
-    endpoint = settings.endpoint()
-    guard_token(endpoint)
-    return HfApi(endpoint=endpoint, library_name="zoo")
+    guard_token(endpoint())
+    token = None if takes_token() else False
+    return HfApi(endpoint=endpoint(), token=token, library_name="zoo")
 
 
 def session() -> Any:
@@ -79,33 +81,31 @@ def headers(url: str) -> dict[str, str]:
     """
     from huggingface_hub.utils import build_hf_headers  # type: ignore[attr-defined]
 
-    ours = url.startswith(settings.endpoint() + "/")
+    ours = url.startswith(endpoint() + "/") and takes_token()
     if ours:
-        guard_token(settings.endpoint())
+        guard_token(endpoint())
     made: dict[str, str] = build_hf_headers(token=None if ours else False, library_name="zoo")
     return made
 
 
-def guard_token(endpoint: str) -> None:
+def guard_token(address: str) -> None:
     """Refuse to send a token over plain http to another machine.
 
     Raises:
-        HubError: There is a token and the endpoint is ``http://`` and not this machine.
+        HubError: There is a token and the address is ``http://`` and not this machine.
     """
-    if endpoint.startswith("http://") and not is_loopback(endpoint) and token_origin():
+    if address.startswith("http://") and not is_loopback(address) and token_origin():
         raise HubError(
-            f"refusing to send the token of {token_origin()} in the clear to {host_of(endpoint)}",
+            f"refusing to send the token of {token_origin()} in the clear to {host_of(address)}",
             hint="use https:// in HF_ENDPOINT, or HF_HUB_DISABLE_IMPLICIT_TOKEN=1 to send none",
         )
 
 
 def token_origin() -> str:
     """Where the token comes from: ``HF_TOKEN``, the stored login's path, or empty for no token."""
-    import os
-
     from huggingface_hub import constants, get_token
 
-    if constants.HF_HUB_DISABLE_IMPLICIT_TOKEN or not get_token():
+    if constants.HF_HUB_DISABLE_IMPLICIT_TOKEN or not takes_token() or not get_token():
         return ""
     for name in ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN"):
         if os.environ.get(name, "").strip():

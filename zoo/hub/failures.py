@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from zoo.core import settings
 from zoo.errors import DiskError, HubError, UsageError, ZooError
+from zoo.hub.endpoint import endpoint
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -50,7 +51,7 @@ class Subject:
     @property
     def where(self) -> str:
         """The host or endpoint, for the message."""
-        return self.host or settings.endpoint()
+        return self.host or endpoint()
 
 
 @contextmanager

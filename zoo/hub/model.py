@@ -6,15 +6,15 @@ only what fits is downloaded.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from zoo.core.metadata import CheckpointInfo, Header, read_header
 from zoo.core.specs import InputSpec
-from zoo.errors import CheckpointError, UnknownNameError
-from zoo.hub import fit, pull
-from zoo.hub.address import parse_address
+from zoo.hub import pull
+from zoo.hub.address import Address, parse_address
+from zoo.hub.choose import choose, named
 from zoo.hub.files import read_json
 from zoo.hub.layouts import Kind, Layout, read_layout
 from zoo.hub.repo import Repo, open_repo
@@ -85,7 +85,7 @@ class HubModel:
         Args:
             tensors: Name in the file -> anything (tensors of any shape).
         """
-        return _named(tensors, self.rename, self.tied)
+        return named(tensors, self.rename, self.tied)
 
     def record(self) -> dict[str, str]:
         """What a checkpoint remembers of its starting weights (no local path)."""
@@ -101,13 +101,6 @@ class HubModel:
         return {key: value for key, value in entries.items() if value}
 
 
-def _named(
-    values: Mapping[str, Any], rename: Mapping[str, str], tied: Mapping[str, str]
-) -> dict[str, Any]:
-    whole = {**values, **{name: values[kept] for name, kept in tied.items() if kept in values}}
-    return {rename.get(name, name): value for name, value in whole.items()}
-
-
 def fetch_hub(
     reference: str,
     *,
@@ -118,6 +111,7 @@ def fetch_hub(
     allow_pickle: bool = False,
     file: str = "",
     sha256: str = "",
+    any_model: bool = False,
 ) -> HubModel:
     """Fetch a model from the Hub.
 
@@ -129,7 +123,10 @@ def fetch_hub(
         note: Told about waits and retries, one line each.
         allow_pickle: Accept a pickle (read with ``weights_only``, converted once).
         file: Weights file inside the repository; empty = the usual one.
-        sha256: Digest that the file must have (a lock entry).
+        sha256: Digest that the file must have.
+        any_model: Fetch it even if nothing here can build its model; it is noted.
+
+    A reference that ``zoo lock`` has pinned is fetched at its commit, with its digest.
 
     Raises:
         HubError: Not found, no access, unreachable, damaged, or refused.
@@ -139,19 +136,24 @@ def fetch_hub(
     from zoo.core import registry as registries
 
     known = registry or registries.load()
-    repo = open_repo(parse_address(reference), ways=ways_on(model), note=note)
+    address = parse_address(reference)
+    pin = known.pins.get(reference)
+    if pin is not None:
+        address, file, sha256 = Address(address.repo, pin.revision), pin.file, pin.sha256
+    repo = open_repo(address, ways=ways_on(model), note=note)
     name = pull.weights_file(repo, file, allow_pickle=allow_pickle)
     header = _header(repo, name, note)
     layout = _layout(repo, header, note) if header else None
+    what = str(repo.address)
     if layout and header:
-        model, layout = choose(known, layout, header, model, what=str(repo.address))
+        model, layout = choose(known, layout, header, wanted=model, what=what, any_model=any_model)
     pulled = pull.pull_weights(
         repo, name, progress=progress, note=note, allow_pickle=allow_pickle, wanted=sha256
     )
     if layout is None:  # a pickle has no header to read beforehand
         header = read_header(pulled.path)
         layout = _layout(repo, header, note)
-        model, layout = choose(known, layout, header, model, what=str(repo.address))
+        model, layout = choose(known, layout, header, wanted=model, what=what, any_model=any_model)
     return HubModel(
         path=pulled.path,
         sha256=pulled.sha256,
@@ -204,94 +206,3 @@ def _small(repo: Repo, name: str, note: Callable[[str], None] | None) -> dict[st
     if name not in repo.files:
         return None
     return read_json(pull.pull_file(repo, name, note=note))
-
-
-def choose(
-    registry: Registry, layout: Layout, header: Header, wanted: str, *, what: str
-) -> tuple[str, Layout]:
-    """Find the registered model that the tensors fit.
-
-    Args:
-        registry: Where models are looked up.
-        layout: What the repository says.
-        header: What its weights are.
-        wanted: Model that was asked for; empty = the one that the repository names.
-        what: The repository, for messages.
-
-    Returns:
-        The model's qualified name, and the layout with the head's size filled in.
-
-    Raises:
-        CheckpointError: The tensors do not fit, or nobody says which model it is.
-        UnknownNameError: No plugin here has the architecture.
-    """
-    names = _candidates(registry, layout, wanted)
-    if not names:
-        raise _unnamed(registry, layout, what)
-    found = _named(fit.shapes(header.tensors), layout.rename, layout.tied)
-    worst: CheckpointError | None = None
-    for name in names:
-        try:
-            return _fitting(registry, layout, found, name, what)
-        except CheckpointError as error:
-            worst = worst or error
-    assert worst is not None
-    raise worst
-
-
-def _candidates(registry: Registry, layout: Layout, wanted: str) -> list[str]:
-    """Models that could be meant, best first; a timm name may be a built-in's of the same tensors."""
-    if wanted:
-        return [registry.model(wanted).qualified]
-    name = layout.architecture
-    names = [name, f"timm/{name}"] if layout.kind == "timm" else [name]
-    if layout.kind == "timm" and layout.options:
-        names.reverse()  # its own options mean nothing to a built-in
-    shelf = registry.shelf("model")
-    if layout.kind in ("zoo",) and name:
-        return [registry.model(name).qualified]
-    return [n for n in names if n in shelf]
-
-
-def _unnamed(registry: Registry, layout: Layout, what: str) -> Exception:
-    if layout.kind == "timm":
-        try:
-            registry.model(f"timm/{layout.architecture}")
-        except UnknownNameError as error:
-            return UnknownNameError(
-                f"{what} is timm's {layout.architecture}, which no plugin here has",
-                hint=error.hint or "pip install zoo-timm",
-            )
-    if layout.architecture:
-        return CheckpointError(
-            f"{what} is a {layout.kind} {layout.architecture}, which zoo cannot build",
-            hint=f"if you know the model: zoo finetune MODEL --weights {what}",
-        )
-    return CheckpointError(
-        f"{what} does not say which model it is of", hint=f"zoo finetune MODEL --weights {what}"
-    )
-
-
-def _fitting(
-    registry: Registry, layout: Layout, found: Mapping[str, tuple[int, ...]], name: str, what: str
-) -> tuple[str, Layout]:
-    spec = registry.model(name)
-    if layout.info is not None and layout.info.surgery:
-        return spec.qualified, layout  # its head was changed on purpose; the engine rebuilds it
-    head = found.get(f"{spec.head}.weight") if spec.head else None
-    count = head[0] if head else layout.num_classes
-    options = layout.options if layout.kind in ("zoo", "timm") else {}
-    expected = fit.expected_shapes(registry, name, num_classes=count, options=options)
-    fit.require(
-        fit.compare(found, expected),
-        what=what,
-        model=spec.qualified,
-        hint="" if layout.kind != "timm" else "pip install zoo-timm builds timm's own model",
-    )
-    classes = layout.classes if not count or len(layout.classes) == count else ()
-    said: tuple[str, ...] = ()
-    if layout.classes and not classes:
-        said = (f"{len(layout.classes)} labels for {count} outputs: the labels are left out",)
-    return spec.qualified, replace(
-        layout, num_classes=count, classes=classes, options=options, notes=(*layout.notes, *said)
-    )
