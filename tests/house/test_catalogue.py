@@ -72,6 +72,16 @@ def test_parameters_are_counted_exactly(spec, model):
     assert spec.params == sum(parameter.numel() for parameter in model.parameters())
 
 
+def test_parameters_are_counted_by_stage(spec, model):
+    own = dict(model.named_parameters())
+    for alias, paths in spec.stages:
+        counted = sum(
+            p.numel() for n, p in own.items() if f"{n}.".startswith(tuple(f"{q}." for q in paths))
+        )
+        assert spec.stage_params[alias] == counted
+    assert sum(spec.stage_params.values()) == spec.params
+
+
 def test_options_are_the_defaults_of_the_builder(spec, model):
     needed = {k: v for k, v in spec.options.items() if k == "init_weights"}  # None means "warn"
     assert repr(build(spec, options=needed)) == repr(model)

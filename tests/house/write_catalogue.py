@@ -44,6 +44,7 @@ ORDER = [
     "input",
     "classes",
     "params",
+    "stage_params",
     "paper",
     "options",
     "recipe",
@@ -169,13 +170,29 @@ def refresh(entry):
     for weights in stated:
         if weights["input"] == plain["input"]:
             weights["input"] = ""
+    sizes = {path: p.numel() for path, p in build(entry).named_parameters()}
     return {
         **entry,
         "input": preset_of(name, plain["name"]),
         "classes": 1000,
-        "params": sum(parameter.numel() for parameter in build(entry).parameters()),
+        "params": sum(sizes.values()),
+        "stage_params": stage_params(entry, sizes),
         "paper": paper_of(name),
         "weights": stated + [w for w in entry.get("weights", ()) if w["source"][:4] != "url:"],
+    }
+
+
+def stage_params(entry, sizes):
+    """Count the parameters of each stage, of the neck, of auxiliary heads, and of the head."""
+    groups = dict(entry.get("stages", ()))
+    groups |= {"neck": entry.get("neck", ()), "aux": entry.get("aux", ())}
+    groups["head"] = [entry["head"]]
+    return {
+        name: sum(
+            size for path, size in sizes.items() if any(f"{path}.".startswith(f"{p}.") for p in own)
+        )
+        for name, own in groups.items()
+        if own
     }
 
 
