@@ -64,7 +64,9 @@ def test_a_model_that_is_not_finite_is_never_saved(folder, live):
     keeper = Keeper(folder, INFO)
     keeper.save(at(live, 1), reason="epoch")
     live.model[6].weight.data[0, 0] = float("inf")
-    with pytest.raises(NumericsError, match=r"6\.weight is not finite.*step 1 stays valid") as caught:
+    with pytest.raises(
+        NumericsError, match=r"6\.weight is not finite.*step 1 stays valid"
+    ) as caught:
         keeper.save(at(live, 2), reason="epoch", best={"loss": 0.1})
     assert caught.value.exit_code == 9
     assert [step for step, _ in list_states(folder.path)] == [1]
@@ -73,6 +75,7 @@ def test_a_model_that_is_not_finite_is_never_saved(folder, live):
 
 def test_resume_restores_the_newest_good_one_and_rewinds_the_metrics(folder, live, tmp_path):
     keeper = Keeper(folder, INFO)
+    kept = {}
     for step in (1, 2):
         folder.record({"kind": "step", "epoch": 0, "step": step})
         keeper.save(at(live, step), reason="interval")

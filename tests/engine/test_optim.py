@@ -32,6 +32,10 @@ def named(model, groups):
     return {group["name"]: [names[id(p)] for p in group["params"]] for group in groups}
 
 
+def flat(model, groups):
+    return [name for names in named(model, groups).values() for name in names]
+
+
 def test_norms_and_biases_do_not_decay():
     model = Net()
     groups = parameter_groups(model, OptimPart(weight_decay=0.1))
@@ -57,11 +61,11 @@ def test_frozen_parameters_are_left_out_but_later_ones_are_in():
     model = Net()
     for name, parameter in model.named_parameters():
         parameter.requires_grad = name.startswith("fc")
-    assert sum(named(model, parameter_groups(model, OptimPart())).values(), []) == [
+    assert flat(model, parameter_groups(model, OptimPart())) == [
         "fc.weight",
         "fc.bias",
     ]
-    later = sum(named(model, parameter_groups(model, OptimPart(), later=["two.weight"])).values(), [])
+    later = flat(model, parameter_groups(model, OptimPart(), later=["two.weight"]))
     assert sorted(later) == ["fc.bias", "fc.weight", "two.weight"]
 
 
@@ -90,7 +94,9 @@ def test_under_means_itself_or_below():
 
 
 def test_the_recipes_optimizer_is_built_over_the_groups():
-    part = OptimPart(name="sgd", lr=0.3, momentum=0.8, weight_decay=0.01, options={"nesterov": True})
+    part = OptimPart(
+        name="sgd", lr=0.3, momentum=0.8, weight_decay=0.01, options={"nesterov": True}
+    )
     optimizer = build_optimizer(registry.load(), part, parameter_groups(Net(), part))
     assert isinstance(optimizer, torch.optim.SGD)
     assert optimizer.param_groups[0]["nesterov"]

@@ -116,7 +116,9 @@ def test_no_scaler_on_the_cpu():
 def test_derive_depends_on_every_number_and_their_order():
     seeds = {derive(1, 2), derive(2, 1), derive(12), derive(1, 2, 0), derive(1, 20), derive(0)}
     assert len(seeds) == 6
-    assert derive(1, 2) == derive(1, 2) == 8854627303482016855  # old runs resume only as long as this holds
+    assert (
+        derive(1, 2) == derive(1, 2) == 8854627303482016855
+    )  # old runs resume only as long as this holds
     assert all(0 <= seed < 2**63 for seed in seeds)
 
 

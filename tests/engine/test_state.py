@@ -4,7 +4,7 @@ from collections import Counter, OrderedDict
 
 import pytest
 import torch
-from torch import nn
+from torch import nn, optim
 
 from zoo.engine.state import pack, pack_optimizer, unpack, unpack_optimizer
 from zoo.errors import CheckpointError
@@ -93,24 +93,23 @@ class Table(nn.Module):
         return self.table(x.abs().long() % 9).sum((1, 2), keepdim=False)[:, None]
 
 
-O = torch.optim
 CASES = {
-    "sgd": lambda p: O.SGD(p, lr=0.1),
-    "sgd-momentum": lambda p: O.SGD(p, lr=0.1, momentum=0.9, nesterov=True, weight_decay=0.01),
-    "sgd-tensor-lr": lambda p: O.SGD(p, lr=torch.tensor(0.1), momentum=0.9),
-    "adam": lambda p: O.Adam(p, lr=0.01, amsgrad=True),
-    "adam-foreach": lambda p: O.Adam(p, lr=0.01, foreach=True),
-    "adam-fused": lambda p: O.Adam(p, lr=0.01, fused=True),
-    "adamw": lambda p: O.AdamW(p, lr=0.01),
-    "adamax": lambda p: O.Adamax(p, lr=0.01),
-    "adadelta": lambda p: O.Adadelta(p, lr=1.0),
-    "adagrad": lambda p: O.Adagrad(p, lr=0.1),
-    "asgd": lambda p: O.ASGD(p, lr=0.1, t0=1),
-    "nadam": lambda p: O.NAdam(p, lr=0.01),
-    "radam": lambda p: O.RAdam(p, lr=0.01),
-    "rmsprop": lambda p: O.RMSprop(p, lr=0.01, momentum=0.9, centered=True),
-    "rprop": lambda p: O.Rprop(p, lr=0.01),
-    "adafactor": lambda p: O.Adafactor(p, lr=0.01),
+    "sgd": lambda p: optim.SGD(p, lr=0.1),
+    "sgd-momentum": lambda p: optim.SGD(p, lr=0.1, momentum=0.9, nesterov=True, weight_decay=0.01),
+    "sgd-tensor-lr": lambda p: optim.SGD(p, lr=torch.tensor(0.1), momentum=0.9),
+    "adam": lambda p: optim.Adam(p, lr=0.01, amsgrad=True),
+    "adam-foreach": lambda p: optim.Adam(p, lr=0.01, foreach=True),
+    "adam-fused": lambda p: optim.Adam(p, lr=0.01, fused=True),
+    "adamw": lambda p: optim.AdamW(p, lr=0.01),
+    "adamax": lambda p: optim.Adamax(p, lr=0.01),
+    "adadelta": lambda p: optim.Adadelta(p, lr=1.0),
+    "adagrad": lambda p: optim.Adagrad(p, lr=0.1),
+    "asgd": lambda p: optim.ASGD(p, lr=0.1, t0=1),
+    "nadam": lambda p: optim.NAdam(p, lr=0.01),
+    "radam": lambda p: optim.RAdam(p, lr=0.01),
+    "rmsprop": lambda p: optim.RMSprop(p, lr=0.01, momentum=0.9, centered=True),
+    "rprop": lambda p: optim.Rprop(p, lr=0.01),
+    "adafactor": lambda p: optim.Adafactor(p, lr=0.01),
 }
 """Every optimizer of torch.optim but three, which have their own tests below."""
 
@@ -158,7 +157,7 @@ def test_every_optimizer_goes_on_bit_for_bit(name):
 
 
 def test_sparse_adam_goes_on_bit_for_bit():
-    whole, fresh = resumed(Table, lambda p: O.SparseAdam(p, lr=0.1))
+    whole, fresh = resumed(Table, lambda p: optim.SparseAdam(p, lr=0.1))
     assert whole == fresh
 
 
@@ -166,18 +165,18 @@ def test_muon_goes_on_bit_for_bit():
     def matrices(model):
         return [p for p in model.parameters() if p.ndim == 2]
 
-    whole, fresh = resumed(net, lambda p: O.Muon(p, lr=0.01), matrices)
+    whole, fresh = resumed(net, lambda p: optim.Muon(p, lr=0.01), matrices)
     assert whole == fresh
 
 
 def test_lbfgs_state_comes_back():
     model = net()
-    optimizer = O.LBFGS(model.parameters(), lr=0.1, history_size=3)
+    optimizer = optim.LBFGS(model.parameters(), lr=0.1, history_size=3)
     train(model, optimizer, 3)
     tensors = {}
     skeleton = json.loads(json.dumps(pack_optimizer(optimizer, model, tensors)))
     fresh = net()
-    again = O.LBFGS(fresh.parameters(), lr=0.1, history_size=3)
+    again = optim.LBFGS(fresh.parameters(), lr=0.1, history_size=3)
     unpack_optimizer(again, fresh, skeleton, tensors)
     old, new = (next(iter(o.state.values())) for o in (optimizer, again))
     assert len(old["old_dirs"]) == len(new["old_dirs"]) == 3
@@ -187,12 +186,13 @@ def test_lbfgs_state_comes_back():
 
 def test_every_optimizer_of_torch_is_tested():
     classes = {
-        getattr(O, name)
-        for name in dir(O)
-        if isinstance(getattr(O, name), type) and issubclass(getattr(O, name), O.Optimizer)
+        getattr(optim, name)
+        for name in dir(optim)
+        if isinstance(getattr(optim, name), type)
+        and issubclass(getattr(optim, name), optim.Optimizer)
     }
     tested = {type(make([nn.Parameter(torch.ones(2, 2))])) for make in CASES.values()}
-    assert classes - tested == {O.Optimizer, O.SparseAdam, O.LBFGS, O.Muon}
+    assert classes - tested == {optim.Optimizer, optim.SparseAdam, optim.LBFGS, optim.Muon}
 
 
 def test_groups_are_matched_by_name_not_by_position():
@@ -201,12 +201,12 @@ def test_groups_are_matched_by_name_not_by_position():
         return [{"params": first[::order]}, {"params": second, "lr": 0.01}]
 
     whole = net()
-    optimizer = O.Adam(groups(whole, 1), lr=0.1)
+    optimizer = optim.Adam(groups(whole, 1), lr=0.1)
     train(whole, optimizer, 3)
     tensors = {}
     skeleton = json.loads(json.dumps(pack_optimizer(optimizer, whole, tensors)))
     fresh = net()
-    again = O.Adam(groups(fresh, -1), lr=0.1)
+    again = optim.Adam(groups(fresh, -1), lr=0.1)
     unpack_optimizer(again, fresh, skeleton, tensors)
     for name, parameter in fresh.named_parameters():
         old = dict(whole.named_parameters())[name]
@@ -215,20 +215,20 @@ def test_groups_are_matched_by_name_not_by_position():
 
 def test_another_freeze_set_is_refused_with_names():
     model = net()
-    optimizer = O.Adam(model.parameters(), lr=0.1)
+    optimizer = optim.Adam(model.parameters(), lr=0.1)
     train(model, optimizer, 1)
     tensors = {}
     skeleton = pack_optimizer(optimizer, model, tensors)
-    fewer = O.Adam(model[2].parameters(), lr=0.1)
+    fewer = optim.Adam(model[2].parameters(), lr=0.1)
     with pytest.raises(CheckpointError, match=r"2 only saved \(0\.bias, 0\.weight\)"):
         unpack_optimizer(fewer, model, skeleton, tensors)
 
 
 def test_other_groups_are_refused():
     model = net()
-    optimizer = O.Adam(model.parameters(), lr=0.1)
+    optimizer = optim.Adam(model.parameters(), lr=0.1)
     skeleton = pack_optimizer(optimizer, model, {})
-    split = O.Adam(
+    split = optim.Adam(
         [{"params": list(model[0].parameters())}, {"params": list(model[2].parameters())}], lr=0.1
     )
     with pytest.raises(CheckpointError, match="other groups"):
@@ -237,18 +237,18 @@ def test_other_groups_are_refused():
 
 def test_another_class_is_refused():
     model = net()
-    skeleton = pack_optimizer(O.SGD(model.parameters(), lr=0.1), model, {})
+    skeleton = pack_optimizer(optim.SGD(model.parameters(), lr=0.1), model, {})
     with pytest.raises(CheckpointError, match="the state is of SGD, the run has Adam"):
-        unpack_optimizer(O.Adam(model.parameters()), model, skeleton, {})
+        unpack_optimizer(optim.Adam(model.parameters()), model, skeleton, {})
 
 
 def test_a_foreign_parameter_is_refused_while_saving():
     with pytest.raises(TypeError, match="not the model's"):
-        pack_optimizer(O.SGD(net().parameters(), lr=0.1), net(), {})
+        pack_optimizer(optim.SGD(net().parameters(), lr=0.1), net(), {})
 
 
 def test_state_tensors_of_another_dtype_stay_exact():
-    class Counting(O.SGD):
+    class Counting(optim.SGD):
         def step(self, closure=None):
             for group in self.param_groups:
                 for p in group["params"]:

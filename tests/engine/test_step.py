@@ -106,7 +106,9 @@ class Soft(Double):
 
 def test_regression_has_no_hits():
     live = linear()
-    window = [Batch(b.images, b.labels[:, None].double().repeat(1, 3), b.indices) for b in batches(4)]
+    window = [
+        Batch(b.images, b.labels[:, None].double().repeat(1, 3), b.indices) for b in batches(4)
+    ]
     outcome = stepper(live, loss=functional.mse_loss).step(live.model, window)
     assert outcome.top1 is None
     assert outcome.loss > 0
@@ -168,9 +170,9 @@ def test_a_rank_without_images_still_joins_the_backward(monkeypatch):
     live = linear()
     made = stepper(live, world=two)
     with pytest.raises(DataError, match="no readable image"):
-        made._gradient(live.model, [empty], 4.0)
-    made._gradient(live.model, batches(4), 4.0)
-    assert made._gradient(live.model, [empty], 4.0)[0] == 0.0
+        made._gradient(live.model, [empty], 4.0, [])
+    made._gradient(live.model, batches(4), 4.0, [])
+    assert made._gradient(live.model, [empty], 4.0, [])[0] == 0.0
     assert float(live.model[1].weight.grad.abs().sum()) == 0.0
 
 
@@ -260,3 +262,28 @@ def test_dropout_is_a_function_of_the_position_alone(tmp_path):
         return run.live.model[0].weight
 
     assert torch.equal(weights(1), weights(50))
+
+
+@pytest.mark.parametrize("trouble", ["nan", "memory"])
+def test_a_forward_that_came_to_nothing_leaves_no_trace_in_running_statistics(tmp_path, trouble):
+    def after(trouble):
+        run = TinyRun(tmp_path / "unused")
+        live, window = run.live, list(run.train.epoch(0))[:2]
+        live.model[3].p = 0.0
+        made = Stepper(
+            live, loss=functional.cross_entropy, feed=Feed(CPU), place=CPU, world=ALONE, seed=3
+        )
+        live.model.train()
+        made.begin_epoch()
+        before = {name: value.clone() for name, value in live.model.named_buffers()}
+        if trouble == "nan":
+            window[1].images = torch.full(window[1].images.shape, float("nan"))
+            made.step(live.model, window)
+        else:
+            with pytest.raises(NumericsError):
+                made.step(nn.Sequential(live.model, Hungry(nn.Identity(), 0, CPU_OOM)), window)
+        return before, dict(live.model.named_buffers())
+
+    before, found = after(trouble)
+    assert before.keys() == found.keys()
+    assert all(torch.equal(before[name], value) for name, value in found.items())

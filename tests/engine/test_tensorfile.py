@@ -30,9 +30,10 @@ def same(one, other):
     return (
         one.dtype == other.dtype
         and one.shape == other.shape
-        and one.contiguous().reshape(-1).view(torch.uint8).equal(
-            other.contiguous().reshape(-1).view(torch.uint8)
-        )
+        and one.contiguous()
+        .reshape(-1)
+        .view(torch.uint8)
+        .equal(other.contiguous().reshape(-1).view(torch.uint8))
     )
 
 

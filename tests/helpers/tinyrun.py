@@ -195,5 +195,3 @@ def fingerprint(live: Live) -> dict[str, bytes]:
     bits = {name: value.clone().numpy().tobytes() for name, value in tensors.items()}
     bits["skeleton"] = repr(skeleton).encode()
     return bits
-
-

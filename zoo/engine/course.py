@@ -130,7 +130,7 @@ class Course:
         if self.world.size == 1:  # nobody to agree with: do not wait for the next step
             return self.signal != 0
         ints, terms = outcome.flags[:2]
-        if self._stop and (ints or terms):
+        if self._stop is not None and (ints or terms):
             self._stop.request(signal.SIGINT if ints else signal.SIGTERM)
         return bool(ints or terms)
 
@@ -216,7 +216,7 @@ class Course:
             place=self.place,
             world=self.world,
             metrics=metrics,
-            stop=self._stop or False,
+            stop=False if self._stop is None else self._stop,
         )
         self._evaluated = time.monotonic() - start
         return found

@@ -87,6 +87,7 @@ def fit(
         live.model.train()
         hold(live.model)
         course.begin_epoch()
+        stepper.begin_epoch()
         for window in course.windows():
             outcome = stepper.step(module, window, flags=course.flags)
             yield from (Note(text=text) for text in stepper.remarks())

@@ -87,6 +87,16 @@ class Stepper:
         self.seed, self.clip = seed, clip
         self._notes: list[str] = []
         self._blank: tuple[Tensor, Tensor] | None = None
+        self._buffers: list[Tensor] = []
+
+    def begin_epoch(self) -> None:
+        """Look which buffers a forward changes; call it after freezing parts and ``train()``."""
+        self._buffers = [
+            buffer
+            for module in self.live.model.modules()
+            if module.training
+            for buffer in module.buffers(recurse=False)
+        ]
 
     def step(
         self,
@@ -106,16 +116,19 @@ class Stepper:
             NumericsError: Out of memory, and the micro-batch cannot be made smaller.
         """
         live, at = self.live, self.live.position
+        before = [buffer.clone() for buffer in self._buffers]
         (count,) = self.world.sum([sum(len(batch.labels) for batch in window)])
         if (at.epoch, at.batch) in at.bad or not count:
             mine = [math.nan, 0.0, 0.0, 0.0]
         else:
-            mine = self._gradient(module, window, count)
+            mine = self._gradient(module, window, count, before)
         loss, top1, top5, known, *agreed = self.world.sum([*mine, *flags()])
         norm = self._norm() if self.clip else None
         finite = math.isfinite(loss) and (norm is None or live.scaler or math.isfinite(norm))
         if finite:
             self._update()
+        else:
+            self._put_back(before)
         live.optimizer.zero_grad(set_to_none=True)
         return Outcome(
             n=int(count),
@@ -132,7 +145,14 @@ class Stepper:
         notes, self._notes = self._notes, []
         return notes
 
-    def _gradient(self, module: nn.Module, window: Sequence[Any], count: float) -> list[float]:
+    def _put_back(self, before: list[Tensor]) -> None:
+        """Undo what forwards did to running statistics: a step that is left out leaves no trace."""
+        for buffer, value in zip(self._buffers, before, strict=True):
+            buffer.copy_(value)
+
+    def _gradient(
+        self, module: nn.Module, window: Sequence[Any], count: float, before: list[Tensor]
+    ) -> list[float]:
         """Sums of loss and hits over this rank's images, gradients left in the parameters."""
         while True:
             trouble = ""
@@ -142,6 +162,7 @@ class Stepper:
                 if not out_of_memory(error):
                     raise
                 trouble = str(error).partition("\n")[0][:120]
+            self._put_back(before)
             self._halve(max(len(batch.labels) for batch in window), trouble)
 
     def _backward(self, module: nn.Module, window: Sequence[Any], count: float) -> list[float]:
