@@ -5,11 +5,22 @@ A header's ``(dtype, shape)`` table is enough, so the answer is there before the
 
 from __future__ import annotations
 
+import contextlib
+import hashlib
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
-from zoo.errors import CheckpointError
+from zoo.core import settings
+from zoo.errors import CheckpointError, DiskError, HubError
+from zoo.hub.files import read_json, write_atomically
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from zoo.core.registry import Registry
+    from zoo.core.specs import ModelSpec
 
 Shapes = Mapping[str, tuple[int, ...]]
 COUNTER: Final = "num_batches_tracked"
@@ -111,12 +122,14 @@ def shapes(tensors: Mapping[str, tuple[str, tuple[int, ...]]]) -> dict[str, tupl
 
 
 def expected_shapes(
-    registry: Any, model: str, *, num_classes: int | None, options: Mapping[str, Any]
+    registry: Registry, model: str, *, num_classes: int | None, options: Mapping[str, Any]
 ) -> dict[str, tuple[int, ...]]:
-    """Name -> shape of every tensor that a model has, built without memory where it can be.
+    """Name -> shape of every tensor that a model has.
+
+    torchvision's are remembered by version, so that looking at a repository need not import torch.
 
     Args:
-        registry: Where the model is (:class:`zoo.core.registry.Registry`).
+        registry: Where the model is.
         model: Its name.
         num_classes: Outputs of the head; ``None`` = its own default.
         options: Builder options.
@@ -124,18 +137,46 @@ def expected_shapes(
     Raises:
         UsageError: The builder does not take an option.
     """
+    spec = registry.model(model)
+    wanted = {**options} if num_classes is None else {**options, "num_classes": num_classes}
+    memory = _memory(spec, wanted)
+    if memory is not None and memory.is_file():
+        with contextlib.suppress(HubError):
+            return {name: tuple(shape) for name, shape in read_json(memory).items()}
+    found = _build_shapes(registry, model, wanted)
+    if memory is not None:
+        with contextlib.suppress(DiskError):
+            write_atomically(memory, json.dumps(found).encode())
+    return found
+
+
+def _build_shapes(
+    registry: Registry, model: str, options: Mapping[str, Any]
+) -> dict[str, tuple[int, ...]]:
+    """Build the model without memory where that works, and read its shapes."""
     import torch
 
-    wanted = dict(options)
-    if num_classes is not None:
-        wanted["num_classes"] = num_classes
     with torch.random.fork_rng(devices=[]):
         try:
             with torch.device("meta"):
-                built = registry.build("model", model, **wanted)
+                built = registry.build("model", model, **options)
         except (NotImplementedError, RuntimeError):  # it computes with values while it is built
-            built = registry.build("model", model, **wanted)
+            built = registry.build("model", model, **options)
     return {name: tuple(tensor.shape) for name, tensor in built.state_dict().items()}
+
+
+def _memory(spec: ModelSpec, options: Mapping[str, Any]) -> Path | None:
+    """Where the shapes of a torchvision model are remembered; other code changes unversioned."""
+    from importlib.metadata import PackageNotFoundError, version
+
+    if not spec.target.startswith("torchvision."):
+        return None
+    try:
+        what = [spec.target, spec.options, dict(options), version("torchvision")]
+        key = hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()[:16]
+    except (PackageNotFoundError, TypeError):
+        return None
+    return settings.cache_dir() / "shapes" / f"{spec.name}-{key}.json"
 
 
 def _shape(shape: tuple[int, ...]) -> str:
