@@ -1,0 +1,76 @@
+"""Rooms import in one direction: the contracts of pyproject.toml hold, and they bite."""
+
+import shutil
+import subprocess
+import sys
+import tomllib
+
+import pytest
+from sources import ROOT, ZOO
+
+CONTRACTS = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"][
+    "contracts"
+]
+
+
+def lint(folder):
+    """Run the linter in ``folder``, whose copy of zoo is the one that is read."""
+    done = subprocess.run(
+        [sys.executable, "-c", "import sys; sys.path.insert(0, '.'); "
+         "from importlinter.cli import lint_imports_command; lint_imports_command()", "--no-cache"],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+    )  # fmt: skip
+    return done.returncode, done.stdout + done.stderr
+
+
+def test_every_contract_is_kept():
+    code, said = lint(ROOT)
+    assert code == 0, said[-3000:]
+    assert f"{len(CONTRACTS)} kept, 0 broken" in said
+
+
+def test_every_room_stands_in_the_layers():
+    named = {name for line in CONTRACTS[0]["layers"] for name in line.split(" | ")}
+    there = {
+        f"zoo.{p.stem}" for p in ZOO.iterdir() if p.suffix == ".py" or (p / "__init__.py").is_file()
+    }
+    assert there - named == {"zoo.__init__", "zoo.__main__"}
+    assert named <= there
+
+
+VIOLATIONS = {
+    "one direction": ("core/names.py", "def late():\n    from zoo.engine import place\n"),
+    "nobody imports the built-in parts": ("hub/late.py", "def f():\n    import zoo.builtin.demo\n"),
+    "built-in parts see what": ("builtin/late.py", "from zoo.core import registry\n"),
+    "the core never needs torch": ("core/late.py", "def f():\n    import torch\n"),
+    "only the command line knows click": ("engine/late.py", "def f():\n    import click\n"),
+}
+
+
+@pytest.fixture(scope="module")
+def spoilt(tmp_path_factory):
+    """What the linter says about a copy of zoo with one violation of each contract."""
+    folder = tmp_path_factory.mktemp("spoilt")
+    shutil.copytree(ZOO, folder / "zoo", ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copy(ROOT / "pyproject.toml", folder)
+    for file, text in VIOLATIONS.values():
+        path = folder / "zoo" / file
+        before = path.read_text() if path.is_file() else ""
+        path.write_text(f"{before}\n{text}")
+    return lint(folder)
+
+
+@pytest.mark.parametrize("name", VIOLATIONS)
+def test_a_violation_is_noticed_inside_functions_too(spoilt, name):
+    code, said = spoilt
+    assert code == 1
+    (contract,) = [c["name"] for c in CONTRACTS if c["name"].startswith(name)]
+    assert f"{contract} BROKEN" in said
+
+
+def test_every_contract_has_its_violation_above():
+    assert len(VIOLATIONS) == len(CONTRACTS)

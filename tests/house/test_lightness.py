@@ -1,0 +1,131 @@
+"""The command line answers at once: it is counted in modules, which no busy machine can blur."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+from sources import ROOT
+
+HEAVY = (
+    "torch",
+    "torchvision",
+    "numpy",
+    "PIL",
+    "safetensors",
+    "huggingface_hub",
+    "httpx",
+    "rich",
+    "onnx",
+    "timm",
+)
+PROBE = """
+import contextlib, io, sys
+from zoo.cli.main import run
+with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
+    code = run(sys.argv[1:])
+print(code, *sys.modules)
+"""
+
+
+def modules(line, tmp_path):
+    """Exit code and imported modules of one command, with the installed plugins."""
+    env = {k: v for k, v in os.environ.items() if k not in ("ZOO_PLUGINS", "PYTHONPATH")}
+    done = subprocess.run(
+        [sys.executable, "-P", "-c", PROBE, *line.split()],
+        cwd=tmp_path,
+        env=env,
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=120,
+    )
+    code, *names = done.stdout.split()
+    return int(code), names
+
+
+@pytest.mark.parametrize(
+    ("line", "most", "code"),
+    [
+        ("--help", 125, 0),
+        ("--version", 125, 0),
+        ("--completion bash", 135, 0),
+        ("list", 160, 0),
+        ("list --names", 160, 0),
+        ("list --json", 170, 0),
+        ("list --kind loss", 160, 0),
+        ("info resnet18", 160, 0),
+        ("info cross-entropy --json", 170, 0),
+        ("plugins", 160, 0),
+        ("plugins show zoo", 160, 0),
+        ("runs", 170, 0),
+        ("nope", 165, 2),
+        ("list --nope", 175, 2),
+        ("info resnt18", 165, 2),
+        ("finetune resnet18 --nope", 190, 2),
+        ("finetune resnet18 --lr fast", 190, 2),
+        ("finetune --help", 190, 0),
+        ("finetune resnet18 --freeze-upto layer3 --classes 300 --dry-run", 240, 0),
+        ("train resnet18 --data demo --dry-run --json", 240, 0),
+    ],
+)
+def test_a_command_that_needs_no_torch_loads_none(line, most, code, tmp_path):
+    found, names = modules(line, tmp_path)
+    assert found == code
+    assert [name for name in HEAVY if name in names] == []
+    assert len(names) <= most, f"{len(names)} modules, {most} allowed"
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "list", "info", "plugins", "doctor", "finetune", "train", "resume", "runs", "diff", "eval",
+        "predict", "export", "pull", "push", "import", "lock", "verify", "mirror", "cache",
+    ],
+)  # fmt: skip
+def test_the_help_of_every_command_loads_no_torch(command, tmp_path):
+    code, names = modules(f"{command} --help", tmp_path)
+    assert code == 0
+    assert [name for name in HEAVY if name in names] == []
+
+
+def test_every_command_is_asked_above():
+    from zoo.cli.main import COMMANDS
+
+    listed = {name for section in COMMANDS.values() for name in section}
+    (mark,) = [
+        m
+        for m in test_the_help_of_every_command_loads_no_torch.pytestmark
+        if m.name == "parametrize"
+    ]
+    assert set(mark.args[1]) == listed
+
+
+def test_importing_zoo_needs_nothing_but_python():
+    probe = (
+        "import sys; before = set(sys.modules); import zoo; zoo.__version__; "
+        "print(*set(sys.modules) - before)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", probe], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    names = done.stdout.split()
+    assert {n.partition(".")[0] for n in names} - sys.stdlib_module_names == {"zoo"}
+    assert len(names) <= 30
+
+
+@pytest.mark.parametrize("room", ["errors", "plugin", "core", "hub", "cli", "api"])
+def test_torch_free_rooms_import_without_torch(room):
+    """Every module of a torch-free room can be imported where torch is missing."""
+    probe = f"""
+import importlib, pkgutil, sys
+class Missing:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in {HEAVY!r}:
+            raise ModuleNotFoundError(name, name=name)
+sys.meta_path.insert(0, Missing())
+room = importlib.import_module("zoo.{room}")
+for info in pkgutil.walk_packages(getattr(room, "__path__", []), "zoo.{room}."):
+    importlib.import_module(info.name)
+"""
+    subprocess.run([sys.executable, "-c", probe], cwd=ROOT, check=True, timeout=120)
