@@ -163,8 +163,10 @@ def test_cosine_ends_at_zero_after_the_warmup():
     assert schedule.rates[0] == pytest.approx(0.0, abs=1e-9)
 
 
-def test_a_warmup_of_the_whole_run_is_refused():
-    part = OptimPart(epochs=2, warmup=2.0)
+def test_a_warmup_takes_at_most_half_of_the_run():
+    part = OptimPart(epochs=1, warmup=5.0, lr=0.1)
     optimizer = build_optimizer(registry.load(), part, parameter_groups(Net(), part))
-    with pytest.raises(UsageError, match="warm-up"):
-        build_schedule(registry.load(), part, optimizer, steps_per_epoch=5)
+    schedule = build_schedule(registry.load(), part, optimizer, steps_per_epoch=6)
+    assert schedule.warmup == 3
+    one_step = build_schedule(registry.load(), part, optimizer, steps_per_epoch=1)
+    assert one_step.warmup == 0

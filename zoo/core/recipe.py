@@ -195,7 +195,9 @@ class OptimPart:
     schedule_options: Annotated[dict[str, Any], Meta(description="Options of the schedule.")] = (
         field(default_factory=dict)
     )
-    warmup: Annotated[NonNegative, Meta(description="Linear warm-up, in epochs.")] = 0.0
+    warmup: Annotated[
+        NonNegative, Meta(description="Linear warm-up, in epochs; at most half of the run.")
+    ] = 0.0
     accumulate: Annotated[int, Meta(ge=1, description="Micro-batches per optimizer step.")] = 1
     clip: Annotated[Positive | None, Meta(description="Clip the gradient's norm to this.")] = None
     head_lr_mult: Annotated[

@@ -8,7 +8,6 @@ have no gradient until then, so an optimizer leaves them and their moments alone
 from __future__ import annotations
 
 import inspect
-import math
 from typing import TYPE_CHECKING, Any
 
 from torch import nn
@@ -149,18 +148,14 @@ def build_schedule(
 
     Raises:
         UnknownNameError: No plugin has the schedule.
-        UsageError: It does not take one of the options, or warm-up takes the whole run.
+        UsageError: It does not take one of the options.
     """
     spec = registry.find("scheduler", part.schedule)
     per_epoch = getattr(spec, "per", "step") == "epoch"
-    warmup = round(part.warmup * steps_per_epoch)
-    total = part.epochs * steps_per_epoch - warmup
-    if total <= 0:
-        raise UsageError(
-            f"a warm-up of {part.warmup:g} epochs leaves nothing of a run of {part.epochs}",
-            hint="--set optim.warmup=0",
-        )
-    count = max(1, part.epochs - math.floor(part.warmup)) if per_epoch else total
+    steps = part.epochs * steps_per_epoch
+    warmup = min(round(part.warmup * steps_per_epoch), steps // 2)
+    epochs = part.epochs - warmup // steps_per_epoch
+    count = epochs if per_epoch else steps - warmup
     inner = registry.build(
         "scheduler", part.schedule, optimizer, total=count, **part.schedule_options
     )
