@@ -87,6 +87,13 @@ def test_the_verbs_own_defaults_lie_below_the_models(ask):
     assert ask("open", verb="train").recipe.optim.epochs == 20
 
 
+def test_the_verbs_own_warmup_gives_way_to_a_short_run(ask):
+    assert ask("open", verb="train", epochs=1).recipe.optim.warmup == 0.2
+    assert ask("open", verb="train", epochs=5).recipe.optim.warmup == 1.0
+    assert ask("open", verb="train", epochs=1, warmup=1.0).recipe.optim.warmup == 1.0
+    assert ask("open", epochs=1).recipe.optim.warmup == 0.0
+
+
 def test_every_name_is_qualified(ask):
     recipe = ask(
         loss="leafy", batch_transform=["rain"], tracker=["board"], optimizer="adamw"

@@ -61,7 +61,15 @@ def request(
     composed = compose.compose(verb, layers)
     if spec is not None:
         check_weights(spec, composed.recipe.model.weights)
-    return compose.Composed(_named(composed.recipe, registry, spec), composed.origin)
+    found = {**_shorter_warmup(composed), **_named(composed.recipe, registry, spec)}
+    return compose.Composed(compose.changed(composed.recipe, found), composed.origin)
+
+
+def _shorter_warmup(composed: Composed) -> dict[str, Any]:
+    """A verb's own warm-up takes no more than a fifth of the run; one that was asked for stays."""
+    optim = composed.recipe.optim
+    own = composed.origin.get("optim.warmup", "") == f"zoo {composed.recipe.verb}"
+    return {"optim.warmup": min(optim.warmup, optim.epochs / 5)} if own else {}
 
 
 def _from_plugins(registry: Registry, verb: str, model: ModelSpec) -> list[Layer]:
@@ -127,7 +135,7 @@ def check_weights(spec: ModelSpec, weights: str) -> None:
     )
 
 
-def _named(recipe: Recipe, registry: Registry, spec: ModelSpec | None) -> Recipe:
+def _named(recipe: Recipe, registry: Registry, spec: ModelSpec | None) -> dict[str, Any]:
     """Qualify every part's name; an unknown one is an error now, not after the data is read."""
     found: dict[str, Any] = {}
     for key, kind, name in (
@@ -147,7 +155,7 @@ def _named(recipe: Recipe, registry: Registry, spec: ModelSpec | None) -> Recipe
     if spec is not None:
         found["model.name"] = spec.qualified
         _check_options(spec, recipe)
-    return compose.changed(recipe, found)
+    return found
 
 
 def _check_options(spec: ModelSpec, recipe: Recipe) -> None:
