@@ -202,7 +202,7 @@ def resume(run: str | Path, *, runs: str = "runs") -> RunResult:
     Raises:
         ZooError: No such run, it is in use, or its data changed.
     """
-    from zoo.engine.run import go_on
+    from zoo.engine.resume import go_on
     from zoo.engine.weights import run_folder
 
     return _last(go_on(run_folder(str(run), runs), registries.load()))
@@ -301,6 +301,8 @@ def export(
     format: str = "torch-export",  # noqa: A002 - the flag's name
     out: str | Path | None = None,
     tolerance: float = 1e-4,
+    check: int = 32,
+    options: Mapping[str, Any] | None = None,
     runs: str = "runs",
 ) -> ExportResult:
     """Write a run's model in another format, and check what was written.
@@ -310,14 +312,23 @@ def export(
         format: Exporter by name (``zoo list --kind exporter``).
         out: File or folder; default: beside the weights.
         tolerance: Largest difference allowed, as a share of the largest output.
+        check: Validation images that zoo and the file must give the same labels for; 0 = none.
+        options: Options of the exporter.
         runs: Folder that runs lie in.
 
     Raises:
-        VerificationError: The artefact computes something else.
+        VerificationError: The file computes something else, or gives other labels.
         UsageError: The format needs a package that is not installed.
     """
-    from zoo.export import formats
+    from zoo.export.parity import export_run
 
     loaded = load(run, runs=runs)
-    path = Path(out) if out is not None else loaded.path.parent
-    return formats.write(loaded.model, format, path, info=loaded.info, tolerance=tolerance)
+    return export_run(
+        loaded,
+        registries.load(),
+        format,
+        Path(out) if out is not None else loaded.path.parent,
+        tolerance=tolerance,
+        options=options,
+        check=check,
+    )

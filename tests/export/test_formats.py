@@ -49,7 +49,7 @@ def test_labels_input_and_steps_travel_inside_the_file(name, tmp_path):
     assert formats.read_input(stored) == INPUT
     assert metadata.loads(stored["zoo"]) == INFO
     steps = [step["op"] for step in json.loads(stored["preprocess"])]
-    assert steps == ["decode", "resize", "scale", "normalize"]
+    assert steps == ["decode", "resize", "center_crop", "scale", "normalize"]
 
 
 def test_the_model_is_left_as_it_was(tmp_path):

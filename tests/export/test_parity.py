@@ -1,100 +1,106 @@
-"""File to label: an artefact by itself against zoo, on real image files."""
+"""A trained run to a file: same outputs, same labels for its own validation images."""
 
 from __future__ import annotations
 
 import dataclasses
-import random
 
 import pytest
-import torch
 from PIL import Image
-from torch import nn
 
-from zoo.core.metadata import CheckpointInfo
-from zoo.core.specs import InputSpec
-from zoo.errors import CheckpointError, UsageError, VerificationError
-from zoo.export import agreement, read_file, write
-from zoo.export.parity import Prediction
-from zoo.export.preprocess import apply, steps_of
-
-INPUT = InputSpec(size=(3, 8, 8), mean=(0.5, 0.5, 0.5), std=(0.25, 0.25, 0.25))
-INFO = CheckpointInfo(model="colours", classes=("red", "green", "blue"), input=INPUT)
+import zoo.api
+from zoo.core import registry
+from zoo.errors import VerificationError
+from zoo.export import open_artefact, parity
 
 
-def colours() -> nn.Module:
-    """Tells which channel is brightest: right by construction."""
-    model = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(3, 3))
-    model[2].weight.data = torch.eye(3)
-    model[2].bias.data.zero_()
-    return model.eval()
+@pytest.fixture(scope="module")
+def photographs(tmp_path_factory):
+    """Stripes, horizontal or vertical: JPEG and PNG files of different sizes."""
+    folder = tmp_path_factory.mktemp("stripes")
+    for number in range(24):
+        for name in ("across", "down"):
+            height, width = 40 + number, 60 - number
+            image = Image.new("RGB", (width, height), (30 + 4 * number, 40, 50))
+            for start in range(0, max(width, height), 8):
+                box = (
+                    (0, start, width, start + 4)
+                    if name == "across"
+                    else (start, 0, start + 4, height)
+                )
+                image.paste((240, 200 - number, 90), box)
+            path = folder / name / f"{number}.{'jpg' if number % 2 else 'png'}"
+            path.parent.mkdir(exist_ok=True)
+            image.save(path)
+    return folder
 
 
-@pytest.fixture
-def images(tmp_path):
-    rng = random.Random(0)
-    paths = []
-    for i in range(12):
-        colour = [rng.randrange(0, 120) for _ in range(3)]
-        colour[i % 3] = 220
-        paths.append(tmp_path / f"{i}.png")
-        Image.new("RGB", (9 + i, 12), tuple(colour)).save(paths[-1])
-    return paths
-
-
-def ours(path) -> Prediction:
-    with torch.inference_mode():
-        outputs = colours()(apply(steps_of(INPUT), path))[0]
-    return Prediction(path, INFO.classes[int(outputs.argmax())], outputs)
+@pytest.fixture(scope="module")
+def run(photographs, tmp_path_factory):
+    return zoo.api.train(
+        "tutorials/catdog",
+        data=str(photographs),
+        epochs=2,
+        set={"output.dir": str(tmp_path_factory.mktemp("runs")), "optim.warmup": 0},
+    )
 
 
 @pytest.mark.parametrize("name", ["torch-export", "onnx", "safetensors"])
-def test_every_format_gives_the_same_labels_from_files(name, tmp_path, images):
-    path = write(colours(), name, tmp_path, info=INFO).path
-    artefact = read_file(path, model=colours() if name == "safetensors" else None)
-    found = agreement(ours, artefact, images)
-    assert (found.same, found.images) == (12, 12)
-    assert found.max_diff < 1e-5
-    assert found.line().startswith("12 of 12 images")
-    assert artefact.predict(images[1]).label == "green"
+def test_a_run_gives_the_same_labels_in_every_format(name, run, tmp_path):
+    loaded = zoo.api.load(run.dir)
+    result = parity.export_run(loaded, registry.load(), name, tmp_path, check=8)
+    assert result.agreement is not None
+    assert (result.agreement.images, result.agreement.same) == (8, 8)
+    assert result.agreement.max_diff < 1e-4
+    assert "8 of 8 images" in result.line()
+    assert result.notes == ()
 
 
-def test_swapped_labels_are_caught_although_the_numbers_agree(tmp_path, images):
-    wrong = dataclasses.replace(INFO, classes=("green", "red", "blue"))
-    result = write(colours(), "torch-export", tmp_path, info=wrong)
-    assert result.max_diff == 0
-    with pytest.raises(VerificationError, match="only 4 of 12"):
-        agreement(ours, read_file(result.path), images)
+def test_the_api_exports_and_compares(run, tmp_path):
+    result = zoo.api.export(run.dir, format="torch-export", out=tmp_path)
+    assert result.agreement is not None
+    assert open_artefact(result.path).labels == ("across", "down")
 
 
-def test_a_wrong_mean_is_caught(tmp_path, images):
-    wrong = dataclasses.replace(INPUT, mean=(3.0, 0.5, 0.5))
-    path = write(colours(), "onnx", tmp_path, info=dataclasses.replace(INFO, input=wrong)).path
-    found = agreement(ours, read_file(path), images, at_least=0.0)
-    assert 0 < found.share < 1
-    assert found.different[0][1] == "red"
+def test_a_file_that_gives_other_labels_is_not_kept(run, tmp_path):
+    loaded = zoo.api.load(run.dir)
+    swapped = dataclasses.replace(
+        loaded, info=dataclasses.replace(loaded.info, classes=("down", "across"))
+    )
+    known = registry.load()
+    ours = parity.own_way(loaded, known)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(parity, "own_way", lambda *_: ours)
+        with pytest.raises(VerificationError, match=r"only 0 of \d+ images get the same label"):
+            parity.export_run(swapped, known, "torch-export", tmp_path, check=12)
+    assert list(tmp_path.iterdir()) == []
 
 
-def test_weights_alone_need_the_architecture(tmp_path):
-    path = write(colours(), "safetensors", tmp_path, info=INFO).path
-    with pytest.raises(UsageError, match="weights alone"):
-        read_file(path)
+def test_files_of_the_validation_set_are_used_as_they_are(run, photographs, tmp_path):
+    loaded = zoo.api.load(run.dir)
+    files, _ = parity.validation_files(loaded, registry.load(), 6, tmp_path)
+    assert len(files) == 6
+    assert all(photographs in file.parents for file in files)
 
 
-def test_a_file_of_somebody_else_does_not_say_how_its_input_is_made(tmp_path):
-    from torch.export import export, save
-
-    save(export(colours(), (torch.zeros(2, 3, 8, 8),)), tmp_path / "m.pt2")
-    with pytest.raises(CheckpointError, match="does not say"):
-        read_file(tmp_path / "m.pt2")
-
-
-def test_an_unknown_suffix_lists_the_known_ones(tmp_path):
-    with pytest.raises(UsageError) as caught:
-        read_file(tmp_path / "m.tflite")
-    assert ".onnx" in caught.value.hint
+def test_without_images_it_is_said(run, tmp_path):
+    loaded = zoo.api.load(run.dir)
+    known = registry.load()
+    none = parity.export_run(loaded, known, "safetensors", tmp_path, check=0)
+    assert none.agreement is None
+    assert none.notes == ("not compared on images, as asked",)
+    gone = {**loaded.info.recipe, "data": {**loaded.info.recipe["data"], "source": "/no/where"}}
+    moved = dataclasses.replace(loaded, info=dataclasses.replace(loaded.info, recipe=gone))
+    (note,) = parity.export_run(moved, known, "safetensors", tmp_path).notes
+    assert note.startswith("not compared on images:")
 
 
-def test_no_images_is_an_error(tmp_path):
-    path = write(colours(), "torch-export", tmp_path, info=INFO).path
-    with pytest.raises(UsageError, match="no images"):
-        agreement(ours, read_file(path), [])
+def test_images_without_files_are_written_without_loss(tmp_path):
+    from zoo.core.recipe import DataPart
+    from zoo.data.decode import read_image
+    from zoo.data.sources import open_data
+
+    splits = open_data(
+        DataPart(source="digits"), registry=registry.load(), classes=None, channels=1, seed=0
+    )
+    path = parity._as_file(splits.val, 3, tmp_path)
+    assert read_image(str(path), 1).equal(splits.val.load(3))

@@ -1,14 +1,17 @@
-"""Export formats by name, with a numeric check of what was written."""
+"""Export formats by name, with a check of what was written, down to the labels of real images."""
 
+from zoo.export.agreement import Agreement, Reading, agree
+from zoo.export.artefact import Artefact, open_artefact
 from zoo.export.formats import BATCHES, ExportResult, Readable, write
-from zoo.export.parity import Agreement, agreement, read_file
 
 __all__ = [
     "BATCHES",
     "Agreement",
+    "Artefact",
     "ExportResult",
     "Readable",
-    "agreement",
-    "read_file",
+    "Reading",
+    "agree",
+    "open_artefact",
     "write",
 ]

@@ -23,6 +23,7 @@ from zoo.core import metadata, registry
 from zoo.core.resolve import resolve
 from zoo.core.specs import ExporterSpec, InputSpec
 from zoo.errors import DiskError, PluginError, UsageError, VerificationError, ZooError
+from zoo.export.agreement import Agreement
 from zoo.export.preprocess import steps_of
 
 if TYPE_CHECKING:
@@ -59,6 +60,7 @@ class ExportResult:
         scale: Largest absolute output of the model in that comparison.
         tolerance: What was allowed, as a share of ``scale``.
         batches: Batch sizes that were compared.
+        agreement: Labels of real images, from file to label; ``None`` = none were compared.
         notes: What a reader should know.
     """
 
@@ -70,6 +72,7 @@ class ExportResult:
     scale: float
     tolerance: float
     batches: tuple[int, ...]
+    agreement: Agreement | None = None
     notes: tuple[str, ...] = ()
 
     @property
@@ -83,7 +86,8 @@ class ExportResult:
         if self.max_diff is None:
             return f"{size}: written, not verified"
         sizes = " and ".join(map(str, self.batches))
-        return f"{size}: max |diff| {self.max_diff:.1e} at batch {sizes}"
+        labels = f"; {self.agreement.line()}" if self.agreement else ""
+        return f"{size}: max |diff| {self.max_diff:.1e} at batch {sizes}{labels}"
 
 
 def write(
@@ -95,6 +99,7 @@ def write(
     example: Tensor | None = None,
     tolerance: float = 1e-4,
     options: Mapping[str, Any] | None = None,
+    confirm: Callable[[Path], Agreement | str] | None = None,
 ) -> ExportResult:
     """Write a model in a format, read the file back, and compare.
 
@@ -108,6 +113,7 @@ def write(
         example: Float input (N, C, H, W), N >= 2; default: random, as ``info.input`` says.
         tolerance: Largest difference allowed, as a share of the largest output.
         options: Options of the exporter.
+        confirm: A last question about the file before it gets its name; raises to refuse it.
 
     Raises:
         UsageError: Unknown format or option, packages missing, or no input size is known.
@@ -138,6 +144,7 @@ def write(
                     f"largest output is {scale:.2e} (allowed: {tolerance:g} of it)",
                     hint="--tolerance allows more; the file was not kept",
                 )
+            agreed = confirm(staged) if confirm else None
             size, digest = staged.stat().st_size, _sha256(staged)
             staged.replace(target)
     except OSError as error:
@@ -152,7 +159,8 @@ def write(
         scale=scale,
         tolerance=tolerance,
         batches=BATCHES if max_diff is not None else (),
-        notes=notes,
+        agreement=agreed if isinstance(agreed, Agreement) else None,
+        notes=(*notes, agreed) if isinstance(agreed, str) else notes,
     )
 
 
@@ -161,7 +169,10 @@ def describe(info: CheckpointInfo) -> dict[str, str]:
     stored = {"zoo": metadata.dumps(info), "labels": json.dumps(list(info.classes))}
     if info.input is not None:
         stored["input"] = json.dumps(asdict(info.input))
-        stored["preprocess"] = json.dumps(steps_of(info.input))
+        data = info.recipe.get("data", {})
+        transform = str(data.get("eval_transform", "auto"))
+        if steps := steps_of(info.input, transform, data.get("eval_options")):
+            stored["preprocess"] = json.dumps(steps)
     return stored
 
 

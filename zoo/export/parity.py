@@ -1,177 +1,147 @@
-"""File to label, end to end: an artefact by itself against zoo.
-
-The artefact's side follows only what is stored inside the artefact (labels, preprocessing steps),
-as somebody without zoo would. So a wrong crop, mean or label order shows here, which comparing
-outputs on random tensors cannot show.
-"""
+"""A trained run to a file, compared on images of its own validation set, from file to label."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable
-from dataclasses import dataclass
+import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import torch
-from torch import Tensor
 
-from zoo.core import registry
-from zoo.core.resolve import resolve
-from zoo.errors import CheckpointError, UsageError, VerificationError
-from zoo.export.formats import Readable
-from zoo.export.preprocess import Step, apply
+from zoo.core import compose
+from zoo.core.recipe import DevicePart, Recipe
+from zoo.data.decode import read_image
+from zoo.data.images import FileReader
+from zoo.data.sources import open_data
+from zoo.engine.feed import Feed
+from zoo.engine.place import choose
+from zoo.engine.transforms import image_transform
+from zoo.errors import CheckpointError, DataError, UsageError
+from zoo.export.agreement import Agreement, Reading, agree
+from zoo.export.artefact import open_artefact
+from zoo.export.formats import ExportResult, write
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
-    from torch import nn
-
-    from zoo.core.specs import ExporterSpec
-
-
-@dataclass(frozen=True, slots=True)
-class Prediction:
-    """What one image was taken for.
-
-    Attributes:
-        path: The image file.
-        label: Name of the class with the largest output.
-        outputs: Raw outputs (K,).
-    """
-
-    path: Path
-    label: str
-    outputs: Tensor
+    from zoo.core.registry import Registry
+    from zoo.data.images import ImageSet
+    from zoo.engine.loaded import Loaded
 
 
-@dataclass(frozen=True, slots=True)
-class Artefact:
-    """An exported file, opened with its own runtime.
-
-    Attributes:
-        path: The file.
-        labels: Class names in the order of the outputs; empty if it carries none.
-        steps: How its input is made from an image file.
-        run: Images (N, C, H, W), float, to outputs (N, K).
-    """
-
-    path: Path
-    labels: tuple[str, ...]
-    steps: tuple[Step, ...]
-    run: Callable[[Tensor], Tensor]
-
-    def predict(self, image: Path) -> Prediction:
-        """Classify one image file by what the artefact says alone.
-
-        Raises:
-            DataError: The file is not an image.
-        """
-        with torch.inference_mode():
-            outputs = self.run(apply(self.steps, image))[0]
-        best = int(outputs.argmax())
-        label = self.labels[best] if best < len(self.labels) else str(best)
-        return Prediction(image, label, outputs)
-
-
-@dataclass(frozen=True, slots=True)
-class Agreement:
-    """How often the artefact and zoo give the same label.
-
-    Attributes:
-        images: Number of images.
-        same: Number of equal labels.
-        max_diff: Largest absolute difference of an output.
-        different: File, zoo's label and the artefact's label where they differ.
-    """
-
-    images: int
-    same: int
-    max_diff: float
-    different: tuple[tuple[str, str, str], ...]
-
-    @property
-    def share(self) -> float:
-        """Share of equal labels, 0 to 1."""
-        return self.same / self.images
-
-    def line(self) -> str:
-        """The agreement in one line."""
-        return (
-            f"{self.same} of {self.images} images get the same label from file to label "
-            f"(max |diff| {self.max_diff:.1e})"
-        )
-
-
-def read_file(path: Path, *, model: nn.Module | None = None) -> Artefact:
-    """Open an exported file; the format is told by its suffix.
-
-    Args:
-        path: The file.
-        model: The architecture, for formats that hold weights alone.
-
-    Raises:
-        UsageError: No exporter has this suffix, or the format needs ``model``.
-        CheckpointError: The file does not say how its input is made.
-    """
-    exporter, spec = _reader(path)
-    if model is None and spec.name == "safetensors":
-        raise UsageError(f"{path.name} holds weights alone", hint="give the model as well")
-    stored = exporter.metadata(path)
-    if "preprocess" not in stored:
-        raise CheckpointError(f"{path} does not say how its input is made from an image")
-    return Artefact(
-        path,
-        tuple(json.loads(stored.get("labels", "[]"))),
-        tuple(json.loads(stored["preprocess"])),
-        exporter.load(path, model),
-    )
-
-
-def _reader(path: Path) -> tuple[Any, ExporterSpec]:
-    shelf = cast("dict[str, ExporterSpec]", registry.load().shelf("exporter"))
-    for spec in shelf.values():
-        if spec.suffix == path.suffix:
-            exporter = resolve(spec.target)
-            if isinstance(exporter, Readable) and hasattr(exporter, "metadata"):
-                return exporter, spec
-    known = ", ".join(sorted({spec.suffix for spec in shelf.values() if spec.suffix}))
-    raise UsageError(f"no format reads {path.suffix or path.name!r} files", hint=f"known: {known}")
-
-
-def agreement(
-    expected: Callable[[Path], Prediction],
-    artefact: Artefact,
-    images: Sequence[Path],
+def export_run(
+    loaded: Loaded,
+    registry: Registry,
+    format: str,  # noqa: A002 - the word that people type
+    path: Path,
     *,
-    at_least: float = 1.0,
-) -> Agreement:
-    """Classify images both ways and compare.
+    tolerance: float = 1e-4,
+    options: Mapping[str, Any] | None = None,
+    check: int = 32,
+) -> ExportResult:
+    """Write a run's model, and keep the file only if it gives the same labels for real images.
 
     Args:
-        expected: zoo's own way from an image file to a prediction.
-        artefact: The file under test.
-        images: Image files.
-        at_least: Share of equal labels below which it is an error.
+        loaded: The model with its checkpoint's record.
+        registry: Where its data and transforms are.
+        format: Exporter by name.
+        path: File or folder.
+        tolerance: Largest difference allowed, as a share of the largest output.
+        options: Options of the exporter.
+        check: Number of validation images that are classified both ways; 0 = none.
 
     Raises:
-        UsageError: There are no images.
-        VerificationError: Fewer labels agree than asked for.
+        VerificationError: The file computes something else, or gives other labels.
+        UsageError: Unknown format or option, or packages missing.
     """
-    if not images:
-        raise UsageError("no images to compare on", hint="--data FOLDER")
-    same, max_diff, different = 0, 0.0, []
-    for path in images:
-        ours, theirs = expected(path), artefact.predict(path)
-        max_diff = max(max_diff, (ours.outputs - theirs.outputs).abs().max().item())
-        same += ours.label == theirs.label
-        if ours.label != theirs.label:
-            different.append((str(path), ours.label, theirs.label))
-    found = Agreement(len(images), same, max_diff, tuple(different))
-    if found.share < at_least:
-        file, ours_label, theirs_label = different[0]
-        raise VerificationError(
-            f"{artefact.path.name}: only {found.line()}; first: {file} is {ours_label} for zoo "
-            f"and {theirs_label} for the file"
+    with tempfile.TemporaryDirectory(prefix="zoo-export-") as folder:
+        images, note = validation_files(loaded, registry, check, Path(folder))
+
+        def confirm(staged: Path) -> Agreement | str:
+            if not images:
+                return note
+            try:
+                artefact = open_artefact(staged, model=loaded.model, format=format)
+            except (CheckpointError, UsageError) as error:
+                return f"not compared on images: {error.message}"
+            ours = own_way(loaded, registry)
+            return agree(ours, artefact.read, images, name=path.name)
+
+        return write(
+            loaded.model,
+            format,
+            path,
+            info=loaded.info,
+            tolerance=tolerance,
+            options=options,
+            confirm=confirm,
         )
-    return found
+
+
+def own_way(loaded: Loaded, registry: Registry) -> Callable[[Path], Reading]:
+    """Zoo's own way from an image file to a label: its reader, transform, feed and model."""
+    recipe = _recipe(loaded)
+    transform = image_transform(recipe, registry, loaded.input, train=False)
+    place = choose(DevicePart(device="cpu", precision="fp32", channels_last=False), conv=False)
+    feed = Feed(place, loaded.input)
+    model = loaded.model.cpu().eval()
+
+    def read(path: Path) -> Reading:
+        image = transform(read_image(str(path), loaded.input.size[0]))
+        with torch.inference_mode():
+            outputs = model(feed.images(image[None]))[0]
+        best = int(outputs.argmax())
+        label = loaded.classes[best] if best < len(loaded.classes) else str(best)
+        return Reading(label, outputs)
+
+    return read
+
+
+def validation_files(
+    loaded: Loaded, registry: Registry, count: int, folder: Path
+) -> tuple[Sequence[Path], str]:
+    """Image files of the run's validation set, evenly spread; others are written as PNG.
+
+    Args:
+        loaded: The model with its checkpoint's record.
+        registry: Where its data is.
+        count: How many at most.
+        folder: Where images that lie in no file of their own are written.
+
+    Returns:
+        The files, and why there are none if there are none.
+    """
+    if count < 1:
+        return (), "not compared on images, as asked"
+    recipe = _recipe(loaded)
+    if not loaded.info.recipe:
+        return (), "not compared on images: the checkpoint does not say what it was trained on"
+    try:
+        splits = open_data(
+            recipe.data,
+            registry=registry,
+            classes=len(loaded.classes) or None,
+            channels=loaded.input.size[0],
+            seed=recipe.device.seed,
+        )
+    except (DataError, UsageError) as error:
+        return (), f"not compared on images: {error.message}"
+    total = len(splits.val)
+    step = max(1, total // count)
+    chosen = list(range(0, total, step))[:count]
+    return [_as_file(splits.val, index, folder) for index in chosen], "no validation images"
+
+
+def _as_file(images: ImageSet, index: int, folder: Path) -> Path:
+    if isinstance(images.reader, FileReader):
+        row = images.rows[index] if images.rows is not None else index
+        return Path(images.reader.paths[row])
+    from torchvision.transforms.v2.functional import to_pil_image
+
+    path = folder / f"{index}.png"
+    to_pil_image(images.load(index)).save(path)
+    return path
+
+
+def _recipe(loaded: Loaded) -> Recipe:
+    return compose.from_dict(loaded.info.recipe) if loaded.info.recipe else Recipe()

@@ -1,8 +1,20 @@
 """From an image file to a model's input, written down as steps that travel with an artefact.
 
-The steps say everything that a runtime without zoo needs: colour mode, resize, crop, scale,
-normalise. :func:`apply` follows them and nothing else, so that what the artefact says can be
-compared with what zoo does.
+The steps say everything that a runtime without zoo needs. :func:`apply` follows them and nothing
+else, so that what an artefact says can be compared with what zoo does.
+
+============= ==================================================================================
+op            what it does
+============= ==================================================================================
+decode        read the file upright (EXIF) in ``mode``; transparency over white, 16 bits scaled
+resize        to ``size``; or, proportions kept, to ``cover`` or to ``fit`` a size, times ``zoom``
+center_crop   cut ``size`` out of the centre
+pad           lay the image on the centre of ``size`` filled with ``fill``
+scale         multiply by ``by``: bytes become 0..1
+normalize     subtract ``mean``, divide by ``std``, channel by channel
+============= ==================================================================================
+
+Sizes are ``[height, width]`` in pixels.
 """
 
 from __future__ import annotations
@@ -10,13 +22,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import torch
-from PIL import Image, ImageOps
 from torchvision.transforms.v2 import InterpolationMode, functional
 
-from zoo.errors import CheckpointError, DataError
+from zoo.data.decode import read_image
+from zoo.errors import CheckpointError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from torch import Tensor
@@ -24,29 +36,46 @@ if TYPE_CHECKING:
     from zoo.core.specs import InputSpec
 
 Step = dict[str, Any]
-_MODES = {1: "L", 3: "RGB", 4: "RGBA"}
+_MODES = {1: "L", 2: "LA", 3: "RGB", 4: "RGBA"}
+_CHANNELS = {mode: channels for channels, mode in _MODES.items()}
 
 
-def steps_of(spec: InputSpec) -> list[Step]:
-    """Write an input spec as steps, in order.
+def steps_of(
+    spec: InputSpec, transform: str = "auto", options: Mapping[str, Any] | None = None
+) -> list[Step]:
+    """Write down how zoo brings an image file to a model's input.
 
-    Raises:
-        DataError: Images of that many channels cannot be decoded from a file.
+    Args:
+        spec: What the model expects.
+        transform: Evaluation transform by name.
+        options: Its options.
+
+    Returns:
+        The steps; empty if they cannot be told (a plugin's transform, an unusual channel count).
     """
     channels, height, width = spec.size
     if channels not in _MODES:
-        raise DataError(f"an image file cannot be read as {channels} channels")
-    steps: list[Step] = [{"op": "decode", "mode": _MODES[channels], "orientation": "exif"}]
-    how = {"interpolation": spec.interpolation, "antialias": True}
-    if spec.resize is not None:
-        steps.append({"op": "resize", "shorter_edge": spec.resize, **how})
-        steps.append({"op": "center_crop", "size": [spec.crop or height, spec.crop or width]})
-    elif spec.crop is not None:
-        steps.append({"op": "resize", "shorter_edge": spec.crop, **how})
-        steps.append({"op": "center_crop", "size": [spec.crop, spec.crop]})
+        return []
+    how = {"interpolation": spec.interpolation, "antialias": spec.interpolation != "nearest"}
+    size = [height, width]
+    if transform in ("auto", "center-crop", "none"):
+        crop = spec.crop or min(size)
+        zoom = max((spec.resize or crop) / crop, 1.0)
+        fitting: list[Step] = [
+            {"op": "resize", "cover": size, "zoom": zoom, **how},
+            {"op": "center_crop", "size": size},
+        ]
+    elif transform == "squash":
+        fitting = [{"op": "resize", "size": size, **how}]
+    elif transform == "letterbox":
+        fill = int((options or {}).get("fill", 0))
+        fitting = [
+            {"op": "resize", "fit": size, "zoom": 1.0, **how},
+            {"op": "pad", "size": size, "fill": fill},
+        ]
     else:
-        steps.append({"op": "resize", "size": [height, width], **how})
-    steps.append({"op": "scale", "by": 1 / 255})
+        return []
+    steps = [{"op": "decode", "mode": _MODES[channels]}, *fitting, {"op": "scale", "by": 1 / 255}]
     if spec.mean and spec.std:
         steps.append({"op": "normalize", "mean": list(spec.mean), "std": list(spec.std)})
     return steps
@@ -66,11 +95,13 @@ def apply(steps: Sequence[Step], path: Path) -> Tensor:
     for step in steps:
         op = step.get("op")
         if op == "decode":
-            image = _decode(path, str(step["mode"]))
+            image = read_image(str(path), _CHANNELS[step["mode"]])
         elif op == "resize":
             image = _resize(image, step)
         elif op == "center_crop":
             image = functional.center_crop(image, list(step["size"]))
+        elif op == "pad":
+            image = _pad(image, step)
         elif op == "scale":
             image = image.to(torch.float32) * float(step["by"])
         elif op == "normalize":
@@ -81,19 +112,34 @@ def apply(steps: Sequence[Step], path: Path) -> Tensor:
     return image[None]
 
 
-def _decode(path: Path, mode: str) -> Tensor:
-    try:
-        with Image.open(path) as file:
-            image: Tensor = functional.pil_to_tensor(ImageOps.exif_transpose(file).convert(mode))
-    except (OSError, ValueError, SyntaxError) as error:
-        raise DataError(f"cannot read {path}: {error}") from error
-    return image
-
-
 def _resize(image: Tensor, step: Step) -> Tensor:
-    size = list(step["size"]) if "size" in step else [int(step["shorter_edge"])]
+    size = _target(image, step)
+    if tuple(image.shape[-2:]) == tuple(size):
+        return image
     mode = InterpolationMode(str(step["interpolation"]))
     resized: Tensor = functional.resize(
         image, size, interpolation=mode, antialias=bool(step["antialias"])
     )
     return resized
+
+
+def _target(image: Tensor, step: Step) -> list[int]:
+    """Size in pixels that a resize step asks for."""
+    if "size" in step:
+        return [int(side) for side in step["size"]]
+    given = image.shape[-2:]
+    wanted = step["cover"] if "cover" in step else step["fit"]
+    ratios = [want / side for want, side in zip(wanted, given, strict=True)]
+    factor = (max(ratios) if "cover" in step else min(ratios)) * float(step["zoom"])
+    rounded = [max(1, round(side * factor)) for side in given]
+    if "cover" in step:
+        return [max(int(want), side) for want, side in zip(wanted, rounded, strict=True)]
+    return rounded
+
+
+def _pad(image: Tensor, step: Step) -> Tensor:
+    spare = [want - side for want, side in zip(step["size"], image.shape[-2:], strict=True)]
+    top, left = spare[0] // 2, spare[1] // 2
+    edges = [left, top, spare[1] - left, spare[0] - top]
+    padded: Tensor = functional.pad(image, edges, fill=int(step["fill"]))
+    return padded
