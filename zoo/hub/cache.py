@@ -85,7 +85,7 @@ def cached_file(repo: str, commit: str, path: str) -> Path | None:
 def cached_entries(repo: str, commit: str) -> dict[str, Entry]:
     """The files of a commit that are in the cache, with the digests that are known for them."""
     folder = repo_folder(repo) / "snapshots" / commit
-    recorded = pull_record(repo, commit).get("files", {})
+    recorded = {**_tree(repo, commit), **pull_record(repo, commit).get("files", {})}
     entries = {}
     for path in sorted(folder.rglob("*")):
         if path.is_file():
@@ -93,6 +93,17 @@ def cached_entries(repo: str, commit: str) -> dict[str, Entry]:
             digest = str(recorded.get(name, {}).get("digest", "")) or _digest_in_name(path)
             entries[name] = Entry(path=name, size=path.stat().st_size, digest=digest)
     return entries
+
+
+def _tree(repo: str, commit: str) -> dict[str, Any]:
+    """The listing that the Hub client keeps of a commit, if it is there, as zoo records files."""
+    path = repo_folder(repo) / "trees" / f"{commit}.json"
+    if not path.is_file():
+        return {}
+    with contextlib.suppress(HubError, AttributeError):
+        listed = read_json(path).get("files", {}).items()
+        return {n: {"digest": f.get("lfs_sha256") or f.get("blob_id", "")} for n, f in listed}
+    return {}
 
 
 def _digest_in_name(path: Path) -> str:
@@ -123,7 +134,7 @@ def link(repo: str, commit: str, path: str, digest: str) -> Path:
     """
     folder = repo_folder(repo) / "snapshots" / commit
     entry = folder / path
-    if not entry.resolve().parent.is_relative_to(folder.resolve()) and ".." in Path(path).parts:
+    if ".." in Path(path).parts or Path(path).is_absolute():
         raise HubError(f"{repo} has a file outside of its own folder: {path!r}")
     blob = blob_path(repo, digest)
     try:

@@ -195,6 +195,7 @@ def _stored(spec: WeightsSpec, target: Path) -> Fetched | None:
 def _keep(spec: WeightsSpec, original: Path, target: Path, digest: str) -> Fetched:
     """Make ``target`` from what was downloaded, and note both digests beside it."""
     notes = () if spec.sha256 else (f"{original.name}: its publisher states no digest",)
+    size = original.stat().st_size
     if is_pickle(original):
         from zoo.hub.convert import convert
 
@@ -202,7 +203,7 @@ def _keep(spec: WeightsSpec, original: Path, target: Path, digest: str) -> Fetch
     else:
         read_header(original)
         original.replace(target)
-    found = store.keep(target, source=spec.source, origin=digest)
+    found = store.keep(target, source=spec.source, origin=digest, origin_bytes=size)
     return Fetched(path=target, sha256=found, source=spec.source, origin_sha256=digest, notes=notes)
 
 

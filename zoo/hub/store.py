@@ -37,13 +37,14 @@ def record_of(path: Path) -> dict[str, Any]:
     return {}
 
 
-def keep(path: Path, *, source: str, origin: str) -> str:
+def keep(path: Path, *, source: str, origin: str, origin_bytes: int | None = None) -> str:
     """Note what a file just stored was made from.
 
     Args:
         path: The stored file.
         source: Where it came from, as the registry spells it.
         origin: sha256 of what was downloaded.
+        origin_bytes: Its size.
 
     Returns:
         The sha256 of the stored file.
@@ -55,6 +56,7 @@ def keep(path: Path, *, source: str, origin: str) -> str:
     record = {
         "source": source,
         "origin_sha256": origin,
+        "origin_bytes": origin_bytes,
         "sha256": found,
         "bytes": path.stat().st_size,
     }
