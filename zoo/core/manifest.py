@@ -13,8 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-import msgspec
-
+from zoo.core.convert import Mismatch, convert
 from zoo.core.hookspecs import KINDS
 from zoo.core.names import NAME, did_you_mean, suggest
 from zoo.core.specs import InputSpec, ModelSpec, PartSpec, WeightsSpec
@@ -150,12 +149,18 @@ def read_table(path: Path) -> dict[str, Any]:
     except OSError as error:
         raise UsageError(f"cannot read {path}: {error.strerror or error}") from error
     try:
-        table = msgspec.json.decode(text) if path.suffix == ".json" else tomllib.loads(text)
-    except (tomllib.TOMLDecodeError, msgspec.DecodeError, RecursionError) as error:
+        table = _json(text) if path.suffix == ".json" else tomllib.loads(text)
+    except (ValueError, RecursionError) as error:
         raise UsageError(f"{path}: {error}") from error
     if not isinstance(table, dict):
         raise UsageError(f"{path}: expected a table at the top")
     return table
+
+
+def _json(text: str) -> Any:
+    import json
+
+    return json.loads(text)
 
 
 def _part(
@@ -230,15 +235,10 @@ def _convert(entry: Any, spec: Any, where: str, label: str) -> Any:
         if not isinstance(entry, dict):
             raise UsageError(f"{where}: {label}: expected a table")
         _only(entry, _keys(spec), where, label)
-        kept = {k: v for k, v in entry.items() if isinstance(v, InputSpec) or k == "weights"}
-        rest = {k: v for k, v in entry.items() if k not in kept}
-    else:
-        kept, rest = {}, entry
     try:
-        made = msgspec.convert(rest, spec)
-    except msgspec.ValidationError as error:
-        raise UsageError(f"{where}: {label}: {str(error).replace('$.', '')}") from error
-    return dataclasses.replace(made, **kept) if kept else made
+        return convert(entry, spec)
+    except Mismatch as error:
+        raise UsageError(f"{where}: {label}: {error}") from error
 
 
 def _only(table: Mapping[str, Any], keys: Iterable[str], where: str, label: str) -> None:

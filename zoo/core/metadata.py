@@ -152,8 +152,7 @@ def parse_header(raw: bytes, *, name: str) -> Header:
         table = json.loads(raw)
         metadata = table.pop("__metadata__", {})
         tensors = {
-            key: (str(value["dtype"]), _shape(value["shape"]))
-            for key, value in table.items()
+            key: (str(value["dtype"]), _shape(value["shape"])) for key, value in table.items()
         }
         if not all(isinstance(k, str) and isinstance(v, str) for k, v in metadata.items()):
             raise TypeError("metadata is not text")
