@@ -1,0 +1,105 @@
+"""The contract as one list, as one line of pytest, and as a pytest flag."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import textwrap
+
+from zoo.testing import Settings, check_plugin, contract
+from zoo.testing.checks import Check, Skip
+
+LOSS = """
+[plugin]
+api = ">=1,<2"
+
+[[loss]]
+name = "good"
+target = "zoo_odd_parts:good"
+summary = "For the test"
+form = "function"
+
+[[loss]]
+name = "bad"
+target = "zoo_odd_parts:bad"
+summary = "For the test"
+form = "function"
+"""
+PARTS = """
+from torch.nn.functional import cross_entropy as good
+
+def bad(outputs, targets):
+    return outputs.sum(1)
+"""
+
+
+def test_asking_for_the_list_imports_nothing_of_the_plugin(site):
+    site.manifest("odd", LOSS, **{"zoo_odd_parts.py": PARTS})
+    assert len(contract("odd")) > 8
+    assert "zoo_odd_parts" not in sys.modules
+
+
+def test_parts_are_chosen_by_glob(site):
+    site.manifest("odd", LOSS, **{"zoo_odd_parts.py": PARTS})
+    chosen = {check.subject for check in contract("odd", Settings(parts=("goo*",)))}
+    assert chosen == {"plugin", "loss good"}
+    qualified = {check.subject for check in contract("odd", Settings(parts=("odd/bad",)))}
+    assert qualified == {"plugin", "loss bad"}
+
+
+def test_answers_come_one_by_one(site):
+    site.manifest("odd", LOSS, **{"zoo_odd_parts.py": PARTS})
+    answers = list(check_plugin("odd"))
+    assert [a.subject for a in answers if a.state == "failed"] == ["loss bad"]
+    assert all(a.seconds >= 0 for a in answers)
+
+
+def test_whatever_a_check_raises_is_an_answer():
+    def skip():
+        raise Skip("not here")
+
+    def crash():
+        raise ZeroDivisionError("by\nnothing")
+
+    assert Check("x", "q", skip).answer().state == "skipped"
+    found = Check("x", "q", crash).answer()
+    assert (found.state, found.text) == ("failed", "ZeroDivisionError: by")
+
+
+def pytest_in(folder, *args):
+    return subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *args],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=240,
+    )
+
+
+def test_one_line_in_an_authors_test_file(site, tmp_path):
+    site.manifest("odd", LOSS, **{"zoo_odd_parts.py": PARTS})
+    (tmp_path / "test_it.py").write_text(
+        textwrap.dedent("""
+        from zoo.testing import plugin_contract
+
+        test_contract = plugin_contract("odd")
+        """)
+    )
+    done = pytest_in(tmp_path, "test_it.py")
+    assert done.returncode == 1, done.stdout + done.stderr
+    assert "1 failed" in done.stdout
+    assert "loss bad: gives one number that can be differentiated" in done.stdout
+    assert "it gives a tensor (6,), not one number" in done.stdout
+    assert "Traceback" not in done.stdout
+
+
+def test_a_flag_of_pytest(site, tmp_path):
+    site.manifest("odd", LOSS, **{"zoo_odd_parts.py": PARTS})
+    (tmp_path / "test_other.py").write_text("def test_other():\n    assert False\n")
+    flags = ["-p", "zoo.testing.pytest_plugin", "--zoo-plugin", "odd"]
+    alone = pytest_in(tmp_path, *flags, "--zoo-part", "good")
+    assert alone.returncode == 0, alone.stdout + alone.stderr
+    both = pytest_in(tmp_path, *flags, "test_other.py")
+    assert "2 failed" in both.stdout
+    assert "it gives a tensor (6,), not one number" in both.stdout
