@@ -2,7 +2,8 @@
 
 The global batch ``b`` is a slice of the epoch's order; of it, process ``r`` of ``world`` takes
 ``[r::world]``. So the same images meet in a step whatever the number of processes, as long as
-``batch_size * world`` is the same; nothing is padded or seen twice.
+``batch_size * world`` is the same (and the last batch is large enough for all of them); nothing
+is padded or seen twice.
 """
 
 from __future__ import annotations

@@ -17,6 +17,7 @@ import numpy as np
 import torch
 from PIL import Image, ImageOps
 
+from zoo.data.headers import inspect
 from zoo.data.scan import quote
 from zoo.errors import DataError
 
@@ -79,11 +80,11 @@ def decode(data: bytearray, channels: int = 3) -> Tensor:
             raise DataError(f"cannot be decoded ({reason})") from error
         return with_channels(image, channels)
     try:
+        if data[:4] == b"\x89PNG":
+            inspect(bytes(data))  # Pillow skips the checksums of the pixels
         with Image.open(io.BytesIO(data)) as picture:
             return from_pillow(picture, channels)
-    except DataError:
-        raise
-    except MemoryError:
+    except (DataError, MemoryError):
         raise
     except Exception as error:  # Pillow's plugins raise whatever they like on damaged files
         raise DataError(f"cannot be decoded ({str(error) or type(error).__name__})") from error

@@ -9,6 +9,7 @@ and names the pairs of files that are worth comparing byte by byte.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
@@ -112,7 +113,7 @@ def refuse(bad: Mapping[str, str], total: int, hint: str) -> DataError:
     lines = [f"  {quote(key)}: {reason}" for key, reason in list(bad.items())[:_SHOWN]]
     if len(bad) > _SHOWN:
         lines.append(f"  and {len(bad) - _SHOWN} more (zoo doctor lists them all)")
-    noun = "file" if len(bad) == 1 else "files"
+    noun = "file" if total == 1 else "files"
     return DataError(
         "\n".join([f"{len(bad)} of {total} {noun} cannot be used:", *lines]), hint=hint
     )
@@ -205,4 +206,5 @@ class _Cache:
             partial.write_text(json.dumps({"version": _VERSION, "files": self._rows}), "ascii")
             partial.replace(self._path)
         except OSError:  # a read-only or full cache costs time, not correctness
-            partial.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):
+                partial.unlink()

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import signal
+import threading
 import warnings
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final
 
 import torch
@@ -152,15 +154,15 @@ class Loader:
         if self._processes is None:
             self._processes = self._start()
         try:
-            yield from self._processes
-        except RuntimeError as error:
+            with _own_child_signals():
+                batches = iter(self._processes)
+            yield from batches
+        except (RuntimeError, EOFError, ConnectionError) as error:
             self.close()
-            if not str(error).startswith("DataLoader worker (pid"):
+            explained = explain(error)
+            if explained is None:
                 raise
-            raise DataError(
-                f"a loader process was killed: {str(error).partition('.')[0]}",
-                hint="often memory ran out: --workers 0, a smaller --batch-size or --size",
-            ) from error
+            raise explained from error
 
     def _start(self) -> DataLoader[Any]:
         with warnings.catch_warnings():  # more workers than cores are the caller's wish
@@ -178,7 +180,47 @@ class Loader:
 
     def close(self) -> None:
         """End the loader processes; the next epoch starts new ones."""
+        iterator = getattr(self._processes, "_iterator", None)
         self._processes = None
+        if iterator is not None:
+            iterator._shutdown_workers()  # else they live as long as an error's trace
+
+
+def explain(error: Exception) -> DataError | None:
+    """What a report about a dead worker means.
+
+    Args:
+        error: An error of a training step. (Where a loader of torch's own was used before, its
+            signal handler may raise this anywhere.)
+
+    Returns:
+        An error to raise in its place, or ``None`` if it is about something else.
+    """
+    if isinstance(error, RuntimeError) and not str(error).startswith("DataLoader worker (pid"):
+        return None
+    reason = str(error).partition(".")[0] or "the connection to it broke"
+    return DataError(
+        f"a loader process was killed: {reason}",
+        hint="often memory ran out: --workers 0, a smaller --batch-size or --size",
+    )
+
+
+@contextmanager
+def _own_child_signals() -> Iterator[None]:
+    """Keep torch from raising in the middle of anything when a child dies.
+
+    It installs a handler that does; without it, the death is noticed at the next fetch, within
+    five seconds, where it can be told from other errors.
+    """
+    if not hasattr(signal, "SIGCHLD") or threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.getsignal(signal.SIGCHLD)
+    try:
+        yield
+    finally:
+        if before is not None:
+            signal.signal(signal.SIGCHLD, before)
 
 
 def make_loader(

@@ -1,0 +1,121 @@
+import io
+
+import numpy as np
+import pytest
+import torch
+from pictures import encode, jpeg, picture, pixels, png, put
+from PIL import Image
+
+from zoo.data import decode
+from zoo.data.decode import from_item, from_pillow, read_image, with_channels
+from zoo.errors import DataError
+
+
+def tensor(image):
+    return torch.from_numpy(np.array(image)).permute(2, 0, 1)
+
+
+def test_jpeg_is_equal_to_pillow_with_and_without_the_operator(tmp_path, monkeypatch):
+    path = str(put(tmp_path / "a.jpg", jpeg(1, height=61, width=43)))
+    truth = tensor(Image.open(path))
+    assert torch.equal(read_image(path), truth)
+    monkeypatch.setattr(decode, "fast_jpeg", lambda: None)
+    assert torch.equal(read_image(path), truth)
+
+
+@pytest.mark.parametrize("fast", [True, False])
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_orientations_are_pillows(orientation, fast, monkeypatch):
+    if not fast:
+        monkeypatch.setattr(decode, "fast_jpeg", lambda: None)
+    exif = Image.Exif()
+    exif[0x112] = orientation
+    data = encode(picture(2), "JPEG", exif=exif, quality=95)
+    from PIL import ImageOps
+
+    truth = tensor(ImageOps.exif_transpose(Image.open(io.BytesIO(data))))
+    assert torch.equal(decode.decode(bytearray(data)), truth)
+
+
+@pytest.mark.parametrize("channels", [1, 2, 3, 4])
+@pytest.mark.parametrize(
+    "mode", ["1", "L", "LA", "P", "RGB", "RGBA", "CMYK", "YCbCr", "HSV", "LAB"]
+)
+def test_every_mode_gives_every_number_of_channels(mode, channels):
+    image = picture(3)
+    source = image if mode == "RGB" else image.convert("L" if mode == "LA" else mode)
+    source = source.convert("LA") if mode == "LA" else source
+    assert from_pillow(source, channels).shape == (channels, 24, 32)
+
+
+def test_more_channels_than_four_are_refused():
+    with pytest.raises(DataError, match="the model wants 6"):
+        with_channels(torch.zeros(3, 4, 4, dtype=torch.uint8), 6)
+
+
+def test_alpha_is_kept_where_it_is_wanted_and_laid_over_white_where_not():
+    plane = torch.tensor([[[100]], [[0]]], dtype=torch.uint8).expand(2, 3, 3)
+    assert with_channels(plane, 1).unique().tolist() == [255]
+    assert with_channels(plane, 4)[:3].unique().tolist() == [100]
+    assert with_channels(plane, 4)[3].unique().tolist() == [0]
+    opaque = with_channels(torch.full((1, 2, 2), 9, dtype=torch.uint8), 4)
+    assert opaque[:, 0, 0].tolist() == [9, 9, 9, 255]
+
+
+def test_grey_is_the_usual_luma():
+    grey = with_channels(tensor(picture(4)), 1)[0].numpy().astype(int)
+    assert np.abs(grey - np.asarray(picture(4).convert("L"), int)).max() <= 1
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        picture(5),
+        pixels(5),
+        tensor(picture(5)),
+        tensor(picture(5)).float() / 255,
+        tensor(picture(5)).to(torch.int64),
+        (pixels(5).astype(np.uint16) * 257),
+    ],
+)
+def test_items_of_every_type(value):
+    assert torch.equal(from_item(value), tensor(picture(5)))
+
+
+def test_items_without_a_channel_axis_and_truth_values():
+    assert from_item(pixels(5)[..., 0]).shape == (3, 24, 32)
+    assert from_item(np.eye(4, dtype=bool), 1).unique().tolist() == [0, 255]
+
+
+@pytest.mark.parametrize(
+    ("value", "words"),
+    [
+        ("text", "must be a Pillow image"),
+        (torch.zeros(2, 3, 4, 4), "is not \\(C, H, W\\)"),
+        (torch.zeros(7, 4, 4), "1 to 4 channels"),
+        (torch.full((3, 4, 4), -1.0), "from -1 to -1"),
+        (torch.full((3, 4, 4), 300), "from 300 to 300"),
+        (Image.new("F", (3, 3)), "no stated range"),
+    ],
+)
+def test_items_that_would_be_misread_are_refused(value, words):
+    with pytest.raises(DataError, match=words):
+        from_item(value)
+
+
+@pytest.mark.parametrize("data", [jpeg()[:200], png()[:200], b"nothing"])
+def test_damage_names_the_file(data, tmp_path):
+    path = put(tmp_path / "odd name.jpg", data)
+    with pytest.raises(DataError, match=r"odd name.jpg': cannot be decoded"):
+        read_image(str(path))
+    with pytest.raises(DataError, match=r"cannot read '.*gone': no such file"):
+        read_image(str(tmp_path / "gone"))
+
+
+def test_a_png_that_kills_torchvisions_reader_only_raises():
+    whole = png(6, height=200, width=200)
+    for place in range(60, len(whole) - 20, len(whole) // 20):
+        data = bytearray(whole)
+        data[place] ^= 1
+        with pytest.raises(DataError, match="checksum"):
+            decode.decode(data)

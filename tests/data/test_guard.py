@@ -1,0 +1,118 @@
+import json
+import os
+from pathlib import Path
+
+import pytest
+from pictures import encode, folder, jpeg, picture, put
+
+from zoo.core import settings
+from zoo.data import guard
+from zoo.data.scan import scan
+
+
+def look(root, **options):
+    tree = scan(root)
+    return tree, guard.check(tree.files(), tree.root, max_pixels=options.pop("max_pixels", 10**6))
+
+
+def cache_files():
+    return list((settings.cache_dir() / "guard").glob("*.json"))
+
+
+def test_findings_say_what_each_file_is(tmp_path):
+    root = folder(tmp_path / "set", each=2)
+    put(root / "cat" / "bad.jpg", jpeg()[:100])
+    _, found = look(root)
+    assert found[str(root / "cat" / "0.jpg")].header.width == 32
+    assert "truncated" in found[str(root / "cat" / "bad.jpg")].reason
+
+
+def test_a_second_look_opens_no_file(tmp_path, monkeypatch):
+    root = folder(tmp_path / "set", each=3)
+    put(root / "cat" / "bad.jpg", jpeg()[:100])
+    _, first = look(root)
+    monkeypatch.setattr(guard, "inspect", lambda *a, **k: pytest.fail("looked again"))
+    _, second = look(root)
+    assert first == second
+
+
+def test_a_changed_or_new_file_is_looked_at_again(tmp_path):
+    root = folder(tmp_path / "set", each=2)
+    look(root)
+    put(root / "cat" / "0.jpg", jpeg(9)[:50])
+    put(root / "cat" / "new.jpg", b"")
+    _, found = look(root)
+    assert found[str(root / "cat" / "0.jpg")].header is None
+    assert found[str(root / "cat" / "new.jpg")].reason == "empty file (0 bytes)"
+
+
+def test_a_file_that_changed_a_moment_ago_is_not_remembered(tmp_path):
+    root = folder(tmp_path / "set", each=1)
+    os.utime(root / "cat" / "0.jpg")
+    look(root)
+    (stored,) = cache_files()
+    assert list(json.loads(stored.read_text())["files"]) == ["dog/0.jpg"]
+
+
+def test_a_spoilt_or_unwritable_cache_costs_nothing_but_time(tmp_path, monkeypatch):
+    root = folder(tmp_path / "set", each=1)
+    _, first = look(root)
+    (stored,) = cache_files()
+    for text in ("", "[]", '{"version": 0}', '{"version": 1, "files": {"cat/0.jpg": []}}'):
+        stored.write_text(text)
+        assert look(root)[1] == first
+    put(tmp_path / "file", b"")
+    monkeypatch.setenv("ZOO_CACHE", str(tmp_path / "file"))
+    assert look(root)[1] == first
+
+
+def test_the_pixel_limit_is_applied_to_remembered_findings(tmp_path):
+    root = folder(tmp_path / "set", each=1)
+    look(root)
+    _, found = look(root, max_pixels=100)
+    assert all("32 x 24 = 768 pixels" in f.reason for f in found.values())
+
+
+def test_the_fingerprint_knows_content_and_names_but_not_place_and_date(tmp_path):
+    def mark(root):
+        tree, found = look(root)
+        return guard.fingerprint([tree], found)
+
+    one, other = folder(tmp_path / "a"), folder(tmp_path / "b")
+    os.utime(other / "cat" / "0.jpg", ns=(5, 5))
+    assert mark(one) == mark(other)
+    assert len(mark(one)) == 32
+    swapped = bytearray((other / "cat" / "0.jpg").read_bytes())
+    swapped[-20] ^= 1
+    put(other / "cat" / "0.jpg", bytes(swapped))
+    os.utime(other / "cat" / "0.jpg", ns=(6, 6))
+    assert mark(one) != mark(other)
+    other = folder(tmp_path / "c")
+    (other / "cat" / "0.jpg").rename(other / "cat" / "z.jpg")
+    assert mark(one) != mark(other)
+
+
+def test_long_lists_are_cut_and_counted():
+    error = guard.refuse({f"x/{n}.jpg": "empty" for n in range(33)}, 40, "do this")
+    lines = error.message.splitlines()
+    assert lines[0] == "33 of 40 files cannot be used:"
+    assert len(lines) == 22
+    assert "13 more" in lines[-1]
+
+
+def test_progress_is_reported(tmp_path):
+    seen = []
+    files = list(scan(folder(tmp_path / "set", each=1)).files()) * 300
+    guard.check(files, Path(tmp_path), max_pixels=10**6, progress=seen.append)
+    assert seen == [256, 512]
+
+
+def test_notes_count_what_is_converted(tmp_path):
+    root = tmp_path / "set"
+    put(root / "a" / "1.png", encode(picture().convert("RGBA"), "PNG"))
+    put(root / "a" / "2.jpg", encode(picture().convert("CMYK"), "JPEG"))
+    _, found = look(root)
+    assert guard.notes(found.values()) == (
+        "transparency laid over white: 1 image",
+        "CMYK converted to RGB: 1 image",
+    )

@@ -1,0 +1,120 @@
+import random
+
+import numpy as np
+import pytest
+import torch
+from pictures import pixels
+
+from zoo.data.images import ImageSet, ItemReader
+from zoo.data.views import View, number, order, seed_from, undisturbed
+from zoo.errors import DataError
+
+
+class Items:
+    def __init__(self, sizes=None):
+        self.sizes = sizes or {}
+
+    def __getitem__(self, index):
+        if index == 3 and self.sizes == "bad":
+            raise DataError("image 3 is bad", hint="look")
+        side = self.sizes.get(index, 8) if isinstance(self.sizes, dict) else 8
+        return pixels(index, height=side, width=side), index
+
+
+def images(items=None, **options):
+    keys = [f"k{i}" for i in range(6)]
+    return ImageSet("set", tuple("abcdef"), range(6), keys, ItemReader(items or Items()), **options)
+
+
+def draws():
+    return torch.rand(()).item(), np.random.rand(), random.random()
+
+
+def test_numbers_depend_on_every_counter_and_their_order():
+    seen = {number(*key) for key in [(0, 1), (1, 0), (0, 0), (0, 1, 0), (2**64 - 1, 1)]}
+    assert len(seen) == 5
+    assert number(-1) == number(2**64 - 1)
+
+
+def test_seeding_fixes_all_three_generators():
+    seed_from(1, 2, 3)
+    first = draws()
+    draws()
+    seed_from(1, 2, 3)
+    assert draws() == first
+    seed_from(1, 2, 4)
+    assert draws() != first
+
+
+def test_undisturbed_puts_all_three_back():
+    seed_from(5)
+    with undisturbed():
+        seed_from(9)
+        draws()
+    after = draws()
+    seed_from(5)
+    assert draws() == after
+
+
+def test_an_order_is_a_permutation_that_depends_on_seed_and_epoch():
+    one = order(100, seed=1, epoch=2)
+    assert sorted(one.tolist()) == list(range(100))
+    assert torch.equal(one, order(100, seed=1, epoch=2))
+    assert not torch.equal(one, order(100, seed=1, epoch=3))
+    assert not torch.equal(one, order(100, seed=2, epoch=2))
+
+
+def test_an_order_leaves_the_global_generator_alone():
+    torch.manual_seed(3)
+    order(10, seed=0, epoch=0)
+    after = torch.rand(())
+    torch.manual_seed(3)
+    assert torch.rand(()) == after
+
+
+def noisy(image):
+    shift = int(torch.randint(100, ())) + random.randrange(50) + int(np.random.randint(50))
+    return ((image.int() + shift) % 256).to(torch.uint8)
+
+
+def test_randomness_is_a_function_of_seed_epoch_and_index():
+    view = View(images(), noisy, seed=7)
+    first = view[2, 4]
+    _ = view[0, 0], view[9, 1]
+    assert torch.equal(view[2, 4], first)
+    assert not torch.equal(view[3, 4], first)
+    assert not torch.equal(View(images(), noisy, seed=8)[2, 4], first)
+
+
+def test_a_batch_holds_pixels_labels_and_indices():
+    drawn = View(images(), None, seed=0).__getitems__([(0, 5), (0, 1)])
+    assert drawn.batch.images.shape == (2, 3, 8, 8)
+    assert drawn.batch.labels.tolist() == drawn.batch.indices.tolist() == [5, 1]
+    assert drawn.batch.labels.dtype == torch.int64
+
+
+def test_a_bad_image_ends_the_batch_or_is_left_out():
+    keys = [(0, 1), (0, 3), (0, 4)]
+    assert View(images(Items("bad")), None, 0).__getitems__(keys).failure == (
+        "image 3 is bad",
+        "look",
+    )
+    lenient = View(images(Items("bad"), on_bad="skip"), None, 0)
+    drawn = lenient.__getitems__(keys)
+    assert drawn.batch.indices.tolist() == [1, 4]
+    assert drawn.skipped == ((3, "image 3 is bad"),)
+    assert lenient.__getitems__([(0, 3)]).batch is None
+
+
+def test_different_sizes_in_a_batch_are_explained():
+    failure = View(images(Items({2: 9})), None, 0).__getitems__([(0, 1), (0, 2)]).failure
+    assert "differ in shape: [(3, 8, 8), (3, 9, 9)]" in failure[0]
+
+
+@pytest.mark.parametrize("fixed", [True, False])
+def test_a_fixed_transform_is_not_seeded(fixed):
+    torch.manual_seed(0)
+    View(images(), lambda image: image, 0, fixed)[0, 0]
+    drawn = torch.rand(()).item()
+    torch.manual_seed(0)
+    assert (torch.rand(()).item() == drawn) is fixed
