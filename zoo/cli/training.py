@@ -127,7 +127,8 @@ def run_and_show(
 def _events(
     composed: Composed | None, resume: Path | None, live: Live, *, stop_before_training: bool
 ) -> Iterable[Any]:
-    from zoo.engine.run import Watch, conduct, go_on
+    from zoo.engine.resume import go_on
+    from zoo.engine.run import Watch, conduct
 
     watch = Watch(progress=lambda done, total: live.bytes("download", done, total), note=live.line)
     if resume is not None:

@@ -25,14 +25,13 @@ from zoo.engine.distributed import World
 from zoo.engine.keeper import BEST, Keeper, environment
 from zoo.engine.loop import fit
 from zoo.engine.observers import Observers
-from zoo.engine.parts import Built, build, is_convolutional, skeleton, surgery_record
+from zoo.engine.parts import Built, build, is_convolutional, surgery_record
 from zoo.engine.plan import Plan, make_plan, model_spec, open_recipe_data, stem
 from zoo.engine.reports import EpochReport, Note, SavedReport, StepReport
-from zoo.engine.result import RESULT_FILE, RunResult, read_result
+from zoo.engine.result import RESULT_FILE, RunResult
 from zoo.engine.rundir import RunFolder, check_name
 from zoo.engine.signals import Stop
-from zoo.engine.weights import Start, find_start
-from zoo.errors import DataError, UsageError
+from zoo.engine.weights import find_start
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -40,6 +39,7 @@ if TYPE_CHECKING:
     from zoo.engine.frozen import Frozen
     from zoo.engine.place import Place
     from zoo.engine.reports import Report
+    from zoo.engine.weights import Start
 
     Event = Plan | Report | RunResult
 
@@ -109,64 +109,18 @@ def conduct(
         check_name(recipe.output)
         stack.enter_context(distributed.join(world, place.device))
         spec = model_spec(recipe, registry)
-        start = None if spec else _start(recipe, registry, watch)
+        start = None if spec else begin(recipe, registry, watch)
         known = spec or start.spec  # type: ignore[union-attr]
         given = start.input if start else known.input
         channels = recipe.surgery.in_channels or (given.size[0] if given else 3)
         splits = open_recipe_data(recipe, registry, channels)
         recipe = _pinned(recipe, splits)
         yield make_plan(recipe, known, splits)
-        start = start or _start(recipe, registry, watch)
+        start = start or begin(recipe, registry, watch)
         built = build(start, recipe, registry, splits.classes)
         frozen = freeze_model(built, recipe, pretrained=start.pretrained)
         run = Run(recipe=recipe, registry=registry, splits=splits, built=built, world=world)
-        yield from _carry_out(run, frozen, start, place, stack, watch, dry=dry)
-
-
-def go_on(folder: Path, registry: Registry, *, watch: Watch | None = None) -> Iterator[Event]:
-    """Go on with an interrupted run; a finished one only gives its result.
-
-    Args:
-        folder: The run folder.
-        registry: Where its parts are.
-        watch: Told about downloads and waits.
-
-    Raises:
-        ZooError: No such run, it is in use, its data changed, or what :func:`conduct` raises.
-    """
-    watch = watch or Watch()
-    done = read_result(folder)
-    if done is not None:
-        watch.note(f"{folder} is finished")
-        yield done
-        return
-    if not (folder / RECIPE_FILE).is_file():
-        raise UsageError(f"{folder} is not a run folder", hint="zoo runs lists them")
-    verb, table = compose.read_recipe(folder / RECIPE_FILE)
-    recipe = compose.compose(verb or "finetune", [("recipe", table)]).recipe
-    with ExitStack() as stack:
-        world = distributed.from_environment()
-        place = early_place(recipe, world)
-        stack.enter_context(distributed.join(world, place.device))
-        found = checkpoint.newest_state(folder)
-        for text in found.notes():
-            yield Note(text=text)
-        if found.state is None:
-            yield Note(text=f"{folder} has no whole checkpoint: it starts from the beginning")
-            start = _start(recipe, registry, watch)
-            channels = recipe.surgery.in_channels or start.input.size[0]
-            splits = open_recipe_data(recipe, registry, channels)
-            built = build(start, recipe, registry, splits.classes)
-        else:
-            info = found.state.info
-            built, start = skeleton(info, registry)
-            splits = open_recipe_data(recipe, registry, built.input.size[0])
-            _same_data(info, splits)
-        yield make_plan(recipe, built.spec, splits)
-        frozen = freeze_model(built, recipe, pretrained=start.pretrained)
-        run = Run(recipe=recipe, registry=registry, splits=splits, built=built, world=world)
-        run.dir = folder
-        yield from _carry_out(run, frozen, start, place, stack, watch)
+        yield from carry_out(run, frozen, start, place, stack, watch, dry=dry)
 
 
 def _pinned(recipe: Recipe, splits: Splits) -> Recipe:
@@ -176,25 +130,12 @@ def _pinned(recipe: Recipe, splits: Splits) -> Recipe:
     return compose.changed(recipe, {"data.source": splits.source})
 
 
-def _start(recipe: Recipe, registry: Registry, watch: Watch) -> Start:
+def begin(recipe: Recipe, registry: Registry, watch: Watch) -> Start:
+    """Where the recipe's model starts; downloads what is not here."""
     return find_start(recipe, registry, progress=watch.progress, note=watch.note)
 
 
-def _same_data(info: CheckpointInfo, splits: Splits) -> None:
-    if info.classes != splits.classes:
-        raise DataError(
-            f"the run has {len(info.classes)} classes, the data now has {len(splits.classes)} "
-            "or other names",
-            hint="restore the data, or start a new run from this one: --weights run:NAME",
-        )
-    if info.data.get("fingerprint") != splits.fingerprint:
-        raise DataError(
-            "the data changed since the run began: going on would not be the same run",
-            hint="restore the data, or start a new run from this one: --weights run:NAME",
-        )
-
-
-def _carry_out(
+def carry_out(
     run: Run,
     frozen: Frozen,
     start: Start,
@@ -204,7 +145,7 @@ def _carry_out(
     *,
     dry: bool = False,
 ) -> Iterator[Event]:
-    """Hooks, optimizer, folder, loop, proof, result."""
+    """The second half of a run, new or resumed: hooks, optimizer, folder, loop, proof, result."""
     recipe, world = run.recipe, run.world
     observers = Observers(run.registry, strict=recipe.output.strict, note=watch.note)
     observers.influence("zoo_model_ready", run=run, model=run.built.model)

@@ -1,0 +1,85 @@
+"""Going on with a run that was stopped: the same recipe, the same data, the newest whole state."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from typing import TYPE_CHECKING
+
+from zoo.core import compose
+from zoo.engine import checkpoint, distributed
+from zoo.engine.assemble import early_place, freeze_model
+from zoo.engine.parts import build, skeleton
+from zoo.engine.plan import make_plan, open_recipe_data
+from zoo.engine.reports import Note
+from zoo.engine.result import read_result
+from zoo.engine.run import RECIPE_FILE, Run, Watch, begin, carry_out
+from zoo.errors import DataError, UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from zoo.core.metadata import CheckpointInfo
+    from zoo.core.registry import Registry
+    from zoo.data.images import Splits
+    from zoo.engine.run import Event
+
+
+def go_on(folder: Path, registry: Registry, *, watch: Watch | None = None) -> Iterator[Event]:
+    """Go on with an interrupted run; a finished one only gives its result.
+
+    Args:
+        folder: The run folder.
+        registry: Where its parts are.
+        watch: Told about downloads and waits.
+
+    Raises:
+        ZooError: No such run, it is in use, its data changed, or what :func:`conduct` raises.
+    """
+    watch = watch or Watch()
+    done = read_result(folder)
+    if done is not None:
+        watch.note(f"{folder} is finished")
+        yield done
+        return
+    if not (folder / RECIPE_FILE).is_file():
+        raise UsageError(f"{folder} is not a run folder", hint="zoo runs lists them")
+    verb, table = compose.read_recipe(folder / RECIPE_FILE)
+    recipe = compose.compose(verb or "finetune", [("recipe", table)]).recipe
+    with ExitStack() as stack:
+        world = distributed.from_environment()
+        place = early_place(recipe, world)
+        stack.enter_context(distributed.join(world, place.device))
+        found = checkpoint.newest_state(folder)
+        for text in found.notes():
+            yield Note(text=text)
+        if found.state is None:
+            yield Note(text=f"{folder} has no whole checkpoint: it starts from the beginning")
+            start = begin(recipe, registry, watch)
+            channels = recipe.surgery.in_channels or start.input.size[0]
+            splits = open_recipe_data(recipe, registry, channels)
+            built = build(start, recipe, registry, splits.classes)
+        else:
+            info = found.state.info
+            built, start = skeleton(info, registry)
+            splits = open_recipe_data(recipe, registry, built.input.size[0])
+            _same_data(info, splits)
+        yield make_plan(recipe, built.spec, splits)
+        frozen = freeze_model(built, recipe, pretrained=start.pretrained)
+        run = Run(recipe=recipe, registry=registry, splits=splits, built=built, world=world)
+        run.dir = folder
+        yield from carry_out(run, frozen, start, place, stack, watch)
+
+
+def _same_data(info: CheckpointInfo, splits: Splits) -> None:
+    if info.classes != splits.classes:
+        raise DataError(
+            f"the run has {len(info.classes)} classes, the data now has {len(splits.classes)} "
+            "or other names",
+            hint="restore the data, or start a new run from this one: --weights run:NAME",
+        )
+    if info.data.get("fingerprint") != splits.fingerprint:
+        raise DataError(
+            "the data changed since the run began: going on would not be the same run",
+            hint="restore the data, or start a new run from this one: --weights run:NAME",
+        )
