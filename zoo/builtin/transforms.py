@@ -89,13 +89,13 @@ class CenterCrop:
     def __call__(self, image: Tensor) -> Tensor:
         """Transform uint8 ``(..., C, H, W)`` to the input's size."""
         high, wide = image.shape[-2:]
-        factor = max(self.height / high, self.width / wide) * self.zoom
-        resized = resize(
-            image,
-            max(self.height, round(high * factor)),
-            max(self.width, round(wide * factor)),
-            self.interpolation,
-        )
+        if self.height * wide >= self.width * high:  # as torchvision rounds: the longer edge down
+            h = round(self.height * self.zoom)
+            w = max(self.width, int(h * wide / high))
+        else:
+            w = round(self.width * self.zoom)
+            h = max(self.height, int(w * high / wide))
+        resized = resize(image, h, w, self.interpolation)
         cut: Tensor = F.center_crop(resized, [self.height, self.width])
         return cut
 

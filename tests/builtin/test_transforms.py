@@ -1,0 +1,197 @@
+import pytest
+import torch
+from torchvision.transforms import v2
+
+from zoo.builtin import transforms
+from zoo.builtin.transforms import CenterCrop, Letterbox, Mix, RandomCrop, Shift, Squash, Standard
+from zoo.core import registry
+from zoo.plugin import InputSpec, UsageError
+
+SMALL = InputSpec(size=(3, 32, 48), resize=40, crop=32)
+PHOTO = torch.randint(
+    0, 256, (3, 60, 80), dtype=torch.uint8, generator=torch.Generator().manual_seed(0)
+)
+
+
+def catalogue(*stages):
+    shelf = registry.load().shelf("transform").values()
+    return [spec.name for spec in shelf if spec.stage in stages and spec.plugin == "zoo"]
+
+
+@pytest.mark.parametrize("name", catalogue("train", "eval"))
+@pytest.mark.parametrize(
+    "shape", [(3, 60, 80), (1, 8, 8), (3, 8, 8), (3, 1, 1), (3, 1, 300), (1, 300, 2), (3, 32, 48)]
+)
+def test_every_named_transform_gives_bytes_of_the_inputs_size(name, shape):
+    transform = registry.load().build("transform", name, SMALL)
+    image = torch.randint(0, 256, shape, dtype=torch.uint8)
+    kept = image.clone()
+    for _ in range(5):
+        out = transform(image)
+        assert out.shape == (shape[0], 32, 48)
+        assert out.dtype == torch.uint8
+    assert torch.equal(image, kept)
+
+
+@pytest.mark.parametrize("name", catalogue("train"))
+def test_training_transforms_follow_torchs_generator(name):
+    transform = registry.load().build("transform", name, SMALL)
+
+    def draw(seed):
+        torch.manual_seed(seed)
+        return [transform(PHOTO) for _ in range(4)]
+
+    assert all(map(torch.equal, draw(1), draw(1)))
+    assert not all(map(torch.equal, draw(1), draw(2)))
+
+
+@pytest.mark.parametrize("name", catalogue("eval"))
+def test_evaluation_transforms_are_fixed_and_take_batches(name):
+    transform = registry.load().build("transform", name, SMALL)
+    assert transform.deterministic
+    assert transform.batched
+    batch = torch.stack([PHOTO, PHOTO.flip(-1)])
+    state = torch.get_rng_state()
+    assert torch.equal(transform(batch), torch.stack([transform(i) for i in batch]))
+    assert torch.equal(torch.get_rng_state(), state)
+
+
+@pytest.mark.parametrize("interpolation", ["bilinear", "bicubic", "nearest"])
+def test_centre_crops_are_torchvisions(interpolation):
+    spec = InputSpec(size=(3, 32, 32), resize=40, crop=32, interpolation=interpolation)
+    mode = transforms.MODES[interpolation]
+    theirs = v2.Compose(
+        [v2.Resize(40, mode, antialias=interpolation != "nearest"), v2.CenterCrop(32)]
+    )
+    for image in (PHOTO, PHOTO.transpose(1, 2), PHOTO[:, :60, :60], PHOTO[:, :41, :77]):
+        assert torch.equal(CenterCrop(spec)(image), theirs(image))
+
+
+def test_another_input_size_keeps_the_proportion_of_the_crop():
+    imagenet = InputSpec(size=(3, 64, 64), resize=256, crop=224)
+    assert CenterCrop(imagenet).zoom == 256 / 224
+    inner = CenterCrop(imagenet)(_rings(280))
+    assert inner.shape == (3, 64, 64)
+    assert CenterCrop(InputSpec(size=(3, 64, 64))).zoom == 1
+
+
+def _rings(size):
+    line = torch.linspace(-1, 1, size)
+    return (
+        ((line[None] ** 2 + line[:, None] ** 2) * 127)
+        .clamp(0, 255)
+        .to(torch.uint8)
+        .expand(3, -1, -1)
+    )
+
+
+def test_squash_keeps_everything_and_letterbox_keeps_proportions():
+    white = torch.full((3, 20, 80), 255, dtype=torch.uint8)
+    assert bool((Squash(SMALL)(white) == 255).all())
+    boxed = Letterbox(SMALL, fill=7)(white)
+    assert bool((boxed[:, 10:22] == 255).all())
+    assert boxed[:, :10].unique().tolist() == [7]
+    assert boxed[:, 22:].unique().tolist() == [7]
+
+
+def test_crops_cover_the_scales_and_ratios_that_were_asked_for():
+    torch.manual_seed(0)
+    areas, ratios = [], []
+    for _ in range(400):
+        top, left, high, wide = transforms._part(200, 200, (0.2, 0.5), (0.5, 2.0))
+        assert 0 <= top <= 200 - high
+        assert 0 <= left <= 200 - wide
+        areas.append(high * wide / 40000)
+        ratios.append(wide / high)
+    assert 0.19 < min(areas) < 0.23
+    assert 0.47 < max(areas) < 0.51
+    assert min(ratios) < 0.6
+    assert max(ratios) > 1.7
+    assert sum(ratio > 1 for ratio in ratios) == pytest.approx(200, abs=50)
+
+
+def test_thin_images_fall_back_to_the_largest_allowed_part():
+    torch.manual_seed(0)
+    for high, wide in ((1, 300), (300, 1), (2, 100)):
+        top, left, h, w = transforms._part(high, wide, (0.9, 1.0), (0.75, 1.33))
+        assert 1 <= h <= high
+        assert 1 <= w <= wide
+        assert abs((high - h) // 2 - top) <= 1
+        assert abs((wide - w) // 2 - left) <= 1
+
+
+def test_flips_happen_as_often_as_asked_and_shift_never_flips():
+    ramp = torch.arange(48, dtype=torch.uint8).mul(5).expand(3, 32, 48)
+    torch.manual_seed(1)
+    for kind, options, low, high in (
+        (Standard, {"flip": 0.0}, 0, 0),
+        (Standard, {"flip": 1.0}, 100, 100),
+        (Standard, {}, 30, 70),
+        (RandomCrop, {"mode": "edge"}, 30, 70),
+        (Shift, {}, 0, 0),
+    ):
+        transform = kind(SMALL, **options)
+        turned = 0
+        for _ in range(100):
+            out = transform(ramp).float()
+            turned += bool(out[..., 20:23].mean() > out[..., 25:28].mean())
+        assert low <= turned <= high
+
+
+def test_random_crop_shows_its_padding():
+    torch.manual_seed(0)
+    white = torch.full((3, 32, 48), 255, dtype=torch.uint8)
+    black = [bool((RandomCrop(SMALL, padding=4)(white) == 0).any()) for _ in range(20)]
+    assert sum(black) > 15
+    for mode in ("reflect", "edge"):
+        assert not (RandomCrop(SMALL, padding=4, mode=mode)(white) == 0).any()
+    assert RandomCrop(SMALL).padding == 4
+
+
+def test_erasing():
+    torch.manual_seed(0)
+    white = torch.full((3, 60, 80), 255, dtype=torch.uint8)
+    erased = [bool((Standard(SMALL, erase=1.0)(white) == 0).any()) for _ in range(10)]
+    assert all(erased)
+    both = Standard(SMALL, policy="randaugment", erase=1.0, magnitude=3)
+    assert both(white).shape == (3, 32, 48)
+
+
+@pytest.mark.parametrize("method", ["mixup", "cutmix"])
+def test_mixed_labels_are_shares_that_sum_to_one(method):
+    torch.manual_seed(0)
+    mix = registry.load().build("transform", method, SMALL, classes=5)
+    images = torch.rand(6, 3, 16, 16)
+    mixed, soft = mix(images, torch.tensor([0, 1, 2, 3, 4, 0]))
+    assert mixed.shape == images.shape
+    assert soft.shape == (6, 5)
+    assert torch.allclose(soft.sum(1), torch.ones(6))
+    again, softer = mix(mixed, soft)
+    assert again.shape == images.shape
+    assert torch.allclose(softer.sum(1), torch.ones(6))
+
+
+def test_mixup_blends_labels_as_it_blends_images():
+    torch.manual_seed(3)
+    images = torch.eye(4).view(4, 1, 2, 2)
+    mixed, soft = Mix(SMALL, classes=4, alpha=1.0)(images, torch.arange(4))
+    assert torch.allclose(mixed.view(4, 4), soft, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("kind", "options", "words"),
+    [
+        (Standard, {"policy": "magic"}, "policy 'magic'"),
+        (Standard, {"flip": 1.5}, "flip must be"),
+        (Standard, {"scale": [0.5]}, "scale must be"),
+        (Standard, {"ratio": [2.0, 1.0]}, "ratio must be"),
+        (Standard, {"erase": -1}, "erase must be"),
+        (RandomCrop, {"mode": "wrap"}, "mode 'wrap'"),
+        (Shift, {"fraction": 2}, "fraction must be"),
+        (Mix, {"classes": 3, "method": "blend"}, "method 'blend'"),
+        (Mix, {"classes": 3, "alpha": 0}, "alpha must be"),
+    ],
+)
+def test_options_out_of_range_are_refused(kind, options, words):
+    with pytest.raises(UsageError, match=words):
+        kind(SMALL, **options)
