@@ -6,6 +6,7 @@ imported when it is typed. Plugins add commands through the registry.
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 from typing import TYPE_CHECKING, Any, Final
@@ -17,7 +18,7 @@ from zoo.cli.output import Out
 from zoo.core import settings
 from zoo.core.names import did_you_mean, suggest
 from zoo.core.resolve import resolve
-from zoo.errors import Interrupted, UnknownNameError, ZooError
+from zoo.errors import DiskError, Interrupted, UnknownNameError, ZooError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -181,5 +182,17 @@ def run(argv: Sequence[str] | None = None) -> int:
         out.note("stopped")
         return 130
     except BrokenPipeError:  # zoo list | head
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _mute()
         return 0
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        _mute()
+        where = f" for {error.filename}" if error.filename else ""
+        out.error(DiskError(f"{error.strerror}{where}", hint="make room"), DiskError.exit_code)
+        return DiskError.exit_code
+
+
+def _mute() -> None:
+    """Let nothing more go to a stdout that takes nothing, not even at exit."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -1,0 +1,113 @@
+import json
+
+import pytest
+
+from zoo.core import registry
+from zoo.core.hookspecs import KINDS
+from zoo.core.names import natural_key
+
+PLUGIN = """
+[[model]]
+name = "resnet18"
+target = "zoo_leaf:x"
+family = "leaf"
+params = 5
+task = "features"
+[[model]]
+name = "vague"
+target = "zoo_leaf:x"
+"""
+
+
+def names(zoo, *args):
+    code, out, _ = zoo("list", "--names", *args)
+    assert code == 0
+    return out.split()
+
+
+def test_models_are_sorted_as_people_sort_the_built_in_ones_first(zoo, site):
+    site.manifest("leaf", PLUGIN)
+    registry.load.cache_clear()
+    found = names(zoo)
+    own = [n for n in found if "/" not in n]
+    assert found[: len(own)] == sorted(own, key=natural_key)
+    assert found[len(own) :] == ["leaf/resnet18", "leaf/vague"]
+    assert found.index("resnet18") < found.index("resnet101")
+
+
+def test_the_table_has_sizes_and_numbers(zoo):
+    _, out, err = zoo("list", "resnet18")
+    head, row, *_ = out.splitlines()
+    assert head.split() == ["MODEL", "PARAMS", "FAMILY", "INPUT", "WEIGHTS", "TOP-1", "SUMMARY"]
+    assert row.split()[:4] == ["resnet18", "11.7M", "resnet", "3x224x224"]
+    assert "69.76" in row
+    assert "zoo info NAME says more" in err
+
+
+def test_patterns(zoo):
+    assert names(zoo, "resnet??") == ["resnet18", "resnet34", "resnet50"]
+    assert names(zoo, "RESNET18")[0] == "resnet18"
+    assert "wide_resnet50_2" in names(zoo, "resnet50")
+    assert names(zoo, "vgg1[13]") == ["vgg11", "vgg13"]
+
+
+def test_filters(zoo, site):
+    site.manifest("leaf", PLUGIN)
+    registry.load.cache_clear()
+    assert names(zoo, "--family", "alexnet") == ["alexnet"]
+    assert names(zoo, "--plugin", "leaf") == ["leaf/resnet18", "leaf/vague"]
+    assert names(zoo, "--task", "features") == ["leaf/resnet18"]
+    small = names(zoo, "--max-params", "3M", "--plugin", "zoo")
+    assert small
+    assert all(registry.load().model(n).params <= 3_000_000 for n in small)
+    assert names(zoo, "--max-params", "5", "--plugin", "leaf") == ["leaf/resnet18"]
+    assert not set(names(zoo, "--weights")) & {"leaf/resnet18", "leaf/vague"}
+
+
+@pytest.mark.parametrize("text", ["3M", "3000k", "3.0m", "3000000", "0.003B", "3 M"])
+def test_numbers_of_parameters(zoo, text):
+    assert names(zoo, "--max-params", text) == names(zoo, "--max-params", "3M")
+
+
+@pytest.mark.parametrize("kind", [k for k in KINDS if k != "command"])
+def test_every_kind_is_listed(zoo, kind):
+    shelf = registry.load().shelf(kind)
+    if not shelf:
+        pytest.skip(f"no {kind} is installed")
+    assert set(names(zoo, "--kind", kind)) == set(shelf)
+
+
+def test_json_is_the_whole_record(zoo):
+    _, out, err = zoo("list", "resnet18", "--json")
+    found = json.loads(out)
+    (one,) = [m for m in found if m["name"] == "resnet18" and m["plugin"] == "zoo"]
+    assert one["params"] == 11_689_512
+    assert one["weights"][0]["name"] == "imagenet1k_v1"
+    assert err == ""
+
+
+@pytest.mark.parametrize(
+    ("args", "error", "hint"),
+    [
+        (["resnt18"], "no model matches 'resnt18'", "did you mean resnet18"),
+        (["zzzz*"], "no model matches 'zzzz*'", "zoo list --kind model"),
+        (["--family", "resnt"], "no family 'resnt'", "did you mean resnet"),
+        (["--family", "zzzz"], "no family 'zzzz'", "families: "),
+        (["--plugin", "zzz"], "no plugin 'zzz'", "zoo plugins"),
+        (["--max-params", "many"], "--max-params 'many' is not a number", "20M"),
+        (["--max-params", "1", "--weights"], "no model fits these filters", "take one away"),
+        (["resnet*", "--max-params", "1"], "no model fits these filters", "take one away"),
+        (["--kind", "loss", "zzzz"], "no loss matches 'zzzz'", "zoo list --kind loss"),
+    ],
+)
+def test_what_is_not_there(zoo, args, error, hint):
+    code, out, err = zoo("list", *args)
+    assert (code, out) == (2, "")
+    assert error in err
+    assert hint in err
+
+
+def test_a_kind_that_nobody_brings(zoo, site):
+    code, _, err = zoo("list", "--kind", "command")
+    assert code == 2
+    assert "no command" in err
