@@ -6,6 +6,7 @@ The loader keeps the loop's contract: order is a function of (seed, epoch), augm
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from torch import nn
 from torch.nn import functional
 
 from zoo.core.metadata import CheckpointInfo
+from zoo.engine.distributed import ALONE, World
 from zoo.engine.ema import Ema
 from zoo.engine.feed import Feed
 from zoo.engine.keeper import Keeper
@@ -135,10 +137,12 @@ class TinyRun:
     loss: object = functional.cross_entropy
     place: Place = CPU
     monitor: str = "loss"
+    world: World = ALONE
 
     def __post_init__(self) -> None:
-        self.train = self.loader or TinyLoader()
-        self.val = TinyLoader(count=10, seed=1, train=False)
+        ranks = {"rank": self.world.rank, "world": self.world.size}
+        self.train = self.loader or TinyLoader(**ranks)
+        self.val = TinyLoader(count=10, seed=1, train=False, **ranks)
         model = tiny_model()
         optimizer = OPTIMIZERS[self.optimizer](model.parameters())
         self.steps = self.epochs * -(-self.train.batches_per_epoch // self.accumulate)
@@ -163,13 +167,8 @@ class TinyRun:
 
     def go(self, *, stop=None, **more):
         """Resume if there is something to resume, and train; yields the reports."""
-        opened = (
-            RunFolder.open(self.folder)
-            if (self.folder / "checkpoints").is_dir()
-            else RunFolder.create(self.folder.parent, name=self.folder.name)
-        )
-        with opened as folder:
-            keeper = Keeper(folder, CheckpointInfo(model="tiny"))
+        with self._opened() as folder:
+            keeper = Keeper(folder, CheckpointInfo(model="tiny"), world=self.world)
             self.found = keeper.resume(self.live)
             transforms = (mix,) if self.mixup else ()
             for report in fit(
@@ -182,11 +181,19 @@ class TinyRun:
                 place=self.place,
                 keeper=keeper,
                 stop=stop,
+                world=self.world,
                 **more,
             ):
-                if hasattr(report, "row"):
+                if folder is not None and hasattr(report, "row"):
                     folder.record(report.row())
                 yield report
+
+    def _opened(self):
+        if not self.world.main:
+            return nullcontext(None)
+        if (self.folder / "checkpoints").is_dir():
+            return RunFolder.open(self.folder)
+        return RunFolder.create(self.folder.parent, name=self.folder.name)
 
 
 def fingerprint(live: Live) -> dict[str, bytes]:

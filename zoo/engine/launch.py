@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 FINAL = frozenset({0, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 130, 143})
 """Exit codes that a second attempt would only repeat."""
+AGENT: tuple[str, ...] = (sys.executable, "-m", "zoo.engine.launch")
+"""Command of the agent."""
 GRACE = "120"
 """Seconds that ranks have for saving after they were asked to stop."""
 
@@ -69,7 +71,7 @@ def launch(
 
 
 def _attempt(nproc: int, argv: Sequence[str]) -> int:
-    command = [sys.executable, "-m", "zoo.engine.launch", str(nproc), *argv]
+    command = [*AGENT, str(nproc), *argv]
     before: dict[int, Any] = {}
     child = subprocess.Popen(command)  # noqa: S603 - our own interpreter and module
     try:
