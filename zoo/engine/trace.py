@@ -72,6 +72,9 @@ class Trace:
         names: Parameter names; bit ``i`` of a mask is ``names[i]``.
         calls: Module path -> its calls, in order of first start.
         output: Parameters upstream of the model's output, as a bit mask.
+        graph: Autograd node -> the nodes that it takes from.
+        image: Nodes of the input image.
+        ends: Nodes of the model's output tensors.
     """
 
     how: str
@@ -79,6 +82,23 @@ class Trace:
     names: tuple[str, ...]
     calls: dict[str, tuple[Call, ...]]
     output: int
+    graph: dict[int, tuple[int, ...]]
+    image: frozenset[int]
+    ends: tuple[int, ...]
+
+    def passes_through(self, nodes: Iterable[int]) -> bool:
+        """Whether the output depends on the image only through these nodes."""
+        seen = set(nodes)
+        stack = [node for node in self.ends if node not in seen]
+        while stack:
+            node = stack.pop()
+            if node in seen:
+                continue
+            if node in self.image:
+                return False
+            seen.add(node)
+            stack += self.graph.get(node, ())
+        return True
 
     def mask(self, names: Iterable[str]) -> int:
         """Bit mask of parameter names."""
@@ -182,7 +202,7 @@ def _run(model: nn.Module, spec: InputSpec, device: torch.device, *, training: b
         images = torch.zeros((2, *spec.size), dtype=dtype, device=device, requires_grad=True)
         # A copy, so that a model may write into its input.
         output = functional_call(model, {**parameters, **buffers}, (images.clone(),))
-    return recorder.finish(output, parameters, how=str(device), training=training)
+    return recorder.finish(output, images, parameters, how=str(device), training=training)
 
 
 def _stand_in(parameter: nn.Parameter, device: torch.device) -> nn.Parameter:
@@ -229,7 +249,13 @@ class _Recorder:
                 handle.remove()
 
     def finish(
-        self, output: object, parameters: Mapping[str, Tensor], *, how: str, training: bool
+        self,
+        output: object,
+        images: Tensor,
+        parameters: Mapping[str, Tensor],
+        *,
+        how: str,
+        training: bool,
     ) -> Trace:
         """Follow the graph once and give masks instead of nodes."""
         names = tuple(parameters)
@@ -264,7 +290,17 @@ class _Recorder:
             )
             calls.setdefault(name, []).append(call)
         done = {name: tuple(found) for name, found in calls.items()}
-        return Trace(how, training, names, done, mask(_sources(output)))
+        sources = _sources(output)
+        total, ends = mask(sources), ids(sources)
+        graph: dict[int, tuple[int, ...]] = {}
+        start: set[int] = set()
+        for node in memo:
+            parents = [parent for parent, _ in node.next_functions if parent is not None]
+            (number,) = ids([node])
+            graph[number] = ids(parents)
+            if getattr(node, "variable", None) is images:
+                start.add(number)
+        return Trace(how, training, names, done, total, graph, frozenset(start), ends)
 
 
 def _sources(value: object) -> list[Any]:
