@@ -28,6 +28,7 @@ class Style(NamedTuple):
         labels: Attribute that holds the labels, or pairs that end in one; dotted.
         pixels: Attribute that holds all pixels as one array; empty if there is none.
         channels_first: Whether that array is ``(N, C, H, W)``.
+        files: Attribute that holds file names in the order of the disk, which is no order.
         downloads: Whether it takes ``download``.
     """
 
@@ -36,6 +37,7 @@ class Style(NamedTuple):
     pixels: str = ""
     downloads: bool = True
     channels_first: bool = False
+    files: str = ""
 
 
 def _flagged(labels: str = "targets", pixels: str = "data") -> Style:
@@ -75,7 +77,7 @@ STYLES: Final[dict[str, Style]] = {
     "ImageNet": _named("train", "val", labels="targets", downloads=False),
     "Places365": _named("val", labels="targets", train="train-standard"),
     "EuroSAT": Style({"train": {}}, "targets"),
-    "SUN397": Style({"train": {}}, "_labels"),
+    "SUN397": Style({"train": {}}, "_labels", files="_image_files"),
     "Caltech101": Style({"train": {}}, "y"),
     "Caltech256": Style({"train": {}}, "y"),
 }
@@ -94,7 +96,9 @@ class TorchvisionSet:
 
     def __init__(self, dataset: Any, style: Style, name: str, split: str) -> None:
         self._dataset = dataset
-        self.labels = _labels(dataset, style)
+        self._rows = _rows(dataset, style)
+        labels = _labels(dataset, style)
+        self.labels = labels if self._rows is None else [labels[row] for row in self._rows]
         self.classes = _classes(dataset, self.labels)
         self.images = _pixels(dataset, style)
         if self.images is None:
@@ -107,7 +111,7 @@ class TorchvisionSet:
 
     def __getitem__(self, index: int) -> tuple[Any, int]:
         """Give image and label."""
-        image, _ = self._dataset[index]
+        image, _ = self._dataset[index if self._rows is None else self._rows[index]]
         return image, self.labels[index]
 
 
@@ -171,6 +175,14 @@ def torchvision_set(
 def _by_hand(dataset: str, root: str) -> str:
     page = f"https://docs.pytorch.org/vision/stable/generated/torchvision.datasets.{dataset}.html"
     return f"download it by hand into {root}: {page}"
+
+
+def _rows(dataset: Any, style: Style) -> list[int] | None:
+    """The rows in the order of their file names, where torchvision leaves them in the disk's."""
+    if not style.files:
+        return None
+    names = [str(name) for name in getattr(dataset, style.files)]
+    return sorted(range(len(names)), key=names.__getitem__)
 
 
 def _labels(dataset: Any, style: Style) -> list[int]:
