@@ -1,0 +1,102 @@
+"""``zoo verify``: check cached weights and runs, offline."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from zoo.cli.output import Out, size
+from zoo.errors import CheckpointError, VerificationError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from zoo.hub.verify import Checked
+
+
+@click.command("verify")
+@click.argument("targets", nargs=-1, metavar="[RUN|FILE|NAME]...")
+@click.option("--remove", is_flag=True, help="Delete damaged files of the cache.")
+@click.option("--runs", default="runs", show_default=True, metavar="FOLDER", help="Folder of runs.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def command(targets: tuple[str, ...], remove: bool, runs: str, as_json: bool) -> None:
+    """Hash again what is stored, and compare: runs, checkpoint files, or cached weights.
+
+    Without TARGETS the whole cache is checked. A NAME is a word in a cached file's name or a
+    hub:ORG/REPO. No network is used. Exit code 11 if something is damaged.
+    """
+    from zoo.hub import verify as hub
+
+    out = Out("json" if as_json else "table")
+    local = {t: paths for t in targets if (paths := _local(t, runs))}
+    found: list[Checked] = [
+        check for paths in local.values() for path in paths for check in _checkpoint(path)
+    ]
+    names = [t for t in targets if t not in local]
+    if names or not targets:
+        found += hub.verify_cache(names)
+    if names and not found:
+        raise CheckpointError(
+            f"nothing cached and no run is called {', '.join(names)}", hint="zoo cache, zoo runs"
+        )
+    _show(out, found)
+    bad = [one for one in found if one.state == "damaged"]
+    if bad and remove:
+        gone = hub.remove_damaged([one for one in bad if not _is_checkpoint(one, local.values())])
+        out.note(f"removed {len(gone)} damaged files")
+    if bad:
+        raise VerificationError(
+            f"{len(bad)} of {len(found)} files are damaged",
+            hint="" if remove else "zoo verify --remove deletes them; the next pull fetches them",
+        )
+
+
+def _local(target: str, runs: str) -> list[Path]:
+    """The checkpoint files of a run, or a file; empty if it is neither."""
+    text = target.removeprefix("run:").removeprefix("file:")
+    for path in (Path(text).expanduser(), Path(runs) / text):
+        if path.is_file():
+            return [path]
+        files = sorted(path.glob("checkpoints/*.safetensors")) if path.is_dir() else []
+        weights = path / "model.safetensors"
+        if files or weights.is_file():
+            return [*files, *([weights] if weights.is_file() else [])]
+    return []
+
+
+def _checkpoint(path: Path) -> Iterable[Checked]:
+    """A checkpoint of ours against the digest that it states of itself."""
+    from zoo.engine import tensorfile
+    from zoo.hub.verify import Checked
+
+    try:
+        digest = tensorfile.stored_digest(tensorfile.verify(path))
+        yield Checked(
+            name=str(path), path=path, state="ok", bytes=path.stat().st_size, digest=digest
+        )
+    except CheckpointError as error:
+        unknown = "states no digest" in error.message
+        yield Checked(
+            name=str(path),
+            path=path,
+            state="unknown" if unknown else "damaged",
+            bytes=path.stat().st_size,
+            detail=error.message.removeprefix(f"{path} "),
+        )
+
+
+def _is_checkpoint(one: Checked, paths: Iterable[list[Path]]) -> bool:
+    return any(one.path in group for group in paths)
+
+
+def _show(out: Out, found: list[Checked]) -> None:
+    if out.form == "json":
+        out.json([asdict(one) for one in found])
+        return
+    rows = [(one.state, one.name, size(one.bytes), one.detail) for one in found]
+    out.table(("state", "file", "size", "detail"), rows, right=("size",))
+    if not found:
+        out.line("nothing is cached")
