@@ -22,7 +22,7 @@ def fake_zoo(tmp_path, monkeypatch):
     def make(body):
         (tmp_path / "zoo_main").mkdir(exist_ok=True)
         script = tmp_path / "zoo_main" / "ranks.py"
-        script.write_text("import os, signal, sys, time\n" + textwrap.dedent(body))
+        script.write_text(f"import os, signal, sys, time\nROOT = {str(ROOT)!r}\n" + textwrap.dedent(body))
         agent = tmp_path / "agent.py"
         text = Path(launch_module.__file__).read_text()
         agent.write_text(text.replace('("-m", "zoo", *argv)', f"({str(script)!r}, *argv)"))
@@ -70,18 +70,22 @@ def test_the_exit_code_is_that_of_the_rank_that_failed(fake_zoo, capfd):
 
 
 @pytest.mark.slow
-def test_a_crash_is_tried_again_and_goes_on_with_other_arguments(fake_zoo, tmp_path):
+def test_a_crash_is_tried_again_by_resuming_the_run(fake_zoo, tmp_path):
     fake_zoo(
         """
         if sys.argv[1] == "first":
             if os.environ["RANK"] == "0":
+                sys.path.insert(0, ROOT)
+                from pathlib import Path
+                from zoo.engine.launch import note_run
+                note_run(Path("runs/mine"))
                 os.kill(os.getpid(), signal.SIGKILL)
             time.sleep(60)
-        open(f"done-{os.environ['RANK']}", "w").write(sys.argv[1])
+        open(f"done-{os.environ['RANK']}", "w").write(" ".join(sys.argv[1:]))
         """
     )
-    assert launch(2, ["first"], retries=1, again=lambda: ["second"], pause=0.0) == 0
-    assert (tmp_path / "done-1").read_text() == "second"
+    assert launch(2, ["first"], retries=1, pause=0.0) == 0
+    assert (tmp_path / "done-1").read_text() == f"resume {tmp_path / 'runs/mine'}"
 
 
 @pytest.mark.slow

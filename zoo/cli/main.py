@@ -170,7 +170,8 @@ def run(argv: Sequence[str] | None = None) -> int:
             import traceback
 
             traceback.print_exception(error)
-        out.error(error, code)
+        if not (isinstance(error, Interrupted) and os.environ.get("RANK", "0") != "0"):
+            out.error(error, code)  # of a stop that all ranks made together, one speaks
         return code
     except click.ClickException as error:
         if out.form == "json":

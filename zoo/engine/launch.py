@@ -7,24 +7,29 @@ of the rank that failed first instead of torchrun's 1.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 import uuid
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from zoo.errors import UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
 FINAL = frozenset({0, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 130, 143})
 """Exit codes that a second attempt would only repeat."""
 AGENT: tuple[str, ...] = (sys.executable, "-m", "zoo.engine.launch")
 """Command of the agent."""
+NOTE = "ZOO_RUN_NOTE"
+"""Environment variable with the file in which rank 0 writes the run's folder."""
 GRACE = "120"
 """Seconds that ranks have for saving after they were asked to stop."""
 
@@ -34,18 +39,17 @@ def launch(
     argv: Sequence[str],
     *,
     retries: int = 0,
-    again: Callable[[], Sequence[str]] | None = None,
     pause: float = 1.0,
 ) -> int:
     """Run ``python -m zoo ARGV`` in several processes, and wait for them.
 
-    Ctrl-C reaches the processes from the terminal; SIGTERM is passed on to them.
+    Ctrl-C reaches the processes from the terminal; SIGTERM is passed on to them. A further attempt
+    is ``zoo resume RUN``, if the processes said which run it is (:func:`note_run`).
 
     Args:
         nproc: Processes on this machine.
         argv: What follows ``zoo``.
         retries: Further attempts after a crash (not after an error that would come again).
-        again: Gives the argv of a further attempt, e.g. one that resumes; default: the same.
         pause: Seconds between attempts.
 
     Returns:
@@ -61,19 +65,32 @@ def launch(
             "--nproc inside of torchrun would start processes of processes",
             hint="leave --nproc out; torchrun's --nproc-per-node says how many",
         )
-    code = _attempt(nproc, argv)
-    for _ in range(retries):
-        if code in FINAL:
-            break
-        time.sleep(pause)
-        code = _attempt(nproc, again() if again else argv)
+    with tempfile.TemporaryDirectory(prefix="zoo-launch-") as folder:
+        note = Path(folder, "run")
+        code = _attempt(nproc, argv, note)
+        for _ in range(retries):
+            if code in FINAL:
+                break
+            time.sleep(pause)
+            begun = note.read_text() if note.exists() else ""
+            code = _attempt(nproc, ["resume", begun] if begun else argv, note)
     return code
 
 
-def _attempt(nproc: int, argv: Sequence[str]) -> int:
+def note_run(path: Path) -> None:
+    """Tell the launcher, if there is one, which run this is, so that it can resume it."""
+    note = os.environ.get(NOTE)
+    if note:
+        with contextlib.suppress(OSError):
+            Path(note).write_text(str(path.absolute()))
+
+
+def _attempt(nproc: int, argv: Sequence[str], note: Path) -> int:
     command = [*AGENT, str(nproc), *argv]
     before: dict[int, Any] = {}
-    child = subprocess.Popen(command)  # noqa: S603 - our own interpreter and module
+    child = subprocess.Popen(  # noqa: S603 - our own interpreter and module
+        command, env={**os.environ, NOTE: str(note)}
+    )
     try:
         before[signal.SIGINT] = signal.signal(signal.SIGINT, lambda *_: None)
         before[signal.SIGTERM] = signal.signal(signal.SIGTERM, lambda *_: child.terminate())
@@ -102,7 +119,7 @@ def agent(nproc: int, argv: Sequence[str]) -> int:
     from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
     if not os.environ.get("ZOO_DEBUG"):
-        logging.getLogger("torch.distributed.elastic").setLevel(logging.CRITICAL)
+        logging.disable(logging.CRITICAL)  # what failed is said by the rank that failed
     os.environ.setdefault("TORCH_ELASTIC_SHUTDOWN_TIMEOUT", GRACE)
     os.environ.setdefault("OMP_NUM_THREADS", "1")  # ranks set their own share of the cores
     config = LaunchConfig(
