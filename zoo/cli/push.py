@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 @click.option("--create-pr", is_flag=True, help="Open a pull request instead of committing.")
 @click.option("--message", metavar="TEXT", help="Title of the commit.")
 @click.option("--dry-run", is_flag=True, help="Show the files and the card; write nothing.")
-@click.option("--runs", default="runs", show_default=True, metavar="FOLDER", help="Folder of runs.")
+@click.option("--dir", "runs", default="runs", metavar="FOLDER", help="Where runs lie.  [runs]")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def command(
     run: str,

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 @click.command("verify")
 @click.argument("targets", nargs=-1, metavar="[RUN|FILE|NAME]...")
 @click.option("--remove", is_flag=True, help="Delete damaged files of the cache.")
-@click.option("--runs", default="runs", show_default=True, metavar="FOLDER", help="Folder of runs.")
+@click.option("--dir", "runs", default="runs", metavar="FOLDER", help="Where runs lie.  [runs]")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def command(targets: tuple[str, ...], remove: bool, runs: str, as_json: bool) -> None:
     """Hash again what is stored, and compare: runs, checkpoint files, or cached weights.

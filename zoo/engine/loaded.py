@@ -85,14 +85,19 @@ def load_run(reference: str, registry: Registry, *, runs: str = "runs") -> Loade
     """Load the model of a run or of a checkpoint file.
 
     Args:
-        reference: A run's name or folder, or a safetensors file written by zoo.
+        reference: A run's name or folder, a safetensors file written by zoo, or ``hub:org/repo``.
         registry: Where its architecture is.
         runs: Folder that runs lie in.
 
     Raises:
+        HubError: A repository cannot be fetched.
         CheckpointError: Missing, damaged, not from zoo, or it does not fit what it says.
         UnknownNameError: The plugin that has the model is not installed.
     """
+    if reference.startswith("hub:"):
+        from zoo.engine.hubmodel import load_hub
+
+        return load_hub(reference, registry)
     path = weights_path(reference, runs)
     tensors, info = load_weights(path)
     if info is None:

@@ -6,8 +6,10 @@ Of an existing README only the YAML keys that zoo owns and the block between two
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
+
+import yaml  # type: ignore[import-untyped]
 
 from zoo.core.metadata import CheckpointInfo
 from zoo.core.specs import InputSpec
@@ -28,12 +30,14 @@ class Subject:
         info: What the checkpoint says.
         licence: SPDX identifier as the Hub writes it.
         builder: ``module:attr`` of the architecture, for the plain snippet; empty = leave it out.
+        options: Keyword arguments of the builder besides the number of classes.
     """
 
     repo: str
     info: CheckpointInfo
     licence: str
     builder: str = ""
+    options: dict[str, Any] = field(default_factory=dict)
 
 
 def make_card(subject: Subject, existing: str = "") -> str:
@@ -46,8 +50,6 @@ def make_card(subject: Subject, existing: str = "") -> str:
     Raises:
         HubError: The existing README's metadata is not YAML.
     """
-    import yaml
-
     metadata, body = split(existing)
     merged = {**metadata, **_metadata(subject, metadata)}
     front = yaml.safe_dump(merged, sort_keys=False, allow_unicode=True)
@@ -60,8 +62,6 @@ def split(text: str) -> tuple[dict[str, Any], str]:
     Raises:
         HubError: The metadata is not a YAML table.
     """
-    import yaml
-
     lines = text.lstrip("\ufeff").splitlines(keepends=True)
     if not lines or lines[0].strip() != "---":
         return {}, "".join(lines)
@@ -183,16 +183,22 @@ def _snippets(subject: Subject) -> str:
                 "from huggingface_hub import hf_hub_download\n"
                 "from safetensors.torch import load_file\n"
                 f"from {module} import {name}\n\n"
-                f"model = {name}(num_classes={info.num_classes}).eval()\n"
+                f"model = {name}({_arguments(subject)}).eval()\n"
                 f'path = hf_hub_download("{repo}", "model.safetensors")\n'
                 "model.load_state_dict(load_file(path))"
             )
         )
-    return "\n\n".join(made)
+    lines = f"zoo predict hub:{repo} IMAGE...\nzoo finetune hub:{repo} --data FOLDER"
+    return "\n\n".join([*made, _code(lines, "bash")])
 
 
-def _code(text: str) -> str:
-    return f"```python\n{text}\n```"
+def _arguments(subject: Subject) -> str:
+    options = {**subject.options, "num_classes": subject.info.num_classes}
+    return ", ".join(f"{name}={value!r}" for name, value in options.items())
+
+
+def _code(text: str, language: str = "python") -> str:
+    return f"```{language}\n{text}\n```"
 
 
 def _data(info: CheckpointInfo) -> str:

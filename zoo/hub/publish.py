@@ -162,14 +162,19 @@ def plan_push(
     old = _old_card(seen, note)
     notes: list[str] = []
     if not is_public(info):
-        notes.append("local paths are left out of what is published")
+        notes.append("paths and notes of this machine are left out of what is published")
         source = _cleaned(source, public(info), staging)
         info = public(info)
     chosen = _licence(licence, old, info, registry)
     spec = _spec(registry, info)
-    card = make_card(
-        Card(repo=address.repo, info=info, licence=chosen, builder=_builder(spec, info)), old
+    about = Card(
+        repo=address.repo,
+        info=info,
+        licence=chosen,
+        builder=_builder(spec, info),
+        options={**(spec.options if spec else {}), **info.options},
     )
+    card = make_card(about, old)
     contents = _contents(source, info, card)
     pickles = [f for f in (seen.files if seen else ()) if f.endswith((".bin", ".pt", ".pth"))]
     if pickles:
@@ -267,11 +272,12 @@ def _spec(registry: Registry, info: CheckpointInfo) -> ModelSpec | None:
 
 
 def _builder(spec: ModelSpec | None, info: CheckpointInfo) -> str:
-    """What the plain snippet imports: a torchvision builder that needs nothing but a class count."""
-    plain = spec is not None and spec.target.startswith("torchvision.models:")
-    changed = set(info.surgery) - {"classes"} or info.options or (spec and spec.options)
-    fits = plain and not changed and info.num_classes and spec and spec.family != "mnasnet"
-    return spec.target if spec and fits else ""
+    """What the plain snippet imports: a torchvision builder whose model was not cut."""
+    if spec is None or not spec.target.startswith("torchvision.models:"):
+        return ""
+    changed = set(info.surgery) - {"classes"}
+    own_loading = spec.family == "mnasnet"  # refuses tensors without its version beside them
+    return "" if changed or own_loading or not info.num_classes else spec.target
 
 
 def _contents(source: Path, info: CheckpointInfo, card: str) -> dict[str, bytes | Path]:
