@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from zoo.core.metadata import CheckpointInfo
 from zoo.engine.checkpoint import load_weights
+from zoo.engine.loaded import Loaded
+from zoo.engine.parts import restore
 from zoo.engine.weights import Start, from_info, input_of
 from zoo.errors import CheckpointError
 

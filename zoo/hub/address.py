@@ -12,6 +12,7 @@ from typing import Final
 from zoo.errors import UsageError
 
 _PART: Final = re.compile(r"[A-Za-z0-9_](?:[\w.-]{0,94}[A-Za-z0-9_])?\Z", re.ASCII)
+_LOOPBACK: Final = re.compile(r"127(\.\d{1,3}){3}\Z")
 _COMMIT: Final = re.compile(r"[0-9a-f]{40}\Z")
 _PAGE: Final = re.compile(
     r"(?:https?://)?(?:huggingface\.co|hf\.co)/([\w.-]+/[\w.-]+)(?:/(?:tree|blob|resolve)/([^/?#]+))?"
@@ -83,7 +84,7 @@ def _is_revision(text: str) -> bool:
 def is_loopback(url: str) -> bool:
     """Whether a URL points at this machine."""
     host = host_of(url)
-    return host in {"localhost", "::1"} or host.startswith("127.")
+    return host in {"localhost", "::1"} or _LOOPBACK.match(host) is not None
 
 
 def host_of(url: str) -> str:
