@@ -224,6 +224,7 @@ def evaluate(
     *,
     data: str | Path | None = None,
     split: str = "val",
+    metric: Sequence[str] | None = None,
     data_root: str | None = None,
     batch_size: int = 64,
     device: str = "auto",
@@ -236,6 +237,7 @@ def evaluate(
         run: A run's name or folder, or a checkpoint file.
         data: Folder or data set; default: the validation images that it was trained beside.
         split: Split of the data.
+        metric: Further metrics by name; default: those of the run's recipe.
         data_root: Folder in which named data sets lie.
         batch_size: Images at a time.
         device: ``auto``, ``cpu``, ``cuda`` ...
@@ -258,7 +260,14 @@ def evaluate(
             on_bad_image=skip,  # type: ignore[arg-type]
         )
     place = DevicePart(device=device, precision="fp32")
-    return judge(load(run, runs=runs), registries.load(), data=part, split=split, device=place)
+    return judge(
+        load(run, runs=runs),
+        registries.load(),
+        data=part,
+        split=split,
+        metrics=metric,
+        device=place,
+    )
 
 
 def predict(

@@ -108,6 +108,8 @@ def test_what_is_not_there(zoo, args, error, hint):
 
 
 def test_a_kind_that_nobody_brings(zoo, site):
-    code, _, err = zoo("list", "--kind", "command")
-    assert code == 2
-    assert "no command" in err
+    code, out, err = zoo("list", "--kind", "command")
+    assert (code, out) == (0, "")
+    assert "no plugin has a command" in err
+    assert zoo("list", "--kind", "command", "--names") == (0, "", err)
+    assert zoo("list", "--kind", "command", "--json") == (0, "[]\n", "")

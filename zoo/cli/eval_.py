@@ -14,6 +14,13 @@ from zoo.core import registry
 @click.argument("run")
 @click.option("--data", metavar="SOURCE", help="Images; default: the run's own validation images.")
 @click.option("--split", default="val", metavar="NAME", help="Split of the data.  [val]")
+@click.option(
+    "--metric",
+    "metrics",
+    multiple=True,
+    metavar="NAME",
+    help="Further metrics (zoo list --kind metric); default: the run's.",
+)
 @click.option("--data-root", metavar="FOLDER", help="Folder in which named data sets lie.")
 @click.option("--batch-size", type=click.IntRange(1), default=64, help="Images at a time.  [64]")
 @click.option("--device", default="auto", metavar="NAME", help="auto, cpu, cuda, cuda:N or mps.")
@@ -23,7 +30,7 @@ from zoo.core import registry
 @click.option("--worst", type=click.IntRange(0), default=10, help="Classes to list.  [10]")
 @click.option("--dir", "runs", default="runs", metavar="FOLDER", help="Where runs lie.  [runs]")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, all classes included.")
-def command(run: str, as_json: bool, worst: int, **options: Any) -> None:
+def command(run: str, as_json: bool, worst: int, metrics: tuple[str, ...], **options: Any) -> None:
     """Measure RUN (a name, a folder or a file): top-1, top-5, loss, and each class.
 
     Images are matched to the model's classes by the names of their folders.
@@ -32,7 +39,8 @@ def command(run: str, as_json: bool, worst: int, **options: Any) -> None:
 
     out = Out("json" if as_json else "table")
     registry.load()
-    found = evaluate(run, **options)
+    named = [name for text in metrics for name in text.split(",") if name]
+    found = evaluate(run, metric=named or None, **options)
     if as_json:
         out.json(found.to_dict())
         return
@@ -45,6 +53,7 @@ def command(run: str, as_json: bool, worst: int, **options: Any) -> None:
             ("top-1", "" if numbers.top1 is None else f"{100 * numbers.top1:.2f} %"),
             ("top-5", "" if numbers.top5 is None else f"{100 * numbers.top5:.2f} %"),
             ("loss", f"{numbers.loss:.4f}"),
+            *((name, f"{value:.4f}") for name, value in numbers.metrics.items()),
         ]
     )
     shares = zip(found.classes, numbers.per_class, strict=False)

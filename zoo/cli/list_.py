@@ -50,10 +50,12 @@ def command(
     known = registry.load()
     found = [s for s in known.shelf(kind).values() if _fits(s, pattern, filters)]
     found.sort(key=lambda spec: (spec.plugin != "zoo", natural_key(spec.qualified)))
-    if not found:
+    if not found and known.shelf(kind):
         _nothing(known, kind, pattern, filters)
     if out.form == "json":
         out.json(found)
+    elif not found:
+        out.note(f"no plugin has a {kind}; zoo plugins new writes one")
     elif out.form == "names":
         for spec in found:
             out.line(spec.qualified)

@@ -45,6 +45,7 @@ METAVARS: Final = {
     "device": "NAME",
     "eval_transform": "NAME",
     "loss": "NAME",
+    "metric": "NAME",
     "monitor": "NAME",
     "name": "NAME",
     "optimizer": "NAME",

@@ -169,7 +169,8 @@ def epoch_line(event: Any) -> str:
     train = f"train loss {event.loss:.4f}" + _accuracy(event.top1)
     val = ""
     if event.val is not None:
-        val = f" | val loss {event.val.loss:.4f}{_accuracy(event.val.top1)}"
+        more = [f" {k} {v:.4f}" for k, v in event.val.metrics.items() if "/" not in k]
+        val = f" | val loss {event.val.loss:.4f}{_accuracy(event.val.top1)}{''.join(more[:3])}"
     star = " *" if event.best else ""
     width = len(str(event.epochs))
     head = f"epoch {event.epoch + 1:>{width}}/{event.epochs}"

@@ -73,6 +73,7 @@ KEYWORDS: Final[dict[str, str]] = {
     "out": "output.dir",
     "name": "output.name",
     "monitor": "output.monitor",
+    "metric": "output.metrics",
     "keep": "output.keep",
     "save_every": "output.save_every",
     "tracker": "output.trackers",
@@ -80,7 +81,7 @@ KEYWORDS: Final[dict[str, str]] = {
 }
 """Keyword -> dotted recipe key, in the order of the help pages."""
 
-COMMA: Final = {"project", "batch_transform", "tracker"}
+COMMA: Final = {"project", "batch_transform", "tracker", "metric"}
 """Keywords whose values may also be given in one, separated by commas."""
 
 

@@ -257,8 +257,16 @@ class OutputPart:
         str | None, Meta(description="Name of the run; default: model, data and a number.")
     ] = None
     monitor: Annotated[
-        str, Meta(description="Metric that says which epoch is best: top1, top5 or loss.")
+        str,
+        Meta(
+            description="Metric that says which epoch is best: top1, top5, loss, "
+            "or a further one (zoo list --kind metric)."
+        ),
     ] = "top1"
+    metrics: Annotated[
+        tuple[str, ...],
+        Meta(description="Further metrics on the validation images, e.g. f1,calibration-error."),
+    ] = ()
     keep: Annotated[int, Meta(ge=1, description="Checkpoints kept besides the best.")] = 2
     save_every: Annotated[
         str | None,

@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 WORDS = ("default", "none")
 """Values of ``--weights`` that are not tags."""
 
+MEASURED = ("top1", "top5", "loss")
+"""What every evaluation measures; ``--monitor`` may name it without ``--metric``."""
+
 
 def request(
     verb: str,
@@ -150,12 +153,31 @@ def _named(recipe: Recipe, registry: Registry, spec: ModelSpec | None) -> dict[s
     for key, kind, listed in (
         ("data.batch_transforms", "transform", recipe.data.batch_transforms),
         ("output.trackers", "tracker", recipe.output.trackers),
+        ("output.metrics", "metric", recipe.output.metrics),
     ):
         found[key] = [registry.find(kind, name).qualified for name in listed]
+    found |= _monitored(registry, recipe.output.monitor, found["output.metrics"])
     if spec is not None:
         found["model.name"] = spec.qualified
         _check_options(spec, recipe)
     return found
+
+
+def _monitored(registry: Registry, monitor: str, metrics: list[str]) -> dict[str, Any]:
+    """The monitored metric by its qualified name; it is measured even if nobody listed it."""
+    if monitor in MEASURED:
+        return {}
+    try:
+        name = registry.find("metric", monitor).qualified
+    except UnknownNameError as error:
+        close = names.suggest(monitor, (*MEASURED, *registry.shelf("metric")))
+        raise UnknownNameError(
+            f"nothing called {monitor!r} can be monitored",
+            hint=names.did_you_mean(close)
+            or f"one of {', '.join(MEASURED)}, or a name of zoo list --kind metric",
+            suggestions=close,
+        ) from error
+    return {"output.monitor": name, "output.metrics": list(dict.fromkeys([*metrics, name]))}
 
 
 def _check_options(spec: ModelSpec, recipe: Recipe) -> None:

@@ -7,12 +7,13 @@ trains, averaged copy, loaders, loss. Wrapping (DDP, compile) comes last, in the
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 
-from zoo.core.names import did_you_mean, suggest
-from zoo.core.protocols import Loss
+from zoo.core.protocols import Loss, Metric
+from zoo.core.request import MEASURED
+from zoo.core.specs import MetricSpec
 from zoo.data.loaders import make_loader
 from zoo.engine import distributed
 from zoo.engine.ema import Ema
@@ -25,9 +26,10 @@ from zoo.engine.place import Place, choose, make_scaler, settle, usable_cores
 from zoo.engine.plan import steps_per_epoch
 from zoo.engine.rules import Rules, parse_every
 from zoo.engine.transforms import batch_transforms, image_transform
-from zoo.errors import UnknownNameError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from torch import nn
 
     from zoo.core.recipe import Recipe
@@ -46,6 +48,7 @@ class Assembly:
         frozen: The frozen part.
         live: What training changes.
         loss: What is minimised.
+        metrics: What is measured besides, by name.
         feed: Prepares batches.
         train: Loader of training images.
         val: Loader of validation images.
@@ -57,6 +60,7 @@ class Assembly:
     frozen: Frozen
     live: Live
     loss: Loss
+    metrics: dict[str, Metric]
     feed: Feed
     train: Any
     val: Any
@@ -135,10 +139,11 @@ def assemble(
         frozen=frozen,
         live=live,
         loss=build_loss(recipe, registry, place),
+        metrics=build_metrics(recipe.output.metrics, registry, len(splits.classes)),
         feed=Feed(place, built.input, mixes),
         train=train,
         val=val,
-        rules=make_rules(recipe, go_on),
+        rules=make_rules(recipe, registry, go_on),
         notes=notes,
     )
 
@@ -190,8 +195,27 @@ def build_loss(recipe: Recipe, registry: Registry, place: Place) -> Loss:
     return loss.to(place.device) if isinstance(loss, torch.nn.Module) else loss
 
 
-def make_rules(recipe: Recipe, go_on: str) -> Rules:
+def build_metrics(names: Iterable[str], registry: Registry, classes: int) -> dict[str, Metric]:
+    """Build metrics by registry name.
+
+    Args:
+        names: Qualified names.
+        registry: Where they are.
+        classes: Number of classes.
+
+    Raises:
+        UnknownNameError: No plugin has one of them.
+    """
+    return {name: registry.build("metric", name, classes=classes) for name in names}
+
+
+def make_rules(recipe: Recipe, registry: Registry, go_on: str = "") -> Rules:
     """The loop's rules as the recipe states them.
+
+    Args:
+        recipe: A checked recipe.
+        registry: Where metrics are; they say whether more of them is better.
+        go_on: Command that resumes the run, for messages.
 
     Raises:
         UsageError: ``save_every`` is not a count or a time.
@@ -199,20 +223,24 @@ def make_rules(recipe: Recipe, go_on: str) -> Rules:
     """
     steps, seconds = parse_every(recipe.output.save_every)
     monitor = recipe.output.monitor
-    if monitor not in ("top1", "top5", "loss"):
-        close = did_you_mean(suggest(monitor, ("top1", "top5", "loss")))
-        hint = close or "one of top1, top5, loss"
-        raise UnknownNameError(f"nothing called {monitor!r} can be monitored", hint=hint)
     return Rules(
         epochs=recipe.optim.epochs,
         seed=recipe.device.seed,
         accumulate=recipe.optim.accumulate,
         clip=recipe.optim.clip,
         monitor=monitor,
-        goal="min" if monitor == "loss" else "max",
+        goal=_goal(monitor, registry),
         patience=recipe.optim.patience,
         on_nan=recipe.optim.on_nan,
         save_steps=steps,
         save_seconds=seconds,
         go_on=go_on,
     )
+
+
+def _goal(monitor: str, registry: Registry) -> Literal["max", "min"]:
+    if monitor in MEASURED:
+        return "min" if monitor == "loss" else "max"
+    spec = registry.find("metric", monitor)
+    assert isinstance(spec, MetricSpec)
+    return spec.goal

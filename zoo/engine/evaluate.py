@@ -7,7 +7,7 @@ of means is never taken. K is the number of classes, N a batch's number of image
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -44,7 +44,7 @@ class Evaluation:
     top1: float | None = None
     top5: float | None = None
     confusion: Tensor | None = None
-    metrics: Mapping[str, float]
+    metrics: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def per_class(self) -> list[float]:
@@ -56,7 +56,7 @@ class Evaluation:
 
     def to_dict(self) -> dict[str, float]:
         """The numbers by name, for files and tables."""
-        found = {"n": float(self.n), "loss": self.loss}
+        found: dict[str, float] = {"n": self.n, "loss": self.loss}
         if self.top1 is not None and self.top5 is not None:
             found |= {"top1": self.top1, "top5": self.top5}
         return found | dict(self.metrics)

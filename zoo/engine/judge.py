@@ -13,7 +13,7 @@ from zoo.core.recipe import DataPart, DevicePart, Recipe
 from zoo.data.labels import align
 from zoo.data.loaders import make_loader
 from zoo.data.sources import open_data, open_for_evaluation, open_images
-from zoo.engine.assemble import build_loss
+from zoo.engine.assemble import build_loss, build_metrics
 from zoo.engine.evaluate import Evaluation, evaluate, infer
 from zoo.engine.feed import Feed
 from zoo.engine.parts import is_convolutional
@@ -92,6 +92,7 @@ def judge(
     *,
     data: DataPart | None = None,
     split: str = "val",
+    metrics: Sequence[str] | None = None,
     device: DevicePart | None = None,
 ) -> Judgement:
     """Measure a model.
@@ -101,13 +102,18 @@ def judge(
         registry: Where named data sets and transforms are.
         data: Which images; default: the validation images that it was trained beside.
         split: Split of ``data``.
+        metrics: Further metrics by name; default: those that its recipe names.
         device: Where to compute; default: as ``auto`` says.
 
     Raises:
         DataError: No such images, or classes that the model does not know.
         DeviceError: The device is not there.
+        UnknownNameError: No plugin has one of the metrics.
     """
     recipe = _recipe(loaded)
+    named = recipe.output.metrics if metrics is None else metrics
+    qualified = [registry.find("metric", name).qualified for name in named]
+    further = build_metrics(qualified, registry, len(loaded.classes))
     images, name, notes = _images(loaded, registry, recipe, data, split)
     if data is not None:
         changed = replace(recipe.data, batch_size=data.batch_size, workers=data.workers)
@@ -122,6 +128,7 @@ def judge(
         loss=build_loss(recipe, registry, place),
         feed=Feed(place, loaded.input),
         place=place,
+        metrics=further,
     )
     return Judgement(
         data=name,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import platform
 import time
 from dataclasses import replace
@@ -149,7 +150,8 @@ class Keeper:
         self.folder.flush()
         at, staging = live.position, self.folder.staging
         if best is not None:
-            info = replace(self.info, epoch=at.epoch, step=at.step, metrics=dict(best))
+            finite = {name: value for name, value in best.items() if math.isfinite(value)}
+            info = replace(self.info, epoch=at.epoch, step=at.step, metrics=finite)
             save_weights(self.folder.path / BEST, live.judged.state_dict(), info, staging=staging)
         save_state(path, live, self.info, environment=self.environment, staging=staging)
 

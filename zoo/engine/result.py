@@ -48,14 +48,21 @@ class RunResult:
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready dictionary."""
-        return {**asdict(self), "dir": str(self.dir), "weights": str(self.weights)}
+        counted = {k: int(v) if k == "n" else v for k, v in self.metrics.items()}
+        paths = {"dir": str(self.dir), "weights": str(self.weights)}
+        return {**asdict(self), **paths, "metrics": counted}
 
     def lines(self) -> list[tuple[str, str]]:
         """What to say at the end, topic by topic: numbers, proof, where everything lies."""
-        shares = [f"{k} {100 * v:.2f} %" for k, v in self.metrics.items() if k.startswith("top")]
+        shares = [f"{k} {100 * v:.2f} %" for k, v in self.metrics.items() if k in ("top1", "top5")]
         loss = f"loss {self.metrics['loss']:.4f}" if "loss" in self.metrics else ""
+        more = [
+            f"{name} {value:.4f}"
+            for name, value in self.metrics.items()
+            if name not in ("n", "loss", "top1", "top5") and "/" not in name
+        ]
         n = f"on {int(self.metrics['n']):,} images" if "n" in self.metrics else ""
-        best = ", ".join(filter(None, [*shares, loss]))
+        best = ", ".join(filter(None, [*shares, loss, *more]))
         early = " (stopped early)" if self.stopped_early else ""
         return [
             ("best", f"epoch {self.best_epoch} of {self.epochs}{early}: {best} {n}".rstrip()),

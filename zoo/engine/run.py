@@ -23,6 +23,7 @@ from zoo.engine import checkpoint, distributed, provenance
 from zoo.engine.assemble import Assembly, assemble, early_place, freeze_model
 from zoo.engine.distributed import World
 from zoo.engine.keeper import BEST, Keeper, environment
+from zoo.engine.launch import note_run
 from zoo.engine.loop import fit
 from zoo.engine.observers import Observers
 from zoo.engine.parts import Built, build, is_convolutional, surgery_record
@@ -160,6 +161,8 @@ def carry_out(
     resumed = run.dir is not None
     folder = stack.enter_context(_folder(run)) if world.main else None
     run.dir = world.share(folder.path if folder else None)
+    if folder is not None:
+        note_run(folder.path)
     assert run.dir is not None
     made = assemble(
         recipe, run.registry, run.built, frozen, run.splits,
@@ -261,7 +264,7 @@ def _train(
             for report in fit(
                 made.live, made.rules, train=made.train, val=made.val, loss=made.loss,
                 feed=made.feed, place=made.place, world=run.world, keeper=keeper, stop=stop,
-                hold=made.frozen.hold, thaw=made.frozen.thaw,
+                metrics=made.metrics, hold=made.frozen.hold, thaw=made.frozen.thaw,
             ):  # fmt: skip
                 if folder is not None:
                     _write_down(folder, report)
