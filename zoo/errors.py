@@ -45,7 +45,7 @@ class ZooError(Exception):
         return self.message
 
     def __reduce__(self) -> tuple[object, ...]:
-        return (_rebuild, (type(self), self.message, self.hint))
+        return (_rebuild, (type(self), self.message, self.hint), vars(self))
 
 
 def _rebuild(kind: type[ZooError], message: str, hint: str) -> ZooError:

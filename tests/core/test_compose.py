@@ -272,5 +272,12 @@ def test_single_fields_change_and_are_checked():
         changed(recipe, {"optim.lrr": 1})
 
 
+def test_a_recipe_as_plain_values():
+    table = to_dict(made({"surgery.project": [400, 300], "optim.lr": 2}).recipe)
+    assert table["surgery"] == {"drop_last": False, "project": [400, 300], "reset_head": False}
+    assert isinstance(table["optim"]["lr"], float)
+    assert table["schema"] == 1
+
+
 def test_flatten_goes_one_level_deep():
     assert flatten({"a": {"b": {"c": 1}}, "d": 2}) == {"a.b": {"c": 1}, "d": 2}

@@ -8,6 +8,6 @@ command = training_command(
     "finetune",
     "Fine-tune MODEL on your images.\n\n"
     "MODEL is a name (resnet18), a name with weights (resnet18:imagenet1k_v1), or hub:ORG/REPO. "
-    "Without --data, ./data is used if it is a folder of images, else a generated demo set. "
-    "Example: zoo finetune resnet18 --freeze-upto layer3 --classes 300",
+    "Without --data, ./data is used if it is a folder of images, else a generated demo set.\n\n\b\n"
+    "zoo finetune resnet18 --freeze-upto layer3 --classes 300",
 )

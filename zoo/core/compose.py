@@ -205,7 +205,7 @@ def flatten(table: Mapping[str, Any]) -> dict[str, Any]:
 
 def to_dict(recipe: Recipe) -> dict[str, Any]:
     """A recipe as nested plain values: what is ``None`` is left out, tuples become lists."""
-    table = msgspec.to_builtins(recipe)
+    table = msgspec.json.decode(msgspec.json.encode(recipe))
     return {
         key: {k: v for k, v in value.items() if v is not None} if isinstance(value, dict) else value
         for key, value in table.items()
