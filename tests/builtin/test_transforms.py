@@ -195,3 +195,50 @@ def test_mixup_blends_labels_as_it_blends_images():
 def test_options_out_of_range_are_refused(kind, options, words):
     with pytest.raises(UsageError, match=words):
         kind(SMALL, **options)
+
+
+@pytest.mark.parametrize("name", ["shift", "random-crop"])
+def test_a_batch_is_what_its_images_are_one_by_one(name):
+    transform = registry.load().build("transform", name, SMALL)
+    images = torch.stack([PHOTO, PHOTO.flip(-1), PHOTO.flip(-2)])
+    draws = torch.rand(3, transform.draws)
+    together = transform.many(images, draws)
+    for row in range(3):
+        assert torch.equal(
+            together[row], transform.many(images[row : row + 1], draws[row : row + 1])[0]
+        )
+
+
+@pytest.mark.parametrize(
+    "draws",
+    [[0.9, 0.2, 0.5, 0.5], [0.5, 0.5, 0.9, 0.5], [0.5, 0.5, 0.5, 0.1], [0.7, 0.4, 0.2, 0.8]],
+)
+def test_shift_moves_turns_and_zooms_as_torchvision_does(draws):
+    shift = Shift(SMALL, fraction=0.2, turn=30, zoom=0.3)
+    smooth = _rings(64)[:, :32, :48]
+    down, right, turn, zoom = (2 * value - 1 for value in draws)
+    theirs = v2.functional.affine(
+        smooth,
+        angle=turn * 30,
+        translate=[right * 0.2 * 48, down * 0.2 * 32],
+        scale=1 + zoom * 0.3,
+        shear=[0.0, 0.0],
+        interpolation=v2.InterpolationMode.BILINEAR,
+    )
+    ours = shift.many(smooth[None], torch.tensor([draws]))[0]
+    inner = (slice(None), slice(10, 22), slice(14, 34))
+    assert (ours[inner].int() - theirs[inner].int()).abs().float().mean() < 1.5
+
+
+def test_random_crop_moves_by_up_to_its_padding_and_mirrors():
+    ramp = torch.arange(48).add(torch.arange(32)[:, None] * 3).to(torch.uint8).expand(3, 32, 48)
+    crop = RandomCrop(SMALL, padding=2, mode="edge")
+    for draws, shift, turned in (
+        ([0.5, 0.5, 0.9], (0, 0), False),
+        ([0.5, 0.5, 0.1], (0, 0), True),
+        ([0.0, 0.999, 0.9], (-2, 2), False),
+    ):
+        out = crop.many(ramp[None], torch.tensor([draws]))[0]
+        wanted = ramp.roll((-shift[0], -shift[1]), (1, 2))
+        wanted = wanted.flip(-1) if turned else wanted
+        assert torch.equal(out[:, 4:28, 4:44], wanted[:, 4:28, 4:44])

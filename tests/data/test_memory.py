@@ -1,8 +1,9 @@
 import numpy as np
+import pytest
 import torch
 from pictures import pixels
 
-from zoo.builtin.transforms import CenterCrop, Squash
+from zoo.builtin.transforms import CenterCrop, RandomCrop, Shift, Squash, Standard
 from zoo.core.specs import InputSpec
 from zoo.data import memory
 from zoo.data.images import FileReader, ImageSet, ItemReader
@@ -26,29 +27,63 @@ def images():
 
 
 def test_the_fast_way_gives_the_same_bytes_as_the_slow_way(monkeypatch):
+    rows = torch.tensor([3, 19, 0, 3])
     for kind in (CenterCrop, Squash):
         for limit in (memory.LIMIT, 0):
             monkeypatch.setattr(memory, "LIMIT", limit)
-            fast = in_memory(images(), kind(SMALL), fixed=True)
+            fast = in_memory(images(), kind(SMALL))
             slow = View(images(), kind(SMALL), 0, fixed=True)
-            keys = [(0, index) for index in (3, 19, 0, 3)]
-            one, other = fast.__getitems__(keys).batch, slow.__getitems__(keys).batch
+            one = fast.take(rows).batch
+            other = slow.__getitems__([(0, index) for index in rows.tolist()]).batch
             assert all(torch.equal(a, b) for a, b in zip(one, other, strict=True))
 
 
 def test_it_is_taken_only_where_it_can_be():
-    assert isinstance(in_memory(images(), None, fixed=True), Memory)
-    assert in_memory(images(), CenterCrop(SMALL), fixed=False) is None
-    assert in_memory(images(), lambda image: image, fixed=True) is None
+    assert isinstance(in_memory(images(), None), Memory)
+    assert isinstance(in_memory(images(), Shift(SMALL)), Memory)
+    assert isinstance(in_memory(images(), RandomCrop(SMALL)), Memory)
+    assert in_memory(images(), RandomCrop(SMALL, policy="randaugment")) is None
+    assert in_memory(images(), Standard(SMALL)) is None
+    assert in_memory(images(), lambda image: image) is None
     files = ImageSet("set", ("a",), [0], ["k"], FileReader(("k",)))
-    assert in_memory(files, None, fixed=True) is None
+    assert in_memory(files, None) is None
 
 
 def test_a_loader_takes_it_by_itself_and_starts_no_processes():
     loader = make_loader(images(), CenterCrop(SMALL), batch_size=6, workers=2, seed=1)
     plain = make_loader(images(), CenterCrop(SMALL).__call__, batch_size=6, seed=1)
-    assert loader._processes is None
     for one, other in zip(loader.epoch(3), plain.epoch(3), strict=True):
         assert all(torch.equal(a, b) for a, b in zip(one, other, strict=True))
     assert loader._processes is None
-    assert len(Memory(images(), images().whole(), None)) == 20
+    assert len(Memory(images(), images().whole())) == 20
+
+
+@pytest.mark.parametrize("kind", [Shift, RandomCrop])
+def test_random_batches_depend_on_seed_epoch_and_index_only(kind):
+    def pixels_by_index(epoch, batch_size, seed=5, start=0, rank=0, world=1):
+        loader = make_loader(
+            images(), kind(SMALL), batch_size=batch_size, seed=seed, rank=rank, world=world
+        )
+        return {
+            index: image
+            for batch in loader.epoch(epoch, start)
+            for index, image in zip(batch.indices.tolist(), batch.images, strict=True)
+        }
+
+    whole = pixels_by_index(2, 4)
+    assert len(whole) == 20
+    for other in (
+        pixels_by_index(2, 10),
+        pixels_by_index(2, 4, start=3),
+        pixels_by_index(2, 2, rank=1, world=2),
+    ):
+        assert all(torch.equal(image, whole[index]) for index, image in other.items())
+    for epoch, seed in ((3, 5), (2, 6)):
+        changed = pixels_by_index(epoch, 4, seed)
+        assert sum(not torch.equal(changed[index], whole[index]) for index in whole) > 12
+
+
+def test_random_batches_leave_torchs_generator_alone():
+    state = torch.get_rng_state()
+    list(make_loader(images(), Shift(SMALL), batch_size=4).epoch(0))
+    assert torch.equal(torch.get_rng_state(), state)

@@ -6,7 +6,7 @@ import torch
 from pictures import pixels
 
 from zoo.data.images import ImageSet, ItemReader
-from zoo.data.views import View, number, order, seed_from, undisturbed
+from zoo.data.views import View, number, order, seed_from, undisturbed, uniform
 from zoo.errors import DataError
 
 
@@ -44,6 +44,23 @@ def test_seeding_fixes_all_three_generators():
     assert draws() == first
     seed_from(1, 2, 4)
     assert draws() != first
+
+
+def test_uniform_numbers_are_uniform_and_belong_to_their_image():
+    rows = torch.arange(5000)
+    draws = uniform(rows, 4, seed=1, epoch=2)
+    assert draws.shape == (5000, 4)
+    assert draws.dtype == torch.float32
+    assert 0 <= draws.min() < 0.001
+    assert 0.999 < draws.max() < 1
+    assert draws.mean(0).sub(0.5).abs().max() < 0.02
+    assert draws.var(0).sub(1 / 12).abs().max() < 0.01
+    assert torch.corrcoef(draws.T).fill_diagonal_(0).abs().max() < 0.05
+    assert torch.corrcoef(torch.stack([draws[:-1, 0], draws[1:, 0]]))[0, 1].abs() < 0.05
+    some = torch.tensor([4999, 7, 7])
+    assert torch.equal(uniform(some, 4, seed=1, epoch=2), draws[some])
+    assert not torch.equal(uniform(some, 4, seed=1, epoch=3), draws[some])
+    assert not torch.equal(uniform(some, 4, seed=2, epoch=2), draws[some])
 
 
 def test_undisturbed_puts_all_three_back():

@@ -4,6 +4,10 @@ Each is called as ``target(input: InputSpec, **options)`` and gives a callable f
 ``(C, H, W)`` to uint8 ``(C, height, width)`` of ``input.size``. Casting and normalising happen
 once per batch on the device. Randomness comes from torch's generator, seeded for each image.
 
+A callable may say more, and zoo then works by batch where images lie in memory: ``deterministic``
+(draws nothing at random), ``batched`` (takes ``(N, C, H, W)`` too), ``draws`` (above 0: it has
+``many(images, draws)``, the same for a batch, given so many numbers in 0..1 for each image).
+
 ============== ======== =========================== =============================================
 name           stage    target                      options
 ============== ======== =========================== =============================================
@@ -219,21 +223,34 @@ class RandomCrop:
         if mode not in ("constant", "reflect", "edge"):
             raise UsageError(f"mode {mode!r} is unknown", hint="constant, reflect or edge")
         self.first = CenterCrop(input)
+        self.first.zoom = 1.0
         self.padding = padding if padding >= 0 else max(1, min(input.size[1:]) // 8)
         self.flip, self.mode = _probability("flip", flip), mode
         self.after = _after(policy, magnitude, erase)
+        self.draws = 3 if isinstance(self.after, v2.Identity) else 0
 
     def __call__(self, image: Tensor) -> Tensor:
         """Transform uint8 ``(C, H, W)`` to the input's size."""
-        image = self.first(image)
-        high, wide = image.shape[-2:]
-        padded = F.pad(image, [self.padding] * 4, padding_mode=self.mode)
-        top, left = torch.randint(2 * self.padding + 1, (2,)).tolist()
-        part = padded[..., top : top + high, left : left + wide]
-        if self.flip and torch.rand(()).item() < self.flip:
-            part = part.flip(-1)
-        done: Tensor = self.after(part)
+        done: Tensor = self.after(self.many(image[None], torch.rand(1, 3))[0])
         return done
+
+    def many(self, images: Tensor, draws: Tensor) -> Tensor:
+        """Transform a batch, uint8 ``(N, C, H, W)``, by draws from 0..1, ``(N, 3)``."""
+        images = self.first(images)
+        high, wide = images.shape[-2:]
+        padded: Tensor = F.pad(images, [self.padding] * 4, padding_mode=self.mode)
+        top, left = (draws[:, :2] * (2 * self.padding + 1)).long().unbind(1)
+        columns = torch.arange(wide)
+        turned = draws[:, 2] < self.flip
+        columns = torch.where(turned[:, None], columns.flip(0), columns) + left[:, None]
+        rows = torch.arange(high) + top[:, None]
+        each = torch.arange(len(images))
+        return padded[
+            each[:, None, None, None],
+            torch.arange(images.shape[1])[:, None, None],
+            rows[:, None, :, None],
+            columns[:, None, None, :],
+        ]
 
 
 class Shift:
@@ -257,21 +274,29 @@ class Shift:
         self.fraction = _probability("fraction", fraction)
         self.zoom = _probability("zoom", zoom)
         self.turn = turn
+        self.draws = 4
 
     def __call__(self, image: Tensor) -> Tensor:
         """Transform uint8 ``(C, H, W)`` to the input's size."""
-        image = self.first(image)
-        high, wide = image.shape[-2:]
-        down, right, turn, zoom = (torch.rand(4) * 2 - 1).tolist()
-        moved: Tensor = F.affine(
-            image,
-            angle=turn * self.turn,
-            translate=[right * self.fraction * wide, down * self.fraction * high],
-            scale=1 + zoom * self.zoom,
-            shear=[0.0, 0.0],
-            interpolation=v2.InterpolationMode.BILINEAR,
+        return self.many(image[None], torch.rand(1, 4))[0]
+
+    def many(self, images: Tensor, draws: Tensor) -> Tensor:
+        """Transform a batch, uint8 ``(N, C, H, W)``, by draws from 0..1, ``(N, 4)``."""
+        images = self.first(images)
+        high, wide = images.shape[-2:]
+        down, right, turn, zoom = (draws.float() * 2 - 1).unbind(1)
+        angle = torch.deg2rad(turn * self.turn)
+        size = 1 + zoom * self.zoom
+        cos, sin = torch.cos(angle) / size, torch.sin(angle) / size
+        right, down = 2 * right * self.fraction, 2 * down * self.fraction  # the image is -1..1
+        tilt, lean = sin * (high / wide), -sin * (wide / high)
+        across = torch.stack([cos, tilt, -(cos * right + tilt * down)], 1)
+        along = torch.stack([lean, cos, -(lean * right + cos * down)], 1)
+        grid = torch.nn.functional.affine_grid(
+            torch.stack([across, along], 1), list(images.shape), align_corners=False
         )
-        return moved
+        moved = torch.nn.functional.grid_sample(images.float(), grid, align_corners=False)
+        return moved.round_().to(torch.uint8)
 
 
 class Mix:

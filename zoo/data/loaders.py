@@ -79,7 +79,7 @@ class Loader:
         self.batches_per_epoch = len(self._cuts)
         self.skipped: dict[str, str] = {}
         self._fixed = transform is None or bool(getattr(transform, "deterministic", False))
-        memory = in_memory(images, transform, fixed=self._fixed)
+        memory = in_memory(images, transform, seed=seed)
         self._source: View | Memory = memory or View(images, transform, seed, self._fixed)
         self._workers = 0 if memory is not None else workers
         self._processes: DataLoader[Any] | None = None
@@ -94,6 +94,11 @@ class Loader:
 
     def __len__(self) -> int:
         return self.batches_per_epoch
+
+    @property
+    def fixed(self) -> bool:
+        """Whether every epoch gives the same pixels: nothing is drawn at random."""
+        return self._fixed
 
     def indices(self, epoch: int) -> list[Tensor]:
         """Which images each batch of an epoch holds, int64 ``(N,)`` each."""
@@ -130,7 +135,7 @@ class Loader:
 
     def _draw(self, rows: list[Tensor], epoch: int) -> Iterator[Drawn]:
         if isinstance(self._source, Memory):
-            yield from (self._pinned(self._source.take(row)) for row in rows)
+            yield from (self._pinned(self._source.take(row, epoch)) for row in rows)
             return
         keys = [[(epoch, index) for index in row.tolist()] for row in rows]
         if self._workers:

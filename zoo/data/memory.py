@@ -1,7 +1,8 @@
 """The fast way for small sets: pixels as one tensor, batches cut out of it by index.
 
-Taken when the whole set lies in memory anyway (digits, MNIST, CIFAR) and the transform draws
-nothing at random: then no Python runs per image. Gives the same bytes as the slow way.
+Taken when the whole set lies in memory anyway (digits, MNIST, CIFAR) and the transform can work by
+batch: it draws nothing at random, or takes its random numbers as an argument. Then no Python runs
+per image. What is drawn is still a function of (seed, epoch, index) alone.
 """
 
 from __future__ import annotations
@@ -10,16 +11,13 @@ from typing import TYPE_CHECKING, Final
 
 import torch
 
-from zoo.data.views import Batch, Drawn
+from zoo.data.views import Batch, Drawn, uniform
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from torch import Tensor
 
     from zoo.core.protocols import Augmentation
     from zoo.data.images import ImageSet
-    from zoo.data.views import Key
 
 LIMIT: Final = 1 << 30
 """Transformed sets above this many bytes are transformed batch by batch."""
@@ -32,14 +30,23 @@ class Memory:
     Args:
         images: The images.
         pixels: All of them, uint8 ``(N, C, H, W)``.
-        transform: Fixed; must take ``(N, C, H, W)`` as well (it says ``batched``); ``None`` = as
-            they are.
+        transform: ``None`` = as they are; fixed and ``batched``; or random with ``many``.
+        seed: Seed of the run, for random ones.
     """
 
-    def __init__(self, images: ImageSet, pixels: Tensor, transform: Augmentation | None) -> None:
+    def __init__(
+        self,
+        images: ImageSet,
+        pixels: Tensor,
+        transform: Augmentation | None = None,
+        seed: int = 0,
+    ) -> None:
         self.labels = torch.as_tensor(list(images.labels), dtype=torch.int64)
-        self._pixels, self._transform = pixels, transform
-        if transform is not None and transform(pixels[:1]).numel() * len(pixels) <= LIMIT:
+        self._pixels, self._transform, self._seed = pixels, transform, seed
+        self._draws = int(getattr(transform, "draws", 0))
+        if transform is None or self._draws:
+            return
+        if transform(pixels[:1]).numel() * len(pixels) <= LIMIT:
             chunks = torch.split(pixels, _CHUNK)
             self._pixels = torch.cat([transform(chunk) for chunk in chunks])
             self._transform = None
@@ -47,26 +54,27 @@ class Memory:
     def __len__(self) -> int:
         return len(self.labels)
 
-    def __getitems__(self, keys: Sequence[Key]) -> Drawn:
-        """Give a whole batch."""
-        return self.take(torch.tensor([index for _, index in keys]))
-
-    def take(self, rows: Tensor) -> Drawn:
-        """Give the images at ``rows``, int64 ``(N,)``."""
-        pixels = self._pixels[rows]
-        pixels = pixels if self._transform is None else self._transform(pixels)
+    def take(self, rows: Tensor, epoch: int = 0) -> Drawn:
+        """Give the images at ``rows``, int64 ``(N,)``, as they look in ``epoch``."""
+        pixels, transform = self._pixels[rows], self._transform
+        if self._draws:
+            draws = uniform(rows, self._draws, seed=self._seed, epoch=epoch)
+            pixels = transform.many(pixels, draws)  # type: ignore[union-attr]
+        elif transform is not None:
+            pixels = transform(pixels)
         return Drawn(Batch(pixels, self.labels[rows], rows))
 
 
-def in_memory(images: ImageSet, transform: Augmentation | None, *, fixed: bool) -> Memory | None:
+def in_memory(images: ImageSet, transform: Augmentation | None, *, seed: int = 0) -> Memory | None:
     """The fast way, if it can be taken.
 
     Args:
         images: The images.
         transform: Their transform.
-        fixed: Whether it draws nothing at random.
+        seed: Seed of the run.
     """
-    if not (fixed and (transform is None or getattr(transform, "batched", False))):
+    fixed = getattr(transform, "deterministic", False) and getattr(transform, "batched", False)
+    if not (transform is None or fixed or getattr(transform, "draws", 0)):
         return None
     pixels = images.whole()
-    return None if pixels is None else Memory(images, pixels, transform)
+    return None if pixels is None else Memory(images, pixels, transform, seed)

@@ -11,7 +11,7 @@ import random
 import struct
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import torch
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
+_GOLDEN = 0x9E3779B97F4A7C15
 Key = tuple[int, int]
 """``(epoch, index)``: all that a worker is told."""
 
@@ -65,6 +66,28 @@ def number(*counters: int) -> int:
     """
     packed = struct.pack(f"<{len(counters)}Q", *(counter % 2**64 for counter in counters))
     return int.from_bytes(hashlib.blake2b(packed, digest_size=8).digest(), "little")
+
+
+def uniform(rows: Tensor, count: int, *, seed: int, epoch: int) -> Tensor:
+    """Draw numbers for many images at once, each image's own by (seed, epoch, index).
+
+    Args:
+        rows: Indices of the images, int64 ``(N,)``.
+        count: Numbers per image.
+        seed: Seed of the run.
+        epoch: Which epoch.
+
+    Returns:
+        float32 ``(N, count)`` in 0..1, without 1.
+    """
+    start = np.uint64(number(seed, epoch, 0x6472617773))
+    places = rows.numpy().astype(np.uint64)[:, None] * np.uint64(count)
+    bits: Any = places + np.arange(1, count + 1, dtype=np.uint64)
+    bits = start + bits * np.uint64(_GOLDEN)  # splitmix64; arrays wrap around without a word
+    bits = (bits ^ (bits >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    bits = (bits ^ (bits >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    bits ^= bits >> np.uint64(31)
+    return torch.from_numpy((bits >> np.uint64(40)).astype(np.float32) / np.float32(2**24))
 
 
 def seed_from(*counters: int) -> None:
