@@ -1,0 +1,294 @@
+"""Write ``zoo_timm/registry.json`` from the metadata of the installed timm.
+
+    python write_registry.py                    # rewrite the file (minutes: builds every model)
+    python write_registry.py --check NAME ...   # exit 1 if these models would be written otherwise
+
+Everything comes from timm: names, sizes, input, head (``pretrained_cfg``), stages
+(``group_matcher``), weights and their licences. Models are built on the meta device. Stages are
+only declared where zoo's own tracer agrees with them: nested, complete, in order; elsewhere zoo
+works names out itself. Weights that do not lie in timm's own format on the Hub are left out, and
+so are weights without a classifier for an architecture that has one.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+import sys
+import warnings
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import timm
+import torch
+from timm.models._manipulate import group_with_matcher
+from timm.models._registry import _model_default_cfgs, _model_entrypoints
+from torch import nn
+
+from zoo.core.specs import InputSpec, ModelSpec
+from zoo.engine.cone import Tracer
+from zoo.engine.stages import problems
+
+PLACE = Path(__file__).parent / "zoo_timm" / "registry.json"
+LICENCES = {  # timm's word -> SPDX; other words are kept as they are
+    "apache-2.0": "Apache-2.0",
+    "mit": "MIT",
+    "bsd-3-clause": "BSD-3-Clause",
+    "cc-by-4.0": "CC-BY-4.0",
+    "cc-by-nc-4.0": "CC-BY-NC-4.0",
+    "unknown": "",
+}
+ALIASES = (  # last part of a path -> what the stage is called
+    (re.compile(r"(?:stages|layers|levels)\.(\d+)\Z"), lambda n: f"stage{n + 1}"),
+    (re.compile(r"blocks\.(\d+)\Z"), lambda n: f"block{n}"),
+    (re.compile(r"(?:layer|stage)_?(\d+)\Z"), None),
+)
+
+
+def input_of(cfg: Any) -> dict[str, Any]:
+    """What weights expect to see, in the words of an input entry."""
+    channels, height, width = cfg.input_size
+    found: dict[str, Any] = {"size": [channels, height, width]}
+    for key in ("mean", "std"):
+        values = list(getattr(cfg, key) or ())
+        found[key] = values * channels if len(values) == 1 else values
+    found["resize"] = math.floor(min(height, width) / (cfg.crop_pct or 1.0))
+    found["crop"] = min(height, width)
+    if cfg.interpolation in ("bicubic", "nearest"):
+        found["interpolation"] = cfg.interpolation
+    return found
+
+
+def weights_of(name: str, classes: int) -> list[dict[str, Any]]:
+    """Entries of the weights that lie in timm's own format on the Hub, timm's default first."""
+    found = []
+    table = _model_default_cfgs[name]
+    for tag in table.tags:
+        cfg = table.cfgs[tag]
+        hub = cfg.hf_hub_id or ""
+        if not (cfg.has_weights and tag and hub.startswith("timm/")) or cfg.hf_hub_filename:
+            continue
+        if bool(cfg.num_classes) != bool(classes):
+            continue
+        repository = f"{hub}{name}.{tag}" if hub.endswith("/") else hub
+        entry = {
+            "name": tag,
+            "source": f"hub:{repository}",
+            "file": "model.safetensors",
+            "classes": cfg.num_classes,
+            "labels": "imagenet1k" if cfg.num_classes == 1000 and tag.endswith("in1k") else "",
+            "licence": LICENCES.get(cfg.license or "", cfg.license or ""),
+            "input": input_of(cfg),
+        }
+        found.append({key: value for key, value in entry.items() if value})
+    return found
+
+
+def head_of(model: nn.Module, cfg: Any) -> str:
+    """Path of the one layer that classifies; empty if there are several or none."""
+    path = getattr(model, "pretrained_cfg", {}).get("classifier", cfg.classifier)
+    if not isinstance(path, str) or not cfg.num_classes:
+        return ""
+    try:
+        layer = model.get_submodule(path)
+    except AttributeError:
+        return ""
+    width = getattr(layer, "out_features", getattr(layer, "out_channels", None))
+    return path if width == model.num_classes else ""  # type: ignore[comparison-overlap]
+
+
+def topmost(model: nn.Module, names: list[str]) -> list[str]:
+    """The outermost modules that hold these parameters and no others, in order."""
+    wanted, found = set(names), []
+    every = [name for name, _ in model.named_parameters()]
+    for name in names:
+        steps = name.split(".")
+        for length in range(1, len(steps) + 1):
+            path = ".".join(steps[:length])
+            inside = {n for n in every if n == path or n.startswith(f"{path}.")}
+            if inside <= wanted:
+                if path not in found:
+                    found.append(path)
+                break
+    return found
+
+
+def groups_of(model: nn.Module, head: str) -> tuple[list[list[str]], list[str]]:
+    """Paths of the groups of timm's coarse matcher, and those behind the last (the neck)."""
+    matcher = model.group_matcher(coarse=True)  # type: ignore[operator]
+    grouped = group_with_matcher(model.named_parameters(), matcher)
+    groups = [list(names) for _, names in sorted(grouped.items())]
+    own = [n for n in groups[-1] if not (n == head or n.startswith(f"{head}."))]
+    neck = own if len(own) < len(groups[-1]) else []
+    stages = groups[:-1] if len(own) < len(groups[-1]) else groups
+    return [topmost(model, names) for names in stages], topmost(model, neck)
+
+
+def alias(model: nn.Module, paths: list[str], number: int) -> str:
+    """What a stage is called: after its module where that has a number of its own."""
+    for pattern, rename in ALIASES:
+        for path in paths:
+            match = pattern.search(path)
+            if match is None:
+                continue
+            if rename is None:
+                return match[0].replace("_", "")
+            several = isinstance(model.get_submodule(path), nn.Sequential)
+            # EfficientNet's blocks.0 is a whole stage, a transformer's is one block
+            return f"stage{int(match[1]) + 1}" if several else rename(int(match[1]))
+    return "stem" if number == 0 else f"stage{number}"
+
+
+def stages_of(model: nn.Module, spec: ModelSpec) -> dict[str, Any]:
+    """Stages and neck as an entry says them, if zoo's tracer agrees; else nothing."""
+    try:
+        groups, neck = groups_of(model, spec.head)
+    except Exception:  # some of timm's models have no matcher, or one that does not match
+        return {}
+    names = [alias(model, paths, number) for number, paths in enumerate(groups)]
+    if len(set(names)) < len(names):
+        names = ["stem" if n == 0 else f"stage{n}" for n in range(len(groups))]
+    stages = tuple((name, tuple(paths)) for name, paths in zip(names, groups, strict=True))
+    whole = ModelSpec(
+        name=spec.name, target="", head=spec.head, stages=stages, neck=tuple(neck), input=spec.input
+    )
+    try:
+        wrong = problems(Tracer(model, spec.input, stages=stages), whole)
+    except Exception:  # a model that cannot be followed on the meta device
+        return {}
+    if wrong or len(stages) < 2:
+        return {}
+    found: dict[str, Any] = {"stages": [[name, list(paths)] for name, paths in stages]}
+    if neck:
+        found["neck"] = neck
+    return found
+
+
+def build(name: str) -> nn.Module:
+    """Build on the meta device, or on the CPU where the model computes while it is built."""
+    try:
+        with torch.device("meta"):
+            return timm.create_model(name)  # type: ignore[no-any-return]
+    except (RuntimeError, NotImplementedError, ValueError, TypeError):
+        return timm.create_model(name)  # type: ignore[no-any-return]
+
+
+def summary_of(name: str) -> str:
+    """First line of the builder's documentation, or the family's name."""
+    text = (_model_entrypoints[name].__doc__ or "").strip().partition("\n")[0].strip().rstrip(".")
+    text = re.sub(r"^Constructs an? ", "", text)
+    return text[:100] or f"{family_of(name)} of timm"
+
+
+def family_of(name: str) -> str:
+    """The module of timm that has the architecture."""
+    return _model_entrypoints[name].__module__.rpartition(".")[2]
+
+
+def entry(name: str) -> dict[str, Any]:
+    """The whole entry of one architecture."""
+    warnings.simplefilter("ignore")
+    model = build(name)
+    cfg = _model_default_cfgs[name].default
+    expects = input_of(cfg)
+    classes = int(getattr(model, "num_classes", 0) or 0)
+    head = head_of(model, cfg) if classes else ""
+    made = {key: tuple(v) if isinstance(v, list) else v for key, v in expects.items()}
+    spec = ModelSpec(name=name, target="", head=head, input=InputSpec(**made))
+    paper = str(cfg.paper_ids or "") if isinstance(cfg.paper_ids, str) else ""
+    found = {
+        "name": name,
+        "target": f"zoo_timm.models:{name}",
+        "summary": summary_of(name),
+        "task": "classification" if classes else "features",
+        "family": family_of(name),
+        "head": head,
+        **stages_of(model, spec),
+        "input": expects,
+        "classes": classes,
+        "params": sum(parameter.numel() for parameter in model.parameters()),
+        "paper": paper,
+        "weights": weights_of(name, classes),
+    }
+    if found["task"] == "classification":
+        del found["task"]
+    return {key: value for key, value in found.items() if value not in ("", 0, [], None)}
+
+
+def preset(table: dict[str, dict[str, Any]], expects: dict[str, Any]) -> str:
+    """The name of an input preset, made where it is new."""
+    for name, known in table.items():
+        if known == expects:
+            return name
+    _, height, width = expects["size"]
+    size = f"{height}" if height == width else f"{height}x{width}"
+    name = f"i{size}-{len(table)}"
+    table[name] = expects
+    return name
+
+
+def document(entries: list[dict[str, Any]]) -> dict[str, Any]:
+    """The whole registry: entries with their inputs replaced by presets."""
+    presets: dict[str, dict[str, Any]] = {}
+    for found in entries:
+        for weights in found.get("weights", ()):
+            if weights["input"] == found["input"]:
+                del weights["input"]
+            else:
+                weights["input"] = preset(presets, weights["input"])
+        found["input"] = preset(presets, found["input"])
+    return {
+        "schema": 1,
+        "plugin": {
+            "summary": f"Architectures and weights of timm {timm.__version__}",
+            "api": ">=1,<2",
+        },
+        "input": presets,
+        "model": entries,
+    }
+
+
+def write(found: dict[str, Any], place: Path) -> None:
+    """One line a model, so that a change of timm is a readable difference."""
+    lines = ["{", f'"schema": {found["schema"]},', f'"plugin": {json.dumps(found["plugin"])},']
+    lines.append('"input": {')
+    presets = [f"{json.dumps(k)}: {json.dumps(v)}" for k, v in found["input"].items()]
+    lines += [",\n".join(presets), "},", '"model": [']
+    lines += [",\n".join(json.dumps(e, separators=(",", ":")) for e in found["model"]), "]", "}"]
+    place.write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
+def stored(place: Path = PLACE) -> dict[str, dict[str, Any]]:
+    """The entries of the file by name, with their inputs written out."""
+    table = json.loads(place.read_text("utf-8"))
+    entries = {found["name"]: found for found in table["model"]}
+    for found in entries.values():
+        found["input"] = table["input"][found["input"]]
+        for weights in found.get("weights", ()):
+            weights["input"] = (
+                table["input"][weights["input"]] if "input" in weights else (found["input"])
+            )
+    return entries
+
+
+def main() -> int:
+    """Write the file, or compare some of its entries."""
+    if "--check" in sys.argv:
+        names = [name for name in sys.argv[1:] if not name.startswith("-")]
+        known = stored()
+        wrong = [name for name in names if known.get(name) != entry(name)]
+        sys.stdout.write("".join(f"{name}\n" for name in wrong) or "as timm says\n")
+        return int(bool(wrong))
+    torch.set_num_threads(1)
+    with ProcessPoolExecutor() as pool:
+        entries = list(pool.map(entry, timm.list_models(), chunksize=8))
+    write(document(entries), PLACE)
+    count = sum(len(found.get("weights", ())) for found in entries)
+    sys.stdout.write(f"{len(entries)} models, {count} weights\n")
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,64 @@
+"""The plugin api's page says what the code says."""
+
+from __future__ import annotations
+
+import inspect
+import re
+from dataclasses import fields
+from pathlib import Path
+
+from zoo.core.hookspecs import KINDS, RUN_HOOKS, RunHooks
+from zoo.core.specs import PartSpec
+from zoo.testing.scaffold import MODULES
+
+DOCS = Path(__file__).resolve().parents[2] / "docs"
+PAGE = (DOCS / "reference" / "plugin-api.md").read_text("utf-8")
+
+
+def table(text: str) -> list[list[str]]:
+    lines = [line for line in text.splitlines() if line.startswith("|")]
+    return [
+        [cell.strip().strip("`") for cell in line.strip("|").split(" | ")] for line in lines[2:]
+    ]
+
+
+def section(start: str) -> str:
+    return PAGE.split(start, 1)[1].split("\n#", 1)[0].split("\n\n```", 1)[0]
+
+
+def test_every_kind_stands_in_the_table_with_its_hook_and_record():
+    rows = [row[:3] for row in table(section("<!-- kinds"))]
+    assert rows == [[kind, k.hook, k.spec.__name__] for kind, k in KINDS.items()]
+
+
+def test_every_run_hook_stands_there_with_its_arguments():
+    rows = {row[0]: re.findall(r"\w+", row[1]) for row in table(section("<!-- hooks"))}
+    wanted = {
+        name: [p for p in inspect.signature(getattr(RunHooks, name)).parameters if p != "self"]
+        for name in RUN_HOOKS
+    }
+    assert rows == wanted
+
+
+def test_every_field_of_a_part_is_described():
+    rows = [row[0] for row in table(section("## Every part"))]
+    assert rows[:3] == ["name", "target", "summary"]
+    assert set(rows) == {item.name for item in fields(PartSpec)} - {"plugin"}
+
+
+def test_the_tutorial_names_everything_that_a_new_plugin_may_bring():
+    text = (DOCS / "tutorial" / "write-a-plugin.md").read_text("utf-8")
+    assert all(f"`{kind}`" in text for kind in MODULES)
+
+
+def test_the_tutorial_shows_the_files_that_are_really_written(tmp_path):
+    from zoo.testing.scaffold import new_plugin
+
+    text = (DOCS / "tutorial" / "write-a-plugin.md").read_text("utf-8")
+    written = new_plugin("mine", ["model", "loss"], tmp_path / "zoo-mine")
+    listed = [str(path.relative_to(tmp_path)) for path in written]
+    assert "\n".join(listed) in text
+    manifest = (tmp_path / "zoo-mine" / "zoo_mine" / "registry.toml").read_text("utf-8")
+    shown = re.search(r"```toml\n(schema = 1.*?)```", text, re.DOTALL)
+    assert shown
+    assert manifest.startswith(shown[1])
