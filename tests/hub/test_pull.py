@@ -80,7 +80,9 @@ def test_a_second_pull_asks_for_no_body(net):
 def test_a_small_file_is_verified_by_its_git_digest(net):
     assert fetch("sub/notes.txt").read_text() == "hello"
     net.fault("flip", path="resolve-cache", times=9)
-    with pytest.raises(HubError, match="config.json of ann/net came damaged twice; it was removed"):
+    with pytest.raises(
+        HubError, match=r"config.json of ann/net came damaged twice; it was removed"
+    ):
         fetch("config.json")
     assert not list((cache.repo_folder("ann/net") / "blobs").glob("*.zoo-partial"))
 
@@ -178,7 +180,7 @@ def test_a_pin_that_the_file_does_not_meet(net):
 
 
 def test_a_file_that_is_not_there(net):
-    with pytest.raises(HubError, match="no file 'x.safetensors'") as error:
+    with pytest.raises(HubError, match=r"no file 'x.safetensors'") as error:
         fetch("x.safetensors")
     assert "model.safetensors" in error.value.hint
 
@@ -234,7 +236,7 @@ def test_which_file_holds_the_weights(here):
     assert pull.weights_file(repo) == "one.safetensors"
     assert pull.weights_file(repo, "other.safetensors") == "other.safetensors"
     here.store.commit("ann/net", {"two.safetensors": WEIGHTS})
-    with pytest.raises(HubError, match="several weight files: one.safetensors, two.safetensors"):
+    with pytest.raises(HubError, match=r"several weight files: one.safetensors, two.safetensors"):
         pull.weights_file(open_repo(NET))
     here.store.commit("ann/net", {"one.safetensors": None, "two.safetensors": None})
     with pytest.raises(HubError, match="no weights"):

@@ -164,15 +164,15 @@ def _entries(found: Mapping[Any, Any]) -> str:
     )
 
 
-def write_safetensors(
-    tensors: Mapping[str, torch.Tensor], target: Path, metadata: Mapping[str, str]
-) -> None:
+def write_safetensors(tensors: Mapping[str, torch.Tensor], target: Path) -> None:
     """Write tensors atomically; shared and strided storage is copied first.
+
+    Equal tensors give equal bytes: the header's free text has a single entry, since the library
+    writes several in any order. Where the file came from is noted beside it.
 
     Args:
         tensors: Name -> tensor of any shape.
         target: The file.
-        metadata: Free text for the header.
 
     Raises:
         DiskError: The disk refuses.
@@ -182,7 +182,7 @@ def write_safetensors(
     temporary = temporary_beside(target)
     mode = temporary.stat().st_mode & 0o777
     try:
-        save_file(_separate(tensors), temporary, {"format": "pt", **metadata})
+        save_file(_separate(tensors), temporary, {"format": "pt"})
         temporary.chmod(mode)
         move_into_place(temporary, target)
     except OSError as error:
@@ -203,7 +203,7 @@ def _separate(tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
     return apart
 
 
-def convert(source: Path, target: Path, metadata: Mapping[str, str]) -> Unpacked:
+def convert(source: Path, target: Path) -> Unpacked:
     """Turn a pickle into ``target``.
 
     Raises:
@@ -211,5 +211,5 @@ def convert(source: Path, target: Path, metadata: Mapping[str, str]) -> Unpacked
         DiskError: The disk refuses.
     """
     found = read_pickle(source)
-    write_safetensors(found.tensors, target, metadata)
+    write_safetensors(found.tensors, target)
     return found

@@ -199,7 +199,7 @@ def _keep(spec: WeightsSpec, original: Path, target: Path, digest: str) -> Fetch
     if is_pickle(original):
         from zoo.hub.convert import convert
 
-        convert(original, target, {"source": spec.source, "origin_sha256": digest})
+        convert(original, target)
     else:
         read_header(original)
         original.replace(target)
@@ -254,7 +254,7 @@ def _converted_file(spec: WeightsSpec, path: Path) -> Fetched:
     target = store.folder() / f"{path.stem}.{digest[:12]}.safetensors"
     if ready := _stored(spec, target):
         return ready
-    convert(path, target, {"source": spec.source, "origin_sha256": digest})
+    convert(path, target)
     found = store.keep(target, source=spec.source, origin=digest)
     return Fetched(path=target, sha256=found, source=spec.source, origin_sha256=digest)
 

@@ -145,7 +145,7 @@ def pull_converted(path: Path, name: str, digest: str) -> Pulled:
     target = converted_path(name, origin)
     found = store.ready(target, origin)
     if not found:
-        convert(path, target, {"origin_sha256": origin})
+        convert(path, target)
         found = store.keep(target, source=name, origin=origin)
     return Pulled(path=target, sha256=found, file=name, origin_sha256=origin)
 
