@@ -503,3 +503,48 @@ def test_the_doctor_is_content_with_a_sound_folder(tmp_path, zoo):
     assert code == 0
     assert "train: 8 images in 2 classes, 4 to 4 each" in out
     assert "fit to train on" in out
+
+
+@pytest.mark.parametrize("verb", ["finetune", "train"])
+def test_the_command_refuses_before_it_builds_anything(verb, tmp_path, zoo):
+    root = folder(tmp_path / "set")
+    put(root / "cat" / "bad.jpg", b"")
+    code, out, err = zoo(verb, "resnet18", "--data", root, "--out", tmp_path / "runs")
+    assert code == 3
+    assert "error: 1 of 9 files cannot be used:" in err
+    assert "'cat/bad.jpg': empty file (0 bytes)" in err
+    assert "hint: remove or repair them, or --on-bad-image skip" in err
+    assert not out
+    assert not (tmp_path / "runs").exists()
+
+
+def test_the_command_refuses_wrong_trees_with_the_same_code(tmp_path, zoo):
+    folder(tmp_path / "a" / "train", ["cat", "dog"])
+    folder(tmp_path / "a" / "val", ["cat", "emu"], start=40)
+    put(tmp_path / "flat" / "0.jpg", jpeg())
+    hostile_tar(tmp_path / "set.tar")
+    for source, words in (
+        (tmp_path / "a", "only in val: emu"),
+        (tmp_path / "flat", "no class folders"),
+        (tmp_path / "nothing", "no folder"),
+        (tmp_path / "set.tar", "is an archive"),
+    ):
+        code, _, err = zoo("finetune", "resnet18", "--data", source, "--dry-run")
+        assert code == 3
+        assert words in err
+        assert "hint: " in err
+    code, _, err = zoo("finetune", "resnet18", "--data", "digits", "--classes", 300, "--dry-run")
+    assert code == 3
+    assert "--classes 300, but digits has 10" in err
+
+
+@pytest.mark.slow
+def test_the_command_trains_without_the_bad_images_if_told_to(tmp_path, zoo):
+    root = folder(tmp_path / "set", each=5)
+    put(root / "cat" / "bad.jpg", b"")
+    small = ("--size", 32, "--epochs", 1, "--batch-size", 4, "--device", "cpu")
+    where = ("--data", root, "--out", tmp_path / "runs")
+    code, out, err = zoo("train", "shufflenet_v2_x0_5", *where, *small, "--on-bad-image", "skip")
+    assert code == 0
+    assert "left out 1 of 11 files: 'cat/bad.jpg'" in out + err
+    assert list((tmp_path / "runs").glob("*/model.safetensors"))
