@@ -38,7 +38,7 @@ def read_image(path: str, channels: int = 3) -> Tensor:
         channels: 1 (grey), 2 (grey, alpha), 3 (RGB) or 4 (RGBA).
 
     Returns:
-        uint8 ``(channels, H, W)``.
+        uint8 ``(C, H, W)`` with C = ``channels``.
 
     Raises:
         DataError: It cannot be read or decoded; names the file.
@@ -65,7 +65,7 @@ def decode(data: bytearray, channels: int = 3) -> Tensor:
         channels: 1 to 4, as in :func:`read_image`.
 
     Returns:
-        uint8 ``(channels, H, W)``.
+        uint8 ``(C, H, W)`` with C = ``channels``.
 
     Raises:
         DataError: It cannot be decoded.
@@ -110,7 +110,7 @@ def from_pillow(picture: Image.Image, channels: int = 3) -> Tensor:
         channels: 1 to 4, as in :func:`read_image`.
 
     Returns:
-        uint8 ``(channels, H, W)``.
+        uint8 ``(C, H, W)`` with C = ``channels``.
 
     Raises:
         DataError: Pixels whose range nobody stated.
@@ -163,7 +163,7 @@ def from_item(value: Any, channels: int = 3) -> Tensor:
         channels: 1 to 4, as in :func:`read_image`.
 
     Returns:
-        uint8 ``(channels, H, W)``.
+        uint8 ``(C, H, W)`` with C = ``channels``.
 
     Raises:
         DataError: Another type, shape or range.
@@ -210,7 +210,7 @@ def with_channels(image: Tensor, channels: int) -> Tensor:
         channels: Channels wanted, 1 to 4.
 
     Returns:
-        uint8 ``(..., channels, H, W)``; alpha is 255 where there was none, and is laid over
+        uint8 ``(..., C, H, W)`` with C = ``channels``; alpha is 255 where there was none, and is laid over
         white where none is wanted.
 
     Raises:

@@ -122,7 +122,7 @@ def order(count: int, *, seed: int, epoch: int) -> Tensor:
         epoch: Which epoch.
 
     Returns:
-        A permutation, int64 ``(count,)``.
+        A permutation, int64 ``(N,)`` with N = ``count``.
     """
     generator = torch.Generator().manual_seed(number(seed, epoch, 0x6F72646572) % 2**63)
     return torch.randperm(count, generator=generator)
