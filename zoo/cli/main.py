@@ -18,7 +18,7 @@ from zoo.cli.output import Out
 from zoo.core import settings
 from zoo.core.names import did_you_mean, suggest
 from zoo.core.resolve import resolve
-from zoo.errors import DiskError, Interrupted, UnknownNameError, ZooError
+from zoo.errors import DiskError, Interrupted, UnknownNameError, UsageError, ZooError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -173,11 +173,11 @@ def run(argv: Sequence[str] | None = None) -> int:
         if not (isinstance(error, Interrupted) and os.environ.get("RANK", "0") != "0"):
             out.error(error, code)  # of a stop that all ranks made together, one speaks
         return code
+    except click.exceptions.NoArgsIsHelpError as error:
+        error.show()
+        return error.exit_code
     except click.ClickException as error:
-        if out.form == "json":
-            out.json({"error": error.format_message(), "hint": "", "exit_code": error.exit_code})
-        else:
-            error.show()
+        out.error(_as_ours(error), error.exit_code)
         return error.exit_code
     except (click.Abort, KeyboardInterrupt):
         out.note("stopped")
@@ -197,3 +197,14 @@ def run(argv: Sequence[str] | None = None) -> int:
 def _mute() -> None:
     """Let nothing more go to a stdout that takes nothing, not even at exit."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _as_ours(error: click.ClickException) -> UsageError:
+    """What click complains about, in zoo's form: one line and a command that helps."""
+    text = error.format_message().rstrip(".")
+    context = getattr(error, "ctx", None)
+    hint = f"{context.command_path} --help" if context else ""
+    if isinstance(error, click.NoSuchOption):
+        text = error.message.rstrip(".")
+        hint = did_you_mean(suggest(error.option_name, error.possibilities or ())) or hint
+    return UsageError(text[:1].lower() + text[1:], hint=hint)
