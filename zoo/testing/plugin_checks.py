@@ -117,6 +117,8 @@ def _is_light(info: PluginInfo) -> None:
 
 def _hooks_are_known(info: PluginInfo) -> None:
     """Register the hook module alone, as a run would."""
+    if info.form == "code" and info.hooks:
+        return  # zoo checked them when it loaded the module
     module_name = manifest.read(Path(info.path)).hooks if info.form == "manifest" else ""
     if not module_name:
         raise Skip("it names no hook module")

@@ -1,0 +1,161 @@
+"""A stranger's plugin of one file: built, installed, listed, trained with, uninstalled."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import subprocess
+import sys
+import textwrap
+import zipfile
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+PROJECT = """
+[build-system]
+requires = ["hatchling"]
+build-backend = "hatchling.build"
+
+[project]
+name = "spotty-things"
+version = "0.3.0"
+requires-python = ">=3.11"
+
+[project.entry-points.zoo]
+spotty = "spotty"
+
+[tool.hatch.build.targets.wheel]
+only-include = ["spotty.py"]
+"""
+MODULE = '''
+"""A model of one convolution."""
+
+from zoo.plugin import InputSpec, ModelSpec, hookimpl
+
+ZOO_API = ">=1,<2"
+
+
+@hookimpl
+def zoo_models():
+    yield ModelSpec(
+        name="spot",
+        target="spotty:build",
+        summary="One convolution",
+        head="head",
+        stages=(("stem", ("stem",)),),
+        input=InputSpec(size=(1, 8, 8)),
+        classes=10,
+        params=490,
+    )
+
+
+@hookimpl
+def zoo_run_started(run):
+    (run.dir / "spotty.txt").write_text("was here")
+
+
+def build(num_classes=10):
+    from torch import nn
+
+    class Spot(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.stem = nn.Conv2d(1, 24, 3, stride=2, padding=1)
+            self.head = nn.Linear(24, num_classes)
+
+        def forward(self, x):
+            return self.head(self.stem(x).relu().amax((2, 3)))
+
+    return Spot()
+'''
+
+
+def pip(*args, cwd):
+    command = [sys.executable, "-m", "pip", "--disable-pip-version-check", "--no-input", *args]
+    done = subprocess.run(command, cwd=cwd, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def uninstall(site):
+    """What ``pip uninstall`` does; it refuses to do it in a ``--target`` folder."""
+    (record,) = site.glob("spotty_things-*.dist-info/RECORD")
+    with record.open(newline="") as lines:
+        files = [site / row[0] for row in csv.reader(lines)]
+    for file in files:
+        file.unlink(missing_ok=True)
+    record.parent.rmdir()
+
+
+@pytest.mark.slow
+def test_the_life_of_a_plugin_of_one_file(tmp_path, shell):
+    project, site = tmp_path / "project", tmp_path / "site"
+    project.mkdir()
+    (project / "pyproject.toml").write_text(PROJECT)
+    (project / "spotty.py").write_text(MODULE)
+    quiet = ("--no-index", "--no-deps")
+    pip("wheel", ".", *quiet, "--no-build-isolation", "-w", "dist", cwd=project)
+    (wheel,) = (project / "dist").glob("*.whl")
+    pip("install", *quiet, "--target", str(site), str(wheel), cwd=project)
+
+    def zoo(*args):
+        return shell(*args, cwd=tmp_path, PYTHONPATH=str(site), ZOO_PLUGINS="spotty")
+
+    assert "spotty/spot" in zoo("list", "--names").stdout.split()
+    (info,) = [p for p in json.loads(zoo("plugins", "--json").stdout) if p["name"] == "spotty"]
+    kept = {key: info[key] for key in ("distribution", "version", "form", "state", "hooks")}
+    assert kept == {
+        "distribution": "spotty-things",
+        "version": "0.3.0",
+        "form": "code",
+        "state": "ok",
+        "hooks": ["zoo_run_started"],
+    }
+
+    flags = ("--set", "optim.warmup=0", "--set", "data.workers=0", "--name", "first")
+    trained = zoo("train", "spot", "--data", "digits", "--epochs", "1", *flags)
+    assert trained.returncode == 0, trained.stderr
+    assert (tmp_path / "runs" / "first" / "spotty.txt").read_text() == "was here"
+    measured = zoo("eval", "first", "--json")
+    assert measured.returncode == 0, measured.stderr
+    assert json.loads(measured.stdout)["n"] == 397
+    checked = zoo("plugins", "check", "spotty")
+    assert checked.returncode == 0, checked.stdout + checked.stderr
+
+    uninstall(site)
+    assert "spotty" not in zoo("list", "--names").stdout
+    gone = zoo("eval", "first")
+    assert gone.returncode in (2, 4)
+    assert "spotty" in gone.stderr
+    assert "Traceback" not in gone.stderr
+
+
+@pytest.mark.parametrize("folder", sorted(p.name for p in (ROOT / "plugins").iterdir()))
+def test_the_wheel_of_each_plugin_here_holds_what_it_needs(folder, tmp_path):
+    command = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(tmp_path)]
+    done = subprocess.run(
+        command, cwd=ROOT / "plugins" / folder, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    (wheel,) = tmp_path.glob("*.whl")
+    with zipfile.ZipFile(wheel) as archive:
+        names = archive.namelist()
+        points = next(n for n in names if n.endswith("entry_points.txt"))
+        text = archive.read(points).decode()
+    package = folder.replace("-", "_")
+    assert f"= {package}" in text
+    assert {f"{package}.py", f"{package}/__init__.py"} & set(names)
+    source = ROOT / "plugins" / folder / package
+    for manifest in ("registry.toml", "registry.json"):
+        assert (f"{package}/{manifest}" in names) == (source / manifest).exists()
+    assert not any(name.startswith("tests/") for name in names)
+
+
+def test_every_plugin_here_says_where_it_stands():
+    for folder in (ROOT / "plugins").iterdir():
+        text = (folder / "README.md").read_text("utf-8")
+        assert text.startswith(f"# {folder.name}"), folder
+        assert textwrap.dedent(text) == text
+        assert os.access(folder / "pyproject.toml", os.R_OK)
