@@ -92,7 +92,7 @@ def decode(data: bytearray, channels: int = 3) -> Tensor:
 
 @cache
 def fast_jpeg() -> Callable[[Tensor, int, bool], Tensor] | None:
-    """Torchvision's JPEG operator (bytes, mode, upright), if this torchvision has one."""
+    """Give torchvision's JPEG operator, if it has one: bytes ``(N,)``, mode, upright, to ``(C, H, W)``."""
     try:
         import torchvision  # noqa: F401 - loads the operators
 
