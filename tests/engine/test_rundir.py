@@ -33,7 +33,8 @@ def test_a_name_is_one_plain_word(tmp_path, name):
 
 
 def test_nothing_is_overwritten(tmp_path):
-    RunFolder.create(tmp_path, name="mine").close()
+    with RunFolder.create(tmp_path, name="mine") as folder:
+        folder.write_text("recipe.toml", "")
     with pytest.raises(UsageError, match="run mine exists") as caught:
         RunFolder.create(tmp_path, name="mine")
     assert "zoo resume" in caught.value.hint
@@ -42,6 +43,20 @@ def test_nothing_is_overwritten(tmp_path):
     with pytest.raises(UsageError, match="nothing was written"):
         RunFolder.create(tmp_path, name="photos")
     assert [p.name for p in (tmp_path / "photos").iterdir()] == ["a.jpg"]
+
+
+@pytest.mark.parametrize("left", [(), (".lock",), (".lock", "checkpoints", ".staging", ".owner")])
+def test_what_a_run_left_that_was_killed_before_it_began_is_taken_over(tmp_path, left):
+    for name in left:
+        path = tmp_path / "mine" / name
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(b"") if name in (".lock", ".owner") else path.mkdir()
+    (tmp_path / "mine").mkdir(exist_ok=True)
+    with RunFolder.create(tmp_path, name="mine") as folder:
+        assert (folder.path / "checkpoints").is_dir()
+    (tmp_path / "mine" / "checkpoints" / "step-00000001.safetensors").write_bytes(b"")
+    with pytest.raises(UsageError, match="run mine exists"):
+        RunFolder.create(tmp_path, name="mine")
 
 
 def test_only_a_run_can_be_opened(tmp_path):

@@ -193,7 +193,9 @@ class TinyRun:
             return nullcontext(None)
         if (self.folder / "checkpoints").is_dir():
             return RunFolder.open(self.folder)
-        return RunFolder.create(self.folder.parent, name=self.folder.name)
+        made = RunFolder.create(self.folder.parent, name=self.folder.name)
+        made.write_text("recipe.toml", "")
+        return made
 
 
 def fingerprint(live: Live) -> dict[str, bytes]:

@@ -21,7 +21,7 @@ from zoo.engine.checkpoint import (
 )
 from zoo.engine.distributed import ALONE
 from zoo.engine.reports import SavedReport
-from zoo.errors import DiskError, NumericsError
+from zoo.errors import CheckpointError, DiskError, NumericsError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -108,8 +108,8 @@ class Keeper:
             A :class:`SavedReport`, or ``None`` on ranks that do not write.
 
         Raises:
-            DiskError: The system refused, also after older states were deleted; says which
-                state stays valid.
+            DiskError: The system refused, also after older states were deleted, or what was
+                written does not read back; says which state stays valid.
             NumericsError: The model is not finite; such a state is never saved.
         """
         if self.folder is None:
@@ -123,8 +123,14 @@ class Keeper:
             )
         path = state_path(self.folder.path, at.step)
         self._write(live, path, best)
+        try:
+            prune_states(self.folder.path, self.keep)
+        except CheckpointError as error:
+            raise DiskError(
+                f"what was just saved does not read back: {error.message}{self._valid()}",
+                hint="the disk is failing: choose another with --set output.dir=FOLDER",
+            ) from error
         self.last_good = at.step
-        prune_states(self.folder.path, self.keep)
         return SavedReport(
             path=path,
             step=at.step,

@@ -149,13 +149,21 @@ class RunFolder:
             raise atomic.disk_error(error, path) from error
 
     def flush(self) -> None:
-        """Bring the metrics to the disk, so that no state is newer than its lines."""
-        with contextlib.suppress(FileNotFoundError):
+        """Bring the metrics to the disk, so that no state is newer than its lines.
+
+        Raises:
+            DiskError: The system refused.
+        """
+        try:
             handle = os.open(self.metrics, os.O_RDWR)
             try:
                 os.fsync(handle)
             finally:
                 os.close(handle)
+        except FileNotFoundError:
+            return
+        except OSError as error:
+            raise atomic.disk_error(error, self.metrics) from error
 
     def rewind(self, position: Position) -> int:
         """Drop the lines of ``metrics.jsonl`` that a resumed run will write again.
@@ -223,14 +231,18 @@ def check_name(output: OutputPart) -> None:
             f"{output.name!r} cannot be a run's name", hint="letters, digits, dots, dashes"
         )
     path = Path(output.dir, output.name)
-    if path.exists() and "RANK" not in os.environ:
+    if path.exists() and not _unborn(path) and "RANK" not in os.environ:
         raise _exists(path)
 
 
 def _make(parent: Path, name: str | None, stem: str) -> Path:
     if name is not None:
         path = parent / name
-        path.mkdir()
+        try:
+            path.mkdir()
+        except FileExistsError:
+            if not _unborn(path):
+                raise
         return path
     pattern = re.compile(re.escape(stem) + r"-(\d{3,})")
     taken = [int(m[1]) for entry in parent.iterdir() if (m := pattern.fullmatch(entry.name))]
@@ -243,6 +255,14 @@ def _make(parent: Path, name: str | None, stem: str) -> Path:
         except FileExistsError:
             continue
         return path
+
+
+def _unborn(path: Path) -> bool:
+    """Whether a folder is all that is left of a run that was killed before it could begin."""
+    own = {".lock", ".staging", ".owner", "checkpoints"}
+    if not path.is_dir() or {entry.name for entry in path.iterdir()} - own:
+        return False
+    return not any((path / "checkpoints").glob("*"))
 
 
 def _exists(path: Path) -> UsageError:
