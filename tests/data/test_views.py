@@ -1,3 +1,4 @@
+import pickle
 import random
 
 import numpy as np
@@ -5,6 +6,7 @@ import pytest
 import torch
 from pictures import pixels
 
+from zoo.core.specs import InputSpec
 from zoo.data.images import ImageSet, ItemReader
 from zoo.data.views import View, number, order, seed_from, undisturbed, uniform
 from zoo.errors import DataError
@@ -135,3 +137,13 @@ def test_a_fixed_transform_is_not_seeded(fixed):
     drawn = torch.rand(()).item()
     torch.manual_seed(0)
     assert (torch.rand(()).item() == drawn) is fixed
+
+
+@pytest.mark.parametrize("name", ["standard", "randaugment", "shift", "center-crop"])
+def test_views_travel_to_processes_that_are_not_forked(name, known):
+    transform = known.build("transform", name, InputSpec(size=(3, 16, 16)))
+    view = View(images(), transform, 3)
+    again = pickle.loads(pickle.dumps(view))
+    keys = [(1, 0), (1, 4)]
+    one, other = view.__getitems__(keys).batch, again.__getitems__(keys).batch
+    assert torch.equal(one.images, other.images)

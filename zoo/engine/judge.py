@@ -17,7 +17,7 @@ from zoo.engine.assemble import build_loss, build_metrics
 from zoo.engine.evaluate import Evaluation, evaluate, infer
 from zoo.engine.feed import Feed
 from zoo.engine.parts import is_convolutional
-from zoo.engine.place import choose, settle
+from zoo.engine.place import choose, settle, usable_cores
 from zoo.engine.transforms import image_transform
 from zoo.errors import DataError
 
@@ -121,7 +121,7 @@ def judge(
     if not len(images):
         raise DataError(f"{name} has no images")
     place = _settled(loaded, device)
-    loader = _loader(recipe, registry, loaded, images)
+    loader = _loader(recipe, registry, loaded, images, place)
     found = evaluate(
         _moved(loaded, place),
         loader.epoch(0),
@@ -167,7 +167,7 @@ def predict(
     opened = open_images(paths, channels=loaded.input.size[0], on_bad_image=on_bad_image)
     recipe = _recipe(loaded)
     place = _settled(loaded, device)
-    loader = _loader(recipe, registry, loaded, opened.images)
+    loader = _loader(recipe, registry, loaded, opened.images, place)
     known = set(loaded.classes)
     feed = Feed(place, loaded.input)
     for outputs, _, batch in infer(_moved(loaded, place), loader.epoch(0), feed=feed, place=place):
@@ -236,12 +236,16 @@ def _moved(loaded: Loaded, place: Place) -> torch.nn.Module:
     return loaded.model.to(place.device)
 
 
-def _loader(recipe: Recipe, registry: Registry, loaded: Loaded, images: ImageSet) -> Any:
+def _loader(
+    recipe: Recipe, registry: Registry, loaded: Loaded, images: ImageSet, place: Place
+) -> Any:
     return make_loader(
         images,
         image_transform(recipe, registry, loaded.input, train=False),
         batch_size=recipe.data.batch_size,
         workers=recipe.data.workers,
+        cores=usable_cores(),
+        device=place.device.type,
         seed=recipe.device.seed,
         train=False,
     )
