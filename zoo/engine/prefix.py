@@ -45,7 +45,6 @@ from zoo.engine.proof import digest
 from zoo.errors import FreezeError
 
 if TYPE_CHECKING:
-
     from zoo.core.specs import InputSpec
     from zoo.engine.freezeplan import FreezePlan
     from zoo.engine.trace import Trace
@@ -124,8 +123,10 @@ class Cut:
         for path, module in self.model.named_modules():
             if any(inside(path, p) for p in (*self.skipped, self.point.path)):
                 found.update(f"{path} {type(module).__qualname__} {module.extra_repr()}\n".encode())
-                for name, buffer in module.named_buffers(recurse=False):
-                    found.update(f"{path}.{name} {digest(buffer)}\n".encode())
+            elif not (self.bare and inside(self.point.path, path)):
+                continue
+            for name, buffer in module.named_buffers(recurse=False):
+                found.update(f"{path}.{name} {digest(buffer)}\n".encode())
         for name, parameter in self.model.named_parameters():
             if name in self.upstream:
                 found.update(f"{name} {digest(parameter)}\n".encode())
@@ -160,6 +161,8 @@ class Prefix:
         else:
             replaced[path] = StopBefore(target)
         self.body = rebuild(cut.model, replaced, made=_in_eval)
+        early = (*cut.skipped, *((path,) if cut.point.after else ()))
+        self._shared = [m for n, m in modules.items() if any(inside(n, e) for e in early)]
 
     @torch.no_grad()
     def __call__(self, images: Tensor) -> Tensor:
@@ -171,11 +174,17 @@ class Prefix:
         Returns:
             The tensor at the cut (N, ...).
         """
+        training = [module for module in self._shared if module.training]
+        for module in training:  # between train() and hold(), or where only other parts are held
+            module.training = False
         try:
             self.body(images)
         except ReachedError as reached:
             found: Tensor = reached.value
             return found.detach()
+        finally:
+            for module in training:
+                module.training = True
         raise RuntimeError(f"the forward ended without reaching {self.cut.point}")
 
 
