@@ -76,6 +76,7 @@ KEYWORDS: Final[dict[str, str]] = {
     "metric": "output.metrics",
     "keep": "output.keep",
     "save_every": "output.save_every",
+    "verify_resume": "output.verify_resume",
     "tracker": "output.trackers",
     "strict": "output.strict",
 }

@@ -272,6 +272,10 @@ class OutputPart:
         str | None,
         Meta(description="Also save inside an epoch: every N steps (200) or minutes (10m)."),
     ] = None
+    verify_resume: Annotated[
+        bool,
+        Meta(description="Before training, prove on a few steps that resuming gives the same bits."),
+    ] = False
     trackers: Annotated[tuple[str, ...], Meta(description="Experiment trackers by name.")] = ()
     strict: Annotated[
         bool, Meta(description="A failing observer plugin stops the run instead of being muted.")
