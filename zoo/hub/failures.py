@@ -224,7 +224,7 @@ def unreachable(error: BaseException, subject: Subject) -> HubError:
 def reason(error: BaseException) -> str:
     """Why a transfer failed, short: the innermost error's own words."""
     inner = error
-    while inner.__cause__ or inner.__context__:
+    for _ in range(20):  # causes may go in a circle
         inner = inner.__cause__ or inner.__context__ or inner
     text = one_line(inner if str(inner) else error)
     return re.sub(r"^\[(?:Errno|SSL)[^\]]*\] ", "", text) or type(error).__name__

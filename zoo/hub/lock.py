@@ -97,7 +97,7 @@ def pinned_in(path: Path) -> tuple[str, ...]:
         f"{model.get('name')}:{weights.get('name')}"
         for model in table.get("model", ())
         for weights in model.get("weights", ())
-        if "target" not in model and weights.get("sha256")
+        if "target" not in model and len(str(weights.get("sha256", ""))) == 64
     ]
     return (*found, *(str(pin.get("source")) for pin in table.get("pin", ())))
 

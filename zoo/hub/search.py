@@ -58,6 +58,7 @@ def search(
         HubError: Offline, or the Hub cannot be reached.
     """
     with translated(Subject(repo=f"search {query!r}")):
+        client.reach()
         found = patiently(
             lambda: list(
                 client.api().list_models(

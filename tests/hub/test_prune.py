@@ -1,0 +1,87 @@
+import os
+import time
+
+import pytest
+from loopback_weights import ours, repository
+
+from zoo.core import settings
+from zoo.hub import cache, prune, store
+from zoo.hub.address import Address
+from zoo.hub.pull import pull_file
+from zoo.hub.repo import open_repo
+
+
+def pull(name="model.safetensors"):
+    repo = open_repo(Address("ann/net"))
+    return pull_file(repo, name)
+
+
+@pytest.fixture
+def filled(here):
+    repository(here, "ann/net", {"model.safetensors": ours(), "config.json": {}})
+    old = pull()
+    pull("config.json")
+    here.store.commit("ann/net", {"model.safetensors": ours(num_classes=9)})
+    new = pull()
+    pull("config.json")
+    path = store.folder() / "w.safetensors"
+    path.parent.mkdir(parents=True)
+    path.write_bytes(b"x" * 5000)
+    store.keep(path, source="url:https://x/w.pth", origin="ab" * 32)
+    half = cache.blob_path("ann/net", "f" * 64 + ".zoo-partial")
+    half.write_bytes(b"y" * 700)
+    (settings.cache_dir() / "prefix").mkdir()
+    (settings.cache_dir() / "prefix" / "a").write_bytes(b"z" * 10)
+    return old, new, path, half
+
+
+def test_everything_is_listed_with_its_size(filled):
+    old, new, _path, _half = filled
+    found = {(i.kind, i.bytes) for i in prune.inventory()}
+    # the config is the same blob in both commits: it frees nothing with either
+    assert found >= {
+        ("hub", old.stat().st_size), ("hub", new.stat().st_size), ("partial", 700), ("other", 10),
+    }  # fmt: skip
+    assert {i.name for i in prune.inventory() if not i.current} == {
+        f"ann/net@{old.parent.name[:12]}"
+    }
+
+
+def test_a_plain_prune_takes_what_nobody_needs(filled):
+    old, new, path, half = filled
+    chosen = prune.choose(prune.inventory())
+    assert {i.kind for i in chosen} == {"hub", "partial"}
+    freed = prune.remove(chosen)
+    assert freed == 700 + ours().__len__()
+    assert not old.exists()
+    assert not half.exists()
+    assert new.read_bytes() == ours(num_classes=9)
+    assert (new.parent / "config.json").read_text() == "{}"
+    assert path.exists()
+    assert prune.choose(prune.inventory()) == []
+
+
+def test_by_name_by_age_and_all(filled):
+    _old, new, path, _half = filled
+    found = prune.inventory()
+    assert [i.name for i in prune.choose(found, names=["w.safe"])] == ["w.safetensors"]
+    assert prune.choose(found, older_than=1) == []
+    past = time.time() - 10 * 86400
+    os.utime(path, (past, past))
+    os.utime(store.record_path(path), (past, past))
+    assert [i.name for i in prune.choose(prune.inventory(), older_than=9)] == ["w.safetensors"]
+    prune.remove(prune.choose(found, everything=True))
+    assert not new.exists()
+    assert prune.inventory() == []
+
+
+def test_what_other_tools_cached_stays(filled):
+    other = cache.hub_cache() / "models--bob--net" / "snapshots" / ("d" * 40) / "model.safetensors"
+    other.parent.mkdir(parents=True)
+    other.write_bytes(b"theirs")
+    prune.remove(prune.choose(prune.inventory(), everything=True))
+    assert other.read_bytes() == b"theirs"
+
+
+def test_an_empty_machine(here):
+    assert prune.inventory() == []
