@@ -203,7 +203,7 @@ def resume(run: str | Path, *, runs: str = "runs") -> RunResult:
         ZooError: No such run, it is in use, or its data changed.
     """
     from zoo.engine.resume import go_on
-    from zoo.engine.weights import run_folder
+    from zoo.engine.stored import run_folder
 
     return _last(go_on(run_folder(str(run), runs), registries.load()))
 

@@ -27,7 +27,7 @@ def command(run: str, runs: str, *, retries: int, as_json: bool) -> int:
     several processes goes on with as many.
     """
     from zoo.cli.training import run_and_show
-    from zoo.engine.weights import run_folder
+    from zoo.engine.stored import run_folder
 
     folder = run_folder(run, runs)
     processes = _processes(folder)

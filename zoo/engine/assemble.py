@@ -26,6 +26,7 @@ from zoo.engine.place import Place, choose, make_scaler, settle, usable_cores
 from zoo.engine.plan import steps_per_epoch
 from zoo.engine.rules import Rules, parse_every
 from zoo.engine.transforms import batch_transforms, image_transform
+from zoo.engine.tryout import try_out
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -78,13 +79,22 @@ def early_place(recipe: Recipe, world: World) -> Place:
 
 
 def freeze_model(built: Built, recipe: Recipe, *, pretrained: bool) -> Frozen:
-    """Plan the recipe's freezing for a built model, and apply it.
+    """Plan the recipe's freezing for a built model, apply it, and try the model out.
 
     Raises:
         FreezeError: It cannot mean what was asked.
+        UsageError: The model does not take images of this size.
     """
     plan = plan_freeze(built.model, built.spec, recipe.freeze, built.input, pretrained=pretrained)
-    return Frozen(built.model, plan)
+    frozen = Frozen(built.model, plan)
+    try_out(
+        built.model,
+        built.input,
+        name=built.spec.qualified,
+        batch_size=recipe.data.batch_size,
+        hold=frozen.hold,
+    )
+    return frozen
 
 
 def assemble(

@@ -16,7 +16,9 @@ from zoo.core.recipe import SurgeryPart
 from zoo.core.specs import InputSpec, ModelSpec
 from zoo.engine.live import fill
 from zoo.engine.place import derive
+from zoo.engine.sizes import fit_input
 from zoo.engine.surgery import SurgeryReport, operate
+from zoo.engine.tryout import first_line
 from zoo.errors import CheckpointError, UsageError
 
 if TYPE_CHECKING:
@@ -64,7 +66,7 @@ def build(start: Start, recipe: Recipe, registry: Registry, classes: tuple[str, 
         classes: Class names of the data, in order; empty = not a classification.
 
     Raises:
-        CheckpointError: The weights do not fit the architecture.
+        CheckpointError: The weights do not fit the architecture, or are not finite.
         UsageError: The builder or the surgery refuses.
     """
     wanted = recipe.surgery
@@ -83,6 +85,8 @@ def build(start: Start, recipe: Recipe, registry: Registry, classes: tuple[str, 
         part, said = _head_plan(start, wanted, classes)
         start = replace(start, notes=(*start.notes, *said))
     report = operate(model, start.spec, part, classes=count, seed=derive(seed, SURGERY))
+    if start.pretrained:
+        _check_finite(model, start)
     merged = SurgeryPart(
         in_channels=wanted.in_channels or start.surgery.in_channels,
         drop_last=wanted.drop_last or start.surgery.drop_last,
@@ -163,8 +167,33 @@ def _construct(start: Start, registry: Registry, num_classes: int | None, seed: 
         options["num_classes"] = count
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(derive(seed, BUILD))
-        model: nn.Module = registry.build("model", start.spec.qualified, **options)
+        try:
+            model: nn.Module = registry.build("model", start.spec.qualified, **options)
+        except (ValueError, TypeError, AssertionError, RuntimeError) as error:
+            if not start.options:
+                raise
+            said = ", ".join(f"{name} = {value}" for name, value in start.options.items())
+            raise UsageError(
+                f"{start.spec.qualified} cannot be built with {said}: {first_line(error)}",
+                hint=f"zoo info {start.spec.qualified} shows its options",
+            ) from error
     return model
+
+
+def _check_finite(model: nn.Module, start: Start) -> None:
+    """Refuse starting weights that hold NaN or infinities where they are used."""
+    broken = [
+        name
+        for name, tensor in model.state_dict().items()
+        if tensor.is_floating_point() and not torch.isfinite(tensor).all()
+    ]
+    if broken:
+        more = f" and {len(broken) - 3} more" if len(broken) > 3 else ""
+        raise CheckpointError(
+            f"the weights of {start.spec.qualified} hold NaN or infinite values in "
+            f"{', '.join(broken[:3])}{more}",
+            hint=f"choose others: zoo info {start.spec.qualified}",
+        )
 
 
 def _head_plan(
@@ -183,34 +212,6 @@ def _head_plan(
         )
         return wanted, (said,)
     return wanted, ()
-
-
-def fit_input(given: InputSpec, size: int | None, channels: int | None) -> InputSpec:
-    """An input with another size or other channels; resize keeps its proportion to the crop.
-
-    Args:
-        given: What the weights expect.
-        size: Height and width in pixels; ``None`` = as given.
-        channels: Channels; mean and std are averaged over the given ones if they differ.
-    """
-    made = given
-    if size is not None:
-        old = given.crop or given.size[1]
-        resize = round(given.resize * size / old) if given.resize else None
-        crop = size if given.crop else None
-        made = replace(made, size=(given.size[0], size, size), resize=resize, crop=crop)
-    if channels is not None and channels != given.size[0]:
-        made = replace(
-            made,
-            size=(channels, *made.size[1:]),
-            mean=_repeat(given.mean, channels),
-            std=_repeat(given.std, channels),
-        )
-    return made
-
-
-def _repeat(values: tuple[float, ...], channels: int) -> tuple[float, ...]:
-    return (sum(values) / len(values),) * channels if values else ()
 
 
 def surgery_record(part: SurgeryPart) -> dict[str, Any]:

@@ -8,9 +8,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from zoo.core import names
+from zoo.core.metadata import read_header
 from zoo.core.specs import InputSpec, ModelSpec
 from zoo.data.cuts import cuts
 from zoo.data.sources import open_data
+from zoo.engine.sizes import agree, fit_input
+from zoo.engine.stored import WEIGHTS_FILE, weights_path
 
 if TYPE_CHECKING:
     from zoo.core.recipe import Recipe
@@ -65,9 +68,8 @@ def early_plan(recipe: Recipe, registry: Registry) -> Plan:
         DataError: The data is missing or broken.
     """
     spec = model_spec(recipe, registry)
-    given = (spec.input if spec else None) or InputSpec()
-    channels = recipe.surgery.in_channels or given.size[0]
-    return make_plan(recipe, spec, open_recipe_data(recipe, registry, channels))
+    shown = expected_input(recipe, spec)
+    return make_plan(recipe, spec, open_recipe_data(recipe, registry, shown.size[0]), shown)
 
 
 def model_spec(recipe: Recipe, registry: Registry) -> ModelSpec | None:
@@ -76,13 +78,45 @@ def model_spec(recipe: Recipe, registry: Registry) -> ModelSpec | None:
     return None if reference.source else registry.model(reference.qualified)
 
 
-def make_plan(recipe: Recipe, spec: ModelSpec | None, splits: Splits) -> Plan:
+def expected_input(recipe: Recipe, spec: ModelSpec | None) -> InputSpec:
+    """What the model will be shown, as far as it can be known without fetching anything.
+
+    Files and runs are asked; a repository on the Hub is not, so that the architecture's own
+    input (or the usual one) stands for it until it is fetched.
+
+    Args:
+        recipe: A checked recipe.
+        spec: The model's registry entry, if it is named.
+
+    Raises:
+        CheckpointError: The file or run is missing, or is no checkpoint.
+        UsageError: The weights are for images of another size.
+    """
+    wanted = recipe.model.weights
+    options = dict(recipe.model.options)
+    given = (spec.input if spec else None) or InputSpec()
+    if wanted.startswith(("file:", "run:")):
+        info = read_header(weights_path(wanted, recipe.output.dir)).info
+        if info is not None:
+            given, options = info.input or given, {**info.options, **options}
+    elif spec is not None and wanted != "none":
+        found = next((w for w in spec.weights if wanted in ("default", w.name)), None)
+        if found is not None:
+            given, options = found.input or given, {**found.options, **options}
+    if spec is not None and not wanted.startswith("hub:"):
+        size, pretrained = recipe.data.size, wanted != "none"
+        _, given = agree(spec, options, given, size, pretrained=pretrained)
+    return fit_input(given, recipe.data.size, recipe.surgery.in_channels)
+
+
+def make_plan(recipe: Recipe, spec: ModelSpec | None, splits: Splits, shown: InputSpec) -> Plan:
     """Say what a recipe will do with this data.
 
     Args:
         recipe: A checked recipe.
         spec: The model's registry entry, if it has one.
         splits: The opened data.
+        shown: What the model will be shown.
     """
     steps = steps_per_epoch(recipe, len(splits.train))
     lines = [
@@ -90,7 +124,7 @@ def make_plan(recipe: Recipe, spec: ModelSpec | None, splits: Splits) -> Plan:
         ("weights", _weights(recipe, spec)),
         ("freeze", _freeze(recipe)),
         ("data", data_line(splits)),
-        ("input", _input(recipe, spec)),
+        ("input", _input(recipe, shown)),
         ("training", _training(recipe, steps)),
         ("device", f"{recipe.device.device}, precision {recipe.device.precision}"),
         (
@@ -116,6 +150,9 @@ def steps_per_epoch(recipe: Recipe, images: int) -> int:
 def stem(recipe: Recipe, splits: Splits) -> str:
     """A run's default name without its number: model and data."""
     model = recipe.model.name.rpartition("/")[2].rpartition(":")[2]
+    if recipe.model.name.startswith("file:"):
+        file = Path(recipe.model.name.removeprefix("file:"))
+        model = file.resolve().parent.name if file.name == WEIGHTS_FILE else file.stem
     data = Path(splits.name).name or "data"
     return f"{model}-{data}"
 
@@ -184,15 +221,11 @@ def _freeze(recipe: Recipe) -> str:
     return "; ".join(said) + f"; its batch norms: {norms[part.frozen_bn]}"
 
 
-def _input(recipe: Recipe, spec: ModelSpec | None) -> str:
-    given = spec.input if spec and spec.input else None
-    size = recipe.data.size or (given.size[1] if given else 224)
-    channels = recipe.surgery.in_channels or (given.size[0] if given else 3)
+def _input(recipe: Recipe, shown: InputSpec) -> str:
+    channels, height, width = shown.size
     train = recipe.data.train_transform
     batch = "".join(f" + {name}" for name in recipe.data.batch_transforms)
-    return (
-        f"{channels} x {size} x {size}; transform {train}{batch}, eval {recipe.data.eval_transform}"
-    )
+    return f"{channels} x {height} x {width}; transform {train}{batch}, eval {recipe.data.eval_transform}"
 
 
 def _training(recipe: Recipe, steps: int) -> str:

@@ -12,7 +12,7 @@ from zoo.engine.parts import build, skeleton
 from zoo.engine.plan import make_plan, open_recipe_data
 from zoo.engine.reports import Note
 from zoo.engine.result import read_result
-from zoo.engine.run import RECIPE_FILE, Run, Watch, begin, carry_out
+from zoo.engine.run import RECIPE_FILE, Run, Watch, begin, carry_out, shown_by
 from zoo.errors import DataError, UsageError
 
 if TYPE_CHECKING:
@@ -56,15 +56,14 @@ def go_on(folder: Path, registry: Registry, *, watch: Watch | None = None) -> It
         if found.state is None:
             yield Note(text=f"{folder} has no whole checkpoint: it starts from the beginning")
             start = begin(recipe, registry, watch)
-            channels = recipe.surgery.in_channels or start.input.size[0]
-            splits = open_recipe_data(recipe, registry, channels)
+            splits = open_recipe_data(recipe, registry, shown_by(start, recipe).size[0])
             built = build(start, recipe, registry, splits.classes)
         else:
             info = found.state.info
             built, start = skeleton(info, registry)
             splits = open_recipe_data(recipe, registry, built.input.size[0])
             _same_data(info, splits)
-        yield make_plan(recipe, built.spec, splits)
+        yield make_plan(recipe, built.spec, splits, built.input)
         frozen = freeze_model(built, recipe, pretrained=start.pretrained)
         run = Run(recipe=recipe, registry=registry, splits=splits, built=built, world=world)
         run.dir = folder

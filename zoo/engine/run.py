@@ -27,16 +27,19 @@ from zoo.engine.launch import note_run
 from zoo.engine.loop import fit
 from zoo.engine.observers import Observers
 from zoo.engine.parts import Built, build, is_convolutional, surgery_record
-from zoo.engine.plan import Plan, make_plan, model_spec, open_recipe_data, stem
+from zoo.engine.plan import Plan, expected_input, make_plan, model_spec, open_recipe_data, stem
+from zoo.engine.rehearse import require_exact
 from zoo.engine.reports import EpochReport, Note, SavedReport, StepReport
 from zoo.engine.result import RESULT_FILE, RunResult
 from zoo.engine.rundir import RunFolder, check_name
 from zoo.engine.signals import Stop
+from zoo.engine.sizes import fit_input
 from zoo.engine.weights import find_start
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from zoo.core.specs import InputSpec
     from zoo.engine.frozen import Frozen
     from zoo.engine.place import Place
     from zoo.engine.reports import Report
@@ -111,14 +114,14 @@ def conduct(
         stack.enter_context(distributed.join(world, place.device))
         spec = model_spec(recipe, registry)
         start = None if spec else begin(recipe, registry, watch)
-        known = spec or start.spec  # type: ignore[union-attr]
-        given = start.input if start else known.input
-        channels = recipe.surgery.in_channels or (given.size[0] if given else 3)
-        splits = open_recipe_data(recipe, registry, channels)
+        shown = shown_by(start, recipe) if start else expected_input(recipe, spec)
+        splits = open_recipe_data(recipe, registry, shown.size[0])
         recipe = _pinned(recipe, splits)
-        yield make_plan(recipe, known, splits)
+        yield make_plan(recipe, spec or (start.spec if start else None), splits, shown)
         start = start or begin(recipe, registry, watch)
         built = build(start, recipe, registry, splits.classes)
+        if built.input.size[0] != shown.size[0]:  # a repository knew better than its architecture
+            splits = open_recipe_data(recipe, registry, built.input.size[0])
         frozen = freeze_model(built, recipe, pretrained=start.pretrained)
         run = Run(recipe=recipe, registry=registry, splits=splits, built=built, world=world)
         yield from carry_out(run, frozen, start, place, stack, watch, dry=dry)
@@ -129,6 +132,11 @@ def _pinned(recipe: Recipe, splits: Splits) -> Recipe:
     if recipe.data.source is not None:
         return recipe
     return compose.changed(recipe, {"data.source": splits.source})
+
+
+def shown_by(start: Start, recipe: Recipe) -> InputSpec:
+    """What a model that starts here will be shown."""
+    return fit_input(start.input, recipe.data.size, recipe.surgery.in_channels)
 
 
 def begin(recipe: Recipe, registry: Registry, watch: Watch) -> Start:
@@ -184,6 +192,11 @@ def carry_out(
     keeper.require_space(made.live)
     keeper.info = replace(keeper.info, freeze=frozen.record(frozen.begin()))
     yield live_plan(run, made, run.dir)
+    if recipe.output.verify_resume and not resumed:
+        yield require_exact(
+            made.live, made.rules, train=made.train, loss=made.loss, feed=made.feed,
+            place=made.place, world=world, hold=made.frozen.hold, thaw=made.frozen.thaw,
+        )  # fmt: skip
     observers.open_trackers(recipe, run.dir)
     observers.observe("zoo_run_started", run=run)
     yield from _train(run, made, keeper, observers, expected)

@@ -7,7 +7,6 @@ registry, a file, a run of yours, or a repository on the Hub.
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -17,10 +16,13 @@ from zoo.core import names
 from zoo.core.recipe import SurgeryPart
 from zoo.core.specs import InputSpec, ModelSpec, WeightsSpec
 from zoo.engine.checkpoint import load_weights
+from zoo.engine.sizes import agree
+from zoo.engine.stored import weights_path
 from zoo.errors import CheckpointError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+    from pathlib import Path
 
     from zoo.core.metadata import CheckpointInfo
     from zoo.core.recipe import Recipe
@@ -28,8 +30,6 @@ if TYPE_CHECKING:
 
     Progress = Callable[[int, int | None], None]
     Note = Callable[[str], None]
-
-WEIGHTS_FILE = "model.safetensors"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,8 +82,19 @@ def find_start(
     Raises:
         HubError: Weights cannot be fetched or verified.
         CheckpointError: A file is damaged or foreign, or does not say what it is.
-        UsageError: The recipe's model is not a name or a source.
+        UsageError: The recipe's model is not a name or a source, or is built for images of
+            another size.
     """
+    start = _found(recipe, registry, progress, note)
+    options, shown = agree(
+        start.spec, start.options, start.input, recipe.data.size, pretrained=start.pretrained
+    )
+    return replace(start, options=options, input=shown)
+
+
+def _found(
+    recipe: Recipe, registry: Registry, progress: Progress | None, note: Note | None
+) -> Start:
     reference = names.parse(recipe.model.name)
     spec = None if reference.source else registry.model(reference.qualified)
     wanted = recipe.model.weights
@@ -92,11 +103,8 @@ def find_start(
         if wanted == "none":
             return Start(spec=spec, options=dict(recipe.model.options), input=input_of(spec))
         return _tagged(spec, recipe, wanted, progress=progress, note=note)
-    place = wanted.partition(":")[2]
-    if source == "file":
-        return from_file(Path(place).expanduser(), registry, spec, dict(recipe.model.options))
-    if source == "run":
-        path = run_folder(place, recipe.output.dir) / WEIGHTS_FILE
+    if source in ("file", "run"):
+        path = weights_path(wanted, recipe.output.dir)
         return from_file(path, registry, spec, dict(recipe.model.options))
     if source == "hub":
         from zoo.engine.hubmodel import from_hub
@@ -145,20 +153,6 @@ def choose_weights(spec: ModelSpec, tag: str) -> WeightsSpec:
 def input_of(spec: ModelSpec) -> InputSpec:
     """The model's declared input, or the usual one (3, 224, 224) where it declares none."""
     return spec.input or InputSpec()
-
-
-def run_folder(name: str, runs: str) -> Path:
-    """The folder of a run by name, or by path.
-
-    Raises:
-        CheckpointError: There is no such run.
-    """
-    for path in (Path(runs, name), Path(name).expanduser()):
-        if path.is_dir():
-            return path
-    known = [p.parent.name for p in Path(runs).glob("*/recipe.toml")]
-    close = names.did_you_mean(names.suggest(name, known))
-    raise CheckpointError(f"no run {name!r} in {runs}/", hint=close or "zoo runs")
 
 
 def from_file(

@@ -1,0 +1,72 @@
+"""Where trained weights lie, and what they say about themselves. Imports no torch."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from zoo.core import names
+from zoo.core.metadata import read_header
+from zoo.errors import CheckpointError
+
+if TYPE_CHECKING:
+    from zoo.core.metadata import CheckpointInfo
+
+WEIGHTS_FILE = "model.safetensors"
+
+
+def run_folder(name: str, runs: str) -> Path:
+    """The folder of a run by name, or by path.
+
+    Raises:
+        CheckpointError: There is no such run.
+    """
+    for path in (Path(runs, name), Path(name).expanduser()):
+        if path.is_dir():
+            return path
+    known = [p.parent.name for p in Path(runs).glob("*/recipe.toml")]
+    close = names.did_you_mean(names.suggest(name, known))
+    raise CheckpointError(f"no run {name!r} in {runs}/", hint=close or "zoo runs")
+
+
+def weights_path(reference: str, runs: str = "runs") -> Path:
+    """The weights file of a run (by name or folder), a file, or ``file:``/``run:`` spelled out.
+
+    Raises:
+        CheckpointError: There is no such run or file, or the run has no weights yet.
+    """
+    text = reference
+    if reference.startswith(("run:", "file:")):
+        text = names.parse(reference).name
+    path = Path(text).expanduser()
+    if path.is_file() and not reference.startswith("run:"):
+        return path
+    if reference.startswith("file:") or path.suffix == ".safetensors":
+        raise CheckpointError(f"no file {path}")
+    folder = run_folder(text, runs)
+    found = folder / WEIGHTS_FILE
+    if not found.is_file():
+        hint = f"zoo resume {folder}" if (folder / "recipe.toml").is_file() else "zoo runs"
+        raise CheckpointError(f"{folder} has no {WEIGHTS_FILE} yet", hint=hint)
+    return found
+
+
+def read_info(reference: str, runs: str = "runs") -> tuple[Path, CheckpointInfo]:
+    """What a run's weights say about themselves, without loading them.
+
+    Raises:
+        CheckpointError: Missing, damaged, or not from zoo.
+    """
+    path = weights_path(reference, runs)
+    info = read_header(path).info
+    if info is None:
+        raise not_ours(path)
+    return path, info
+
+
+def not_ours(path: Path) -> CheckpointError:
+    """The error for a file that zoo did not write."""
+    return CheckpointError(
+        f"{path} was not written by zoo: it does not say which model and classes it is of",
+        hint=f"zoo import {path} --as MODEL --labels FILE",
+    )

@@ -1,0 +1,89 @@
+"""One pass through a model before anything is trained: does it take images of this size?
+
+A network that halves its image five times cannot take 16 pixels, and says so by an error from
+deep inside torch. The pass runs on the ``meta`` device, where nothing is computed; a model that
+needs values runs on its own device instead. Neither weights nor buffers nor random states change.
+"""
+
+from __future__ import annotations
+
+from contextlib import nullcontext
+from typing import TYPE_CHECKING
+
+import torch
+from torch.func import functional_call
+
+from zoo.engine.evaluate import main_output
+from zoo.engine.trace import mode
+from zoo.errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from torch import Tensor, nn
+
+    from zoo.core.specs import InputSpec
+
+
+def try_out(
+    model: nn.Module,
+    shown: InputSpec,
+    *,
+    name: str = "",
+    batch_size: int = 2,
+    hold: Callable[[nn.Module], object] = lambda _model: None,
+) -> None:
+    """Run a model once as training and evaluation will run it.
+
+    Args:
+        model: On the CPU, fp32.
+        shown: What it will be shown.
+        name: What it is called in messages.
+        batch_size: Images of a training batch; batch norms on one pixel need two.
+        hold: Puts the frozen part in eval mode.
+
+    Raises:
+        UsageError: It does not take such images.
+    """
+    for training in (True, False):
+        count = min(batch_size, 2) if training else 1
+        with mode(model, training=training):
+            hold(model)
+            error = _runs(model, (count, *shown.size))
+        if error is not None:
+            size = " x ".join(map(str, shown.size))
+            raise UsageError(
+                f"{name or type(model).__name__} does not take images of {size}: {first_line(error)}",
+                hint="--size N with larger images, --batch-size 2 or more, or another model",
+            ) from error
+
+
+def first_line(error: Exception) -> str:
+    """What an error says, without the explanation below it."""
+    return str(error).partition("\n")[0] or type(error).__name__
+
+
+def _runs(model: nn.Module, size: tuple[int, ...]) -> Exception | None:
+    """Why the model does not run on a batch of a size; ``None`` if it does."""
+    first: Exception | None = None
+    for device in ("meta", "cpu"):
+        try:
+            main_output(_once(model, size, device))
+        except (RuntimeError, ValueError, TypeError, AssertionError, IndexError) as error:
+            first = error
+        else:
+            return None
+    return first
+
+
+def _once(model: nn.Module, size: tuple[int, ...], device: str) -> Tensor:
+    def stand_in(tensor: Tensor) -> Tensor:
+        return torch.empty_like(tensor, device="meta") if device == "meta" else tensor.clone()
+
+    state = {n: stand_in(t.detach()) for n, t in model.named_parameters()}
+    state |= {n: stand_in(t.detach()) for n, t in model.named_buffers()}
+    quiet = torch.random.fork_rng(devices=[]) if device != "meta" else nullcontext()
+    with quiet, torch.no_grad():
+        images = torch.zeros(size, device=device)
+        found: Tensor = functional_call(model, state, (images,))
+    return found
