@@ -171,3 +171,12 @@ def test_only_trainable_norms_are_converted_and_keys_stay():
     assert kinds == ["BatchNorm2d", "Sequential", "SyncBatchNorm", "BatchNorm2d", "LayerNorm"]
     assert list(model.state_dict()) == keys
     assert synchronise_norms(model, torch.device("cuda"), frozen={"0"}) == 0
+
+
+@pytest.mark.parametrize("text", ["[gloo] Connection closed by peer [127.0.0.1]:1", "NCCL error"])
+def test_a_lost_process_is_a_device_error(text):
+    error = World(1, 2, 1, 2).alone(RuntimeError(text))
+    assert isinstance(error, DeviceError)
+    assert "rank 1 lost another process" in error.message
+    assert ALONE.alone(RuntimeError(text)) is None
+    assert World(1, 2, 1, 2).alone(RuntimeError("shapes")) is None

@@ -16,7 +16,7 @@ from zoo.engine.loop import fit
 from zoo.engine.reports import EpochReport, Note, SavedReport, StepReport
 from zoo.engine.rundir import RunFolder
 from zoo.engine.signals import Stop
-from zoo.errors import Interrupted, NumericsError
+from zoo.errors import DataError, Interrupted, NumericsError
 
 
 def kinds(reports):
@@ -297,3 +297,25 @@ def test_a_consumer_may_save_and_leave_whenever_it_likes(tmp_path):
         keeper.resume(fresh.live)
         assert fingerprint(fresh.live) == kept
     assert Position() != fresh.live.position
+
+
+def test_an_unreadable_image_ends_the_run_but_not_what_was_trained(tmp_path):
+    class Breaking(TinyLoader):
+        def epoch(self, epoch, start_batch=0):
+            for number, batch in enumerate(super().epoch(epoch, start_batch), start_batch):
+                if (epoch, number) == (1, 3):
+                    raise DataError("photos: image 'x.png' cannot be read", hint="zoo doctor")
+                yield batch
+
+    run = TinyRun(tmp_path / "run", epochs=2, loader=Breaking())
+    reports = []
+    with pytest.raises(DataError, match=r"x\.png"):
+        reports.extend(iter(run.go()))
+    state = read_state(list_states(run.folder)[0][1])
+    position = state.skeleton["position"]
+    assert (position["epoch"], position["batch"], state.step) == (1, 2, 4)
+    again = TinyRun(tmp_path / "run", epochs=2)
+    list(again.go())
+    whole = TinyRun(tmp_path / "whole", epochs=2)
+    list(whole.go())
+    assert fingerprint(again.live) == fingerprint(whole.live)

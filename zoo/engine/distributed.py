@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from zoo.engine.place import Place
 
 T = TypeVar("T")
+_GONE = ("Connection closed by peer", "Connection reset by peer", "Broken pipe", "NCCL", "Timed out")
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,8 +54,24 @@ class World:
         if self.size == 1:
             return [float(value) for value in values]
         total = torch.tensor(values, dtype=torch.float64)
-        dist.all_reduce(total)
+        try:
+            dist.all_reduce(total)
+        except RuntimeError as error:
+            lost = self.alone(error)
+            if lost is not None:
+                raise lost from error
+            raise
         return [float(value) for value in total]
+
+    def alone(self, error: BaseException) -> DeviceError | None:
+        """What to raise for an error that says that another process is gone, else ``None``."""
+        text = str(error)
+        if self.size == 1 or not any(sign in text for sign in _GONE):
+            return None
+        return DeviceError(
+            f"rank {self.rank} lost another process of the run",
+            hint="its own message says why; --retries N resumes after a crash",
+        )
 
     def sum_tensor(self, values: torch.Tensor) -> torch.Tensor:
         """Add a tensor on the CPU up over all ranks, in place."""

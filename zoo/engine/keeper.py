@@ -101,7 +101,7 @@ class Keeper:
 
         Args:
             live: What training changes.
-            reason: ``epoch``, ``interval`` or ``stop``.
+            reason: ``epoch``, ``interval``, ``stop`` or ``error``.
             best: Metrics of the best moment, if this is it.
 
         Returns:

@@ -15,6 +15,7 @@ from zoo.engine.distributed import ALONE
 from zoo.engine.evaluate import Stopped
 from zoo.engine.reports import Note
 from zoo.engine.step import Stepper
+from zoo.errors import DataError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -73,6 +74,7 @@ def fit(
     Raises:
         Interrupted: Asked to stop; the state is saved.
         NumericsError: The loss is not finite and the rules do not allow for it.
+        DataError: An image cannot be read, or a loader process died; the state is saved.
         DiskError: A state cannot be saved.
     """
     course = Course(live, rules, train=train, val=val, place=place, world=world, keeper=keeper)
@@ -88,25 +90,28 @@ def fit(
         hold(live.model)
         course.begin_epoch()
         stepper.begin_epoch()
-        for window in course.windows():
-            outcome = stepper.step(module, window, flags=course.flags)
-            yield from (Note(text=text) for text in stepper.remarks())
-            if not outcome.updated and (text := course.not_finite(window, outcome)):
-                yield Note(text=text)
-                break  # back at an earlier position: begin its epoch again
-            yield course.advance(window, outcome)
-            if course.save_due(outcome):
-                yield from course.save("interval")
-            if course.stop_asked(outcome):
-                yield from course.save("stop")
-                raise course.interrupted()
-        else:
-            try:
+        try:
+            for window in course.windows():
+                outcome = stepper.step(module, window, flags=course.flags)
+                yield from (Note(text=text) for text in stepper.remarks())
+                if not outcome.updated and (text := course.not_finite(window, outcome)):
+                    yield Note(text=text)
+                    break  # back at an earlier position: begin its epoch again
+                yield course.advance(window, outcome)
+                if course.save_due(outcome):
+                    yield from course.save("interval")
+                if course.stop_asked(outcome):
+                    yield from course.save("stop")
+                    raise course.interrupted()
+            else:
                 found = course.evaluate(cut(live.judged), loss=loss, feed=feed, metrics=metrics)
-            except Stopped:
-                yield from course.save("stop")
-                raise course.interrupted() from None
-            report = course.end_epoch(found)
-            yield report
-            yield from (Note(text=text) for text in course.remarks())
-            yield from course.save("epoch", report)
+                report = course.end_epoch(found)
+                yield report
+                yield from (Note(text=text) for text in course.remarks())
+                yield from course.save("epoch", report)
+        except Stopped:
+            yield from course.save("stop")
+            raise course.interrupted() from None
+        except DataError:
+            yield from course.save("error")
+            raise

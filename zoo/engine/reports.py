@@ -120,7 +120,7 @@ class SavedReport:
         path: The file.
         step: Optimizer steps done.
         epoch: Epochs done.
-        reason: ``epoch``, ``interval`` or ``stop``.
+        reason: ``epoch``, ``interval``, ``stop`` or ``error``.
         seconds: That it took.
         best: Whether ``model.safetensors`` was replaced, too.
     """

@@ -159,6 +159,9 @@ class Stepper:
             try:
                 return self._backward(module, window, count)
             except (RuntimeError, MemoryError) as error:
+                lost = self.world.alone(error)
+                if lost is not None:
+                    raise lost from error
                 if not out_of_memory(error):
                     raise
                 trouble = str(error).partition("\n")[0][:120]
