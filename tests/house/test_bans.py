@@ -152,20 +152,17 @@ def test_every_environment_variable_is_in_the_one_table():
 
 def variables_read(path):
     """Constant names given to os.environ[...], os.environ.get and os.getenv, and ZOO_* texts."""
+    readers = ("os.environ.get", "os.getenv", "environ.get")
     for node in ast.walk(tree(path)):
-        if isinstance(node, ast.Call) and node.args:
-            if ast.unparse(node.func) in ("os.environ.get", "os.getenv", "environ.get"):
-                if isinstance(node.args[0], ast.Constant):
-                    yield node.args[0].value
-        elif isinstance(node, ast.Subscript) and ast.unparse(node.value) in (
-            "os.environ",
-            "environ",
-        ):
-            if isinstance(node.slice, ast.Constant):
-                yield node.slice.value
-        elif isinstance(node, ast.Constant) and isinstance(node.value, str):
-            if re.fullmatch(r"ZOO_[A-Z_]+", node.value) and node.value != "ZOO_API":
-                yield node.value
+        name = None
+        if isinstance(node, ast.Call) and node.args and ast.unparse(node.func) in readers:
+            name = node.args[0]
+        elif isinstance(node, ast.Subscript) and ast.unparse(node.value).endswith("environ"):
+            name = node.slice
+        elif isinstance(node, ast.Constant) and re.fullmatch(r"ZOO_[A-Z_]+", str(node.value)):
+            name = node
+        if isinstance(name, ast.Constant) and name.value != "ZOO_API":
+            yield name.value
 
 
 def test_every_variable_in_the_table_is_read_somewhere():
@@ -173,30 +170,32 @@ def test_every_variable_in_the_table_is_read_somewhere():
     assert set(VARIABLES) <= read
 
 
+def parents_of(node):
+    """Names of a class's bases, type arguments left out; ``pytest.Item`` keeps its module."""
+    return [ast.unparse(base).partition("[")[0] for base in node.bases]
+
+
 def test_classes_are_abstract_or_final():
     """No class of ours inherits from a concrete class of ours: records and errors excepted."""
-    ours, bases, methods = {}, {}, {}
-    for path in FILES:
-        for name, node, _ in definitions(path):
-            if isinstance(node, ast.ClassDef):
-                ours[name.rpartition(".")[2]] = (path, node)
-                bases[node.name] = [
-                    ast.unparse(b).rpartition(".")[2].partition("[")[0] for b in node.bases
-                ]
-                methods[node.name] = {n.name for n in node.body if isinstance(n, ast.FunctionDef)}
+    ours = {
+        node.name: (path, node)
+        for path in FILES
+        for _, node, _ in definitions(path)
+        if isinstance(node, ast.ClassDef)
+    }
     allowed = {"PartSpec", "ZooError", "UsageError", "HubError", "DataError", "CheckpointError"}
-    found = []
-    for name, parents in bases.items():
-        for parent in parents:
-            if parent in ours and parent not in allowed and not is_abstract(parent, ours):
-                found.append(f"{name_of(ours[name][0])}: {name}({parent})")
+    found = [
+        f"{name_of(path)}: {name}({parent})"
+        for name, (path, node) in ours.items()
+        for parent in parents_of(node)
+        if parent in ours and parent not in allowed and not is_abstract(parent, ours)
+    ]
     assert found == []
 
 
 def is_abstract(name, ours):
     """Declared so (ABC, Protocol), or a private class on the way from there to the final ones."""
-    node = ours[name][1]
-    parents = [ast.unparse(base).rpartition(".")[2].partition("[")[0] for base in node.bases]
+    parents = parents_of(ours[name][1])
     if {"Protocol", "ABC", "NamedTuple"} & set(parents):
         return True
     return name.startswith("_") and any(p in ours and is_abstract(p, ours) for p in parents)

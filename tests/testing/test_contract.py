@@ -7,7 +7,6 @@ import sys
 import textwrap
 
 from zoo.testing import Settings, check_plugin, contract
-from zoo.testing.checks import Check, Skip
 
 LOSS = """
 [plugin]
@@ -54,18 +53,6 @@ def test_answers_come_one_by_one(site):
     assert all(a.seconds >= 0 for a in answers)
 
 
-def test_whatever_a_check_raises_is_an_answer():
-    def skip():
-        raise Skip("not here")
-
-    def crash():
-        raise ZeroDivisionError("by\nnothing")
-
-    assert Check("x", "q", skip).answer().state == "skipped"
-    found = Check("x", "q", crash).answer()
-    assert (found.state, found.text) == ("failed", "ZeroDivisionError: by")
-
-
 def pytest_in(folder, *args):
     return subprocess.run(
         [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *args],
@@ -92,14 +79,3 @@ def test_one_line_in_an_authors_test_file(site, tmp_path):
     assert "loss bad: gives one number that can be differentiated" in done.stdout
     assert "it gives a tensor (6,), not one number" in done.stdout
     assert "Traceback" not in done.stdout
-
-
-def test_a_flag_of_pytest(site, tmp_path):
-    site.manifest("odd", LOSS, **{"zoo_odd_parts.py": PARTS})
-    (tmp_path / "test_other.py").write_text("def test_other():\n    assert False\n")
-    flags = ["-p", "zoo.testing.pytest_plugin", "--zoo-plugin", "odd"]
-    alone = pytest_in(tmp_path, *flags, "--zoo-part", "good")
-    assert alone.returncode == 0, alone.stdout + alone.stderr
-    both = pytest_in(tmp_path, *flags, "test_other.py")
-    assert "2 failed" in both.stdout
-    assert "it gives a tensor (6,), not one number" in both.stdout

@@ -44,7 +44,11 @@ class Safetensors:
         return path
 
     def load(self, path: Path, model: nn.Module) -> Callable[[Tensor], Tensor]:
-        """Put the file's tensors into a blanked copy of the model, so that none can be missing."""
+        """Put the file's tensors into a blanked copy of the model, so that none can be missing.
+
+        Returns:
+            Images (N, C, H, W) to outputs (N, K).
+        """
         from safetensors.torch import load_file
 
         twin = copy.deepcopy(model)
@@ -79,7 +83,7 @@ class TorchExport:
         return path
 
     def load(self, path: Path, model: nn.Module) -> Callable[[Tensor], Tensor]:
-        """Read the program back; the model is not used."""
+        """Read the program back: images (N, C, H, W) to outputs (N, K); the model is not used."""
         del model
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -140,7 +144,7 @@ class Onnx:
         return path
 
     def load(self, path: Path, model: nn.Module) -> Callable[[Tensor], Tensor]:
-        """Open the file with onnxruntime on the CPU; the model is not used."""
+        """Open with onnxruntime on the CPU: images (N, C, H, W) to outputs (N, K)."""
         del model
         session = _session(path)
         name = session.get_inputs()[0].name

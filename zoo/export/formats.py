@@ -119,6 +119,7 @@ def write(
         UsageError: Unknown format or option, packages missing, or no input size is known.
         VerificationError: The model cannot be written in this format, or the file computes
             something else.
+        PluginError: The exporter wrote no file.
         DiskError: The file cannot be written.
     """
     shelf = registry.load()

@@ -1,0 +1,51 @@
+"""The contract as a flag of pytest."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+LOSS = """
+[plugin]
+api = ">=1,<2"
+
+[[loss]]
+name = "good"
+target = "zoo_odd_parts:good"
+summary = "For the test"
+form = "function"
+
+[[loss]]
+name = "bad"
+target = "zoo_odd_parts:bad"
+summary = "For the test"
+form = "function"
+"""
+PARTS = """
+from torch.nn.functional import cross_entropy as good
+
+def bad(outputs, targets):
+    return outputs.sum(1)
+"""
+
+
+def pytest_in(folder, *args):
+    return subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *args],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=240,
+    )
+
+
+def test_a_flag_of_pytest(site, tmp_path):
+    site.manifest("odd", LOSS, **{"zoo_odd_parts.py": PARTS})
+    (tmp_path / "test_other.py").write_text("def test_other():\n    assert False\n")
+    flags = ["-p", "zoo.testing.pytest_plugin", "--zoo-plugin", "odd"]
+    alone = pytest_in(tmp_path, *flags, "--zoo-part", "good")
+    assert alone.returncode == 0, alone.stdout + alone.stderr
+    both = pytest_in(tmp_path, *flags, "test_other.py")
+    assert "2 failed" in both.stdout
+    assert "it gives a tensor (6,), not one number" in both.stdout
