@@ -93,7 +93,11 @@ class FreezeRequest:
         return self.cones[-1].parameters | own
 
     def later(self, frozen: frozenset[str]) -> list[tuple[int, frozenset[str]]]:
-        """Frozen names from each epoch on at which something starts to train."""
+        """Frozen names from each epoch on at which something starts to train.
+
+        Raises:
+            FreezeError: A target matches nothing, or is not frozen at that time.
+        """
         wanted: dict[int, list[str]] = {}
         for text in self.part.unfreeze_at:
             epoch, target = parse_unfreeze_at(text)

@@ -230,7 +230,7 @@ def pack(values: Tensor, *, nhwc: bool) -> Tensor:
 
 
 def unpack(rows: Tensor, *, nhwc: bool) -> Tensor:
-    """Undo :func:`pack`; gives a channels_last tensor without moving anything."""
+    """Undo :func:`pack`: (N, H, W, C) as a channels_last (N, C, H, W), nothing is moved."""
     return rows.permute(0, 3, 1, 2) if nhwc else rows
 
 

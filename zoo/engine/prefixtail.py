@@ -14,6 +14,7 @@ it would meet a meta tensor and fail loudly; :mod:`zoo.engine.prefix` tries that
 from __future__ import annotations
 
 import dataclasses
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -32,19 +33,27 @@ class Slot:
         self.images = 0
 
     def take(self) -> Tensor:
-        """Hand the tensor out, once per forward."""
+        """Hand the tensor (N, ...) out, once per forward.
+
+        Raises:
+            RuntimeError: It was handed out already.
+        """
         value, self.value = self.value, None
         if value is None:
             raise RuntimeError("the cut is passed more than once")
         return value
 
 
-class StandIn(nn.Module):
+class StandIn(nn.Module, ABC):
     """Abstract: takes a module's place; attributes that it lacks are looked up on that module."""
 
     def __init__(self, stands_for: nn.Module) -> None:
         super().__init__()
         self.__dict__["stands_for"] = stands_for  # not a child: its parameters are not ours
+
+    @abstractmethod
+    def forward(self, *args: Any, **options: Any) -> Any:
+        """Do what stands in the module's place."""
 
     def __getattr__(self, name: str) -> Any:
         try:
@@ -60,8 +69,9 @@ class GivenOutput(StandIn):
         super().__init__(stands_for)
         self.slot = slot
 
-    def forward(self, *_args: Any, **_options: Any) -> Tensor:
+    def forward(self, *args: Any, **options: Any) -> Tensor:
         """Give the tensor (N, ...)."""
+        del args, options
         return self.slot.take()
 
 
@@ -72,9 +82,9 @@ class GivenInput(StandIn):
         super().__init__(inner)
         self.inner, self.slot = inner, slot
 
-    def forward(self, _first: Any, *args: Any, **options: Any) -> Any:
+    def forward(self, *args: Any, **options: Any) -> Any:
         """Run the module on (N, ...)."""
-        return self.inner(self.slot.take(), *args, **options)
+        return self.inner(self.slot.take(), *args[1:], **options)
 
 
 class Skipped(StandIn):
@@ -132,9 +142,10 @@ class StopAfter(StandIn):
 class StopBefore(StandIn):
     """Ends the forward with the module's first argument."""
 
-    def forward(self, first: Any, *_args: Any, **_options: Any) -> None:
+    def forward(self, *args: Any, **options: Any) -> None:
         """Leave."""
-        raise ReachedError(first)
+        del options
+        raise ReachedError(args[0])
 
 
 class Tail(nn.Module):

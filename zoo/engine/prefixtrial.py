@@ -127,7 +127,7 @@ class Trial:
         return [t.clone() for t in tensors_in(tail(given.clone()))]
 
     def same(self, one: Tensor, other: Tensor) -> bool:
-        """Equal bits on the CPU; elsewhere up to what choosing another kernel changes."""
+        """Equal bits (...) on the CPU; elsewhere up to what choosing another kernel changes."""
         if one.shape != other.shape or one.dtype != other.dtype:
             return False
         if torch.equal(one, other):
