@@ -3,6 +3,7 @@ import sys
 import pytest
 
 from zoo.core import plugins, registry
+from zoo.core.hookspecs import KINDS
 from zoo.errors import PluginError
 
 GOOD = """
@@ -80,6 +81,33 @@ def test_a_hook_may_have_another_name_in_the_code(site):
 def test_run_hooks_are_listed(site):
     site.code("good", GOOD + "\n@hookimpl\ndef zoo_run_started(run):\n    pass\n")
     assert info("good").hooks == ("zoo_run_started",)
+
+
+EVERY_HOOK = {
+    "zoo_models": "ModelSpec",
+    "zoo_datasets": "DatasetSpec",
+    "zoo_losses": "LossSpec",
+    "zoo_transforms": "TransformSpec",
+    "zoo_optimizers": "OptimizerSpec",
+    "zoo_schedulers": "SchedulerSpec",
+    "zoo_metrics": "MetricSpec",
+    "zoo_exporters": "ExporterSpec",
+    "zoo_trackers": "TrackerSpec",
+    "zoo_commands": "CommandSpec",
+}
+
+
+def test_every_catalogue_hook_of_a_code_plugin_is_collected(site):
+    text = "from zoo.plugin import *\n"
+    for hook, spec in EVERY_HOOK.items():
+        text += f"@hookimpl\ndef {hook}():\n    return [{spec}(name='one', target='m:one')]\n"
+    site.code("all", text)
+    loaded = load()
+    assert info("all", loaded).parts == dict.fromkeys(KINDS, 1)
+    for kind, (hook, spec, _) in KINDS.items():
+        (made,) = loaded.parts["all"][kind]
+        assert (type(made), made.plugin) == (spec, "all")
+        assert spec.__name__ == EVERY_HOOK[hook]
 
 
 BROKEN = {

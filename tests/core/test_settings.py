@@ -96,3 +96,10 @@ def test_every_variable_says_what_it_does():
     assert all(
         name.startswith("ZOO_") and text.endswith(".") for name, text in settings.VARIABLES.items()
     )
+
+
+def test_the_launchers_own_variable_is_in_the_table_too():
+    from zoo.engine.launch import NOTE
+
+    assert NOTE == "ZOO_RUN_NOTE"
+    assert NOTE in settings.VARIABLES

@@ -83,9 +83,10 @@ def test_no_test_is_empty():
 
 
 def test_no_assert_is_always_true():
-    always = []
-    for path in sorted(TESTS.rglob("test_*.py")):
-        for node in ast.walk(ast.parse(text(path))):
-            if isinstance(node, ast.Assert) and isinstance(node.test, ast.Constant | ast.Tuple):
-                always.append(f"{name_of(path)}:{node.lineno}")
+    always = [
+        f"{name_of(path)}:{node.lineno}"
+        for path in sorted(TESTS.rglob("test_*.py"))
+        for node in ast.walk(ast.parse(text(path)))
+        if isinstance(node, ast.Assert) and isinstance(node.test, ast.Constant | ast.Tuple)
+    ]
     assert always == []

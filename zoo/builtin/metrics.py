@@ -53,7 +53,7 @@ class _Counted(ABC):
 
     @abstractmethod
     def value(self, counts: Tensor) -> float | Mapping[str, float]:
-        """Map sums to the value."""
+        """Map sums, shaped as :meth:`count` gives them, to the value."""
 
 
 def _labels(targets: Tensor) -> Tensor:
@@ -92,7 +92,7 @@ class TopK(_Counted):
         return torch.stack([hits, hits.new_tensor(len(outputs))])
 
     def value(self, counts: Tensor) -> float:
-        """Map (hits, images) to the share."""
+        """Map sums ``(2,)``, hits and images, to the share."""
         return float(counts[0] / counts[1])
 
 
@@ -114,7 +114,7 @@ class _Averaged(_Confusion):
         self.average = average
 
     def value(self, counts: Tensor) -> float:
-        """Average over the classes that occur, in the labels or in the predictions."""
+        """Map the confusion matrix ``(K, K)`` to the mean over the classes that occur anywhere."""
         right, true, guessed = counts.diagonal(), counts.sum(dim=1), counts.sum(dim=0)
         if self.average == "micro":
             return float(self.score(right.sum(), true.sum(), guessed.sum()))
@@ -292,7 +292,7 @@ class LogLoss(_Counted):
         return torch.stack([loss, loss.new_tensor(len(outputs))])
 
     def value(self, counts: Tensor) -> float:
-        """Map (sum of losses, images) to the mean."""
+        """Map sums ``(2,)``, losses and images, to the mean."""
         return float(counts[0] / counts[1])
 
 
@@ -311,7 +311,7 @@ class Brier(_Counted):
         return torch.stack([gaps, gaps.new_tensor(len(outputs))])
 
     def value(self, counts: Tensor) -> float:
-        """Map (sum of distances, images) to the mean."""
+        """Map sums ``(2,)``, distances and images, to the mean."""
         return float(counts[0] / counts[1])
 
 

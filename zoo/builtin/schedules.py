@@ -66,6 +66,9 @@ def cosine_restarts(
         total: Steps.
         cycles: Number of half cosines, equally long.
         final: Rate at the end of each, as a share of the peak.
+
+    Raises:
+        UsageError: Fewer than one cycle, or a share outside of 0 to 1.
     """
     _share("final", final)
     if cycles < 1:
@@ -87,7 +90,11 @@ def linear(optimizer: Optimizer, *, total: int, final: float = 0.0) -> LambdaLR:
 def polynomial(
     optimizer: Optimizer, *, total: int, power: float = 0.9, final: float = 0.0
 ) -> LambdaLR:
-    """``(1 - done) ** power`` from the peak to ``final`` times the peak."""
+    """``(1 - done) ** power`` from the peak to ``final`` times the peak.
+
+    Raises:
+        UsageError: ``power`` is not above 0, or a share outside of 0 to 1.
+    """
     _share("final", final)
     if power <= 0:
         raise UsageError(f"power of the schedule is above 0, not {power}")
@@ -108,7 +115,11 @@ def inverse_sqrt(optimizer: Optimizer, *, total: int, final: float = 0.1) -> Lam
 
 
 def step(optimizer: Optimizer, *, total: int, drops: int = 2, gamma: float = 0.1) -> LambdaLR:
-    """Equal stairs: the rate is multiplied by ``gamma`` at ``drops`` equally spaced moments."""
+    """Equal stairs: the rate is multiplied by ``gamma`` at ``drops`` equally spaced moments.
+
+    Raises:
+        UsageError: ``drops`` is negative.
+    """
     if drops < 0:
         raise UsageError(f"drops of the schedule is at least 0, not {drops}")
     return multistep(
@@ -133,6 +144,9 @@ def multistep(
         total: Steps.
         milestones: Fractions of the run, in rising order.
         gamma: Factor at each.
+
+    Raises:
+        UsageError: The milestones do not rise from 0 to 1.
     """
     marks = [_share("milestones", mark) for mark in milestones]
     if marks != sorted(marks):
@@ -180,6 +194,9 @@ def one_cycle(
         div_factor: The peak divided by the first rate.
         final_div_factor: The first rate divided by the last.
         three_phase: Come down to the first rate symmetrically before the last descent.
+
+    Raises:
+        UsageError: ``anneal_strategy`` is neither.
     """
     if anneal_strategy not in ("cos", "linear"):
         raise UsageError(f"anneal_strategy is cos or linear, not {anneal_strategy!r}")

@@ -18,6 +18,7 @@ VARIABLES: Final[dict[str, str]] = {
     "ZOO_PLUGINS": "Load only these plugins, comma-separated; empty loads none.",
     "ZOO_DISABLE_PLUGINS": "Do not load these plugins, comma-separated.",
     "ZOO_REGISTRY": "Further registry.toml overlays, separated like PATH.",
+    "ZOO_RUN_NOTE": "Set by --nproc itself: file in which the first process names the run.",
     "ZOO_STRICT_PLUGINS": "1 makes a broken plugin an error (exit 4), for CI.",
 }
 """Name -> what it does; the docs page is compared with this table by a test."""

@@ -74,7 +74,7 @@ class World:
         )
 
     def sum_tensor(self, values: torch.Tensor) -> torch.Tensor:
-        """Add a tensor on the CPU up over all ranks, in place."""
+        """Add a tensor on the CPU, of the same shape everywhere, up over all ranks, in place."""
         if self.size > 1:
             dist.all_reduce(values)
         return values

@@ -97,7 +97,7 @@ def infer(
 
 
 def main_output(outputs: Any) -> Tensor:
-    """The classifier's output of a model that gives several."""
+    """The classifier's output ``(N, K)`` of a model that gives several."""
     if isinstance(outputs, dict):
         outputs = outputs.get("logits", outputs.get("out", next(iter(outputs.values()))))
     found: Tensor = outputs[0] if isinstance(outputs, (tuple, list)) else outputs
