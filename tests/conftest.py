@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from hypothesis import settings as hypothesis_settings
+from loopback_fixtures import home, hub, known_shapes  # noqa: F401
 
 ROOT = Path(__file__).resolve().parent.parent
 

@@ -1,1 +1,1 @@
-from loopback_fixtures import here, home, hub  # noqa: F401
+from loopback_fixtures import here  # noqa: F401

@@ -1,10 +1,11 @@
 import torch
+from loopback_weights import as_bytes
 from safetensors.torch import load_file
 
 from zoo.core.metadata import CheckpointInfo, read_header
 from zoo.engine import tensorfile
 from zoo.engine.checkpoint import load_weights, save_weights
-from zoo.hub.stamp import is_public, public, restamp, without_paths
+from zoo.hub.stamp import is_public, public, restamp, states_itself, without_paths
 
 INFO = CheckpointInfo(
     model="resnet18",
@@ -57,3 +58,16 @@ def test_a_file_without_a_digest_gets_one(tmp_path):
     assert tensorfile.verify(tmp_path / "y.safetensors").info.model == "resnet18"
     assert torch.equal(load_file(tmp_path / "y.safetensors")["a"], torch.ones(2))
     assert read_header(tmp_path / "y.safetensors").tensors["a"] == ("F32", (2,))
+
+
+def test_a_file_is_checked_against_what_it_states(tmp_path):
+    path = tmp_path / "x.safetensors"
+    save_weights(path, {"a": torch.rand(100)}, INFO)
+    assert states_itself(path)
+    for at in (-1, 300):
+        data = bytearray(path.read_bytes())
+        data[at] ^= 1
+        (tmp_path / "y.safetensors").write_bytes(data)
+        assert not states_itself(tmp_path / "y.safetensors")
+    path.write_bytes(as_bytes({"a": torch.ones(1)}))
+    assert states_itself(path) is None

@@ -74,7 +74,7 @@ def _fetch(references: Sequence[str], *, locked: bool, allow_pickle: bool, show:
 def _show(out: Out, got: Got) -> None:
     for said in got.notes:
         out.note(f"note: {said}")
-    at = f"{got.revision[:12]} " if got.revision else ""
+    at = f"{got.revision[:12]}  " if got.revision else ""
     licence = got.licence or "licence not stated"
     out.line(f"{got.reference}  {at}{size(got.bytes)}  sha256 {got.sha256[:12]}  {licence}")
     out.line(f"  {got.path}")

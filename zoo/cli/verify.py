@@ -14,7 +14,7 @@ from zoo.errors import CheckpointError, VerificationError
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from zoo.hub.verify import Checked
+    from zoo.hub.verify import Checked, State
 
 
 @click.command("verify")
@@ -32,9 +32,7 @@ def command(targets: tuple[str, ...], remove: bool, runs: str, as_json: bool) ->
 
     out = Out("json" if as_json else "table")
     local = {t: paths for t in targets if (paths := _local(t, runs))}
-    found: list[Checked] = [
-        check for paths in local.values() for path in paths for check in _checkpoint(path)
-    ]
+    found: list[Checked] = [_checkpoint(path) for paths in local.values() for path in paths]
     names = [t for t in targets if t not in local]
     if names or not targets:
         found += hub.verify_cache(names)
@@ -67,25 +65,18 @@ def _local(target: str, runs: str) -> list[Path]:
     return []
 
 
-def _checkpoint(path: Path) -> Iterable[Checked]:
+def _checkpoint(path: Path) -> Checked:
     """A checkpoint of ours against the digest that it states of itself."""
-    from zoo.engine import tensorfile
+    from zoo.hub.stamp import states_itself
     from zoo.hub.verify import Checked
 
     try:
-        digest = tensorfile.stored_digest(tensorfile.verify(path))
-        yield Checked(
-            name=str(path), path=path, state="ok", bytes=path.stat().st_size, digest=digest
-        )
+        good = states_itself(path)
+        detail = {None: "it states no digest", True: ""}.get(good, "it is not what it states to be")
     except CheckpointError as error:
-        unknown = "states no digest" in error.message
-        yield Checked(
-            name=str(path),
-            path=path,
-            state="unknown" if unknown else "damaged",
-            bytes=path.stat().st_size,
-            detail=error.message.removeprefix(f"{path} "),
-        )
+        good, detail = False, error.message.removeprefix(f"{path} ")
+    state: State = "unknown" if good is None else "ok" if good else "damaged"
+    return Checked(name=str(path), path=path, state=state, bytes=path.stat().st_size, detail=detail)
 
 
 def _is_checkpoint(one: Checked, paths: Iterable[list[Path]]) -> bool:

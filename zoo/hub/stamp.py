@@ -13,6 +13,7 @@ from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any, Final
 
 from zoo.core.metadata import CheckpointInfo, dumps, read_header
+from zoo.errors import HubError
 from zoo.hub.failures import disk_error
 from zoo.hub.files import move_into_place, temporary_beside
 
@@ -95,3 +96,27 @@ def restamp(source: Path, target: Path, info: CheckpointInfo) -> str:
     finally:
         temporary.unlink(missing_ok=True)
     return digest.hexdigest()
+
+
+def states_itself(path: Path) -> bool | None:
+    """Whether a checkpoint has the digest that it states of itself; ``None`` if it states none.
+
+    Raises:
+        CheckpointError: It is no safetensors file, or its header is damaged.
+        HubError: It cannot be read.
+    """
+    stated = read_header(path).metadata.get("sha256", "")
+    if not stated:
+        return None
+    digest = hashlib.sha256()
+    try:
+        with path.open("rb") as file:
+            start = file.read(8)
+            head = file.read(int.from_bytes(start, "little"))
+            mark = head.find(f'"sha256":"{stated}"'.encode()) + len('"sha256":"')
+            digest.update(start + head[:mark] + BLANK.encode() + head[mark + len(stated) :])
+            while block := file.read(1 << 22):
+                digest.update(block)
+    except OSError as error:
+        raise HubError(f"cannot read {path}: {error.strerror or error}") from error
+    return digest.hexdigest() == stated

@@ -1,0 +1,78 @@
+"""``zoo pull`` as it is typed."""
+
+from loopback_weights import ours, repository
+
+
+def test_a_repository_and_its_json(hub, home):
+    commit = repository(
+        hub, "ann/net", {"model.safetensors": ours(), "README.md": "---\nlicense: mit\n---\n"}
+    )
+    done = home.zoo("pull", "hub:ann/net")
+    assert done.code == 0, done.err
+    first, second = done.out.splitlines()
+    assert first.startswith(f"hub:ann/net  {commit[:12]}  2.9 MB  sha256 ")
+    assert first.endswith("mit")
+    assert second.strip().endswith(f"snapshots/{commit}/model.safetensors")
+    assert "the default branch may move" in done.err
+    (got,) = home.zoo("pull", f"hub:ann/net@{commit}", "--json").json()
+    assert (got["model"], got["revision"], got["notes"]) == ("squeezenet1_1", commit, [])
+
+
+def test_errors_have_their_codes_and_hints(hub, home):
+    repository(hub, "ann/net", {"model.safetensors": ours()})
+    for argv, code, error, hint in (
+        (["hub:ann/gone"], 6, "no repository ann/gone", "hf auth login"),
+        (["hub:ann/net@v9"], 6, "has no revision 'v9'", "branch main"),
+        (["hub:a/b/c"], 2, "is not a repository id", "expected hub:user/name"),
+        (["resnet17"], 2, "unknown model 'resnet17'", "resnet18"),
+        (["resnet18:v9"], 2, "has no weights 'v9'", "imagenet1k_v1"),
+        (["--locked", "hub:ann/net"], 11, "is not locked", "zoo lock hub:ann/net"),
+    ):
+        done = home.zoo("pull", *argv)
+        assert (done.code, error in done.error, hint in done.hint) == (code, True, True), done.err
+        assert "Traceback" not in done.err
+
+
+def test_a_machine_without_a_network_gets_an_answer_at_once(home):
+    done = home.zoo("pull", "resnet18", env={"HF_ENDPOINT": None})
+    assert done.code == 6
+    assert done.error.startswith("error: resnet18: cannot reach download.pytorch.org")
+    assert "zoo mirror resnet18 --to DIR" in done.hint
+
+
+def test_offline_lists_what_is_missing_in_one_table(hub, home):
+    repository(hub, "ann/net", {"model.safetensors": ours()})
+    assert home.zoo("pull", "hub:ann/net").code == 0
+    hub.seen.clear()
+    names = ("hub:ann/net", "resnet18", "hub:x/y")
+    done = home.zoo("pull", "--offline", *names)
+    assert done.code == 6
+    rows = [line.split()[:2] for line in done.out.splitlines()]
+    assert rows == [
+        ["REFERENCE", "STATE"],
+        ["hub:ann/net", "cached"],
+        ["resnet18", "missing"],
+        ["hub:x/y", "missing"],
+    ]
+    assert done.error == "error: offline mode: 2 of 3 are missing"
+    told = home.zoo("pull", *names, "--json", env={"HF_HUB_OFFLINE": "1"})
+    assert (told.code, [row["state"] for row in told.json()]) == (
+        6,
+        ["cached", "missing", "missing"],
+    )
+    assert home.zoo("pull", "--offline", "hub:ann/net").code == 0
+    assert not hub.seen
+
+
+def test_a_pickle_needs_a_word(hub, home, tmp_path):
+    import torch
+    from loopback_weights import built
+
+    torch.save(built().state_dict(), tmp_path / "m.bin")
+    repository(hub, "ann/net", {"pytorch_model.bin": (tmp_path / "m.bin").read_bytes()})
+    done = home.zoo("pull", "hub:ann/net")
+    assert (done.code, "--allow-pickle" in done.hint) == (6, True)
+    done = home.zoo("pull", "hub:ann/net", "--allow-pickle")
+    assert done.code == 0, done.err
+    assert done.out.splitlines()[1].endswith(".safetensors")
+    assert "does not say which model it is of" in done.err
