@@ -59,6 +59,7 @@ def test_a_model_that_says_the_same_for_everything_is_not_praised():
     targets = torch.arange(10)
     assert hits(outputs, targets).tolist() == [1, 5]
     assert hits(torch.full((10, 10), float("nan")), targets).tolist() == [0, 0]
+    assert hits(torch.full((3, 3), float("nan")), torch.arange(3)).tolist() == [0, 0]
 
 
 def test_hits_agree_with_argmax_also_on_ties():

@@ -209,7 +209,7 @@ def hits(outputs: Tensor, targets: Tensor) -> Tensor:
     """Count top-1 and top-5 hits.
 
     Equal outputs are ranked by their index, as ``argmax`` does, so that a model that gives the
-    same number for everything scores 1 in K; an output that is not finite is never a hit.
+    same number for everything scores 1 in K; an output that is nan is never a hit.
 
     Args:
         outputs: ``(N, K)``.
@@ -218,11 +218,12 @@ def hits(outputs: Tensor, targets: Tensor) -> Tensor:
     Returns:
         ``(2,)`` fp32 on the device.
     """
-    own = outputs.gather(1, targets[:, None])
+    column = targets[:, None]
+    own = outputs.gather(1, column)
     index = torch.arange(outputs.shape[1], device=outputs.device)
-    before = (outputs > own) | ((outputs == own) & (index < targets[:, None]))
-    rank = before.sum(1).masked_fill(~torch.isfinite(own[:, 0]), outputs.shape[1])
-    return torch.stack([(rank < 1).sum(), (rank < 5).sum()]).float()
+    behind = (outputs < own).logical_or_((outputs == own).logical_and_(index >= column))
+    rank = outputs.shape[1] - behind.sum(1)  # a nan is behind nothing, so its rank is the last
+    return torch.stack([rank < 1, rank < min(5, outputs.shape[1])]).sum(1).float()
 
 
 def _compute(

@@ -23,7 +23,7 @@ import shutil
 import socket
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import IO, TYPE_CHECKING, Any, Self
 
 from filelock import FileLock, Timeout
 
@@ -51,6 +51,7 @@ class RunFolder:
     def __init__(self, path: Path, lock: FileLock) -> None:
         self.path = path
         self._lock = lock
+        self._files: dict[Path, IO[bytes]] = {}
         self.swept = atomic.sweep(self.staging)
         try:
             (path / "checkpoints").mkdir(exist_ok=True)
@@ -143,10 +144,17 @@ class RunFolder:
 
     def _append(self, path: Path, text: str) -> None:
         try:
-            with path.open("a", encoding="utf-8") as file:
-                file.write(text)
+            if path not in self._files:
+                self._files[path] = path.open("ab", buffering=0)
+            data = text.encode()
+            while data:  # a nearly full disk takes a part of a line
+                data = data[self._files[path].write(data) :]
         except OSError as error:
             raise atomic.disk_error(error, path) from error
+
+    def _let_go(self) -> None:
+        while self._files:
+            self._files.popitem()[1].close()
 
     def flush(self) -> None:
         """Bring the metrics to the disk, so that no state is newer than its lines.
@@ -178,6 +186,7 @@ class RunFolder:
             lines = self.metrics.read_bytes().splitlines(keepends=True)
         except FileNotFoundError:
             return 0
+        self._let_go()
         kept = [line for line in lines if _belongs(line, position)]
         if len(kept) < len(lines):
             atomic.write_bytes(self.metrics, b"".join(kept), staging=self.staging)
@@ -201,6 +210,7 @@ class RunFolder:
 
     def close(self) -> None:
         """Give the folder back."""
+        self._let_go()
         if self._lock.is_locked:
             with contextlib.suppress(OSError):
                 (self.path / ".owner").unlink()

@@ -88,6 +88,7 @@ class Stepper:
         self._notes: list[str] = []
         self._blank: tuple[Tensor, Tensor] | None = None
         self._buffers: list[Tensor] = []
+        live.optimizer.zero_grad(set_to_none=True)
 
     def begin_epoch(self) -> None:
         """Look which buffers a forward changes; call it after freezing parts and ``train()``."""
@@ -170,7 +171,6 @@ class Stepper:
 
     def _backward(self, module: nn.Module, window: Sequence[Any], count: float) -> list[float]:
         at = self.live.position
-        self.live.optimizer.zero_grad(set_to_none=True)
         values: list[Tensor] = []
         sizes: list[int] = []
         known = False
@@ -185,18 +185,18 @@ class Stepper:
                     share = len(x) * self.world.size / count if len(batch.labels) else 0.0
                     scaled = value * share
                     backward(self.live.scaler.scale(scaled) if self.live.scaler else scaled)
-                found = torch.zeros(2, device=value.device)
+                if not len(batch.labels):
+                    continue
                 picked = y.argmax(1) if y.shape == outputs.shape else y
-                if classes and has_classes(outputs, picked):
-                    known, found = True, hits(outputs, picked)
-                if len(batch.labels):
-                    values.append(torch.cat([value.detach().float().reshape(1), found]))
-                    sizes.append(len(x))
+                known = classes and has_classes(outputs, picked)
+                found = hits(outputs, picked) if known else value.new_zeros(2)
+                values.append(torch.cat([value.detach().float().reshape(1), found.float()]))
+                sizes.append(len(x))
         if not values:
             return [0.0, 0.0, 0.0, 0.0]
-        table = torch.stack(values).cpu().double()
-        table[:, 0] *= torch.tensor(sizes, dtype=torch.float64)
-        return [*table.sum(0).tolist(), float(known)]
+        table = torch.stack(values).tolist()  # the one moment of waiting for the device
+        loss = math.fsum(size * row[0] for size, row in zip(sizes, table, strict=True))
+        return [loss, sum(row[1] for row in table), sum(row[2] for row in table), float(known)]
 
     def _pieces(self, batch: Any, count: int, *, needed: bool) -> list[tuple[Tensor, Tensor]]:
         """Inputs ``(N, ...)`` and targets ``(N, ...)`` of a micro-batch, cut in ``count``.
@@ -206,7 +206,10 @@ class Stepper:
         """
         if len(batch.labels):
             inputs, targets = self.feed(batch, train=True)
-            self._blank = inputs[:1] * 0, targets[:1] * 0
+            if self.world.size > 1 and self._blank is None:
+                self._blank = inputs[:1] * 0, targets[:1] * 0
+            if count == 1:
+                return [(inputs, targets)]
             return list(zip(inputs.chunk(count), targets.chunk(count), strict=True))
         if self.world.size == 1 or not needed:
             return []
