@@ -73,3 +73,13 @@ def test_not_finite_names_the_tensor(tmp_path):
 def test_a_position_starts_at_the_start():
     assert Position() == Position(epoch=0, batch=0, step=0, finished=False)
     assert Position().bad is not Position().bad
+
+
+def test_a_scalers_state_comes_back(tmp_path, run):
+    run.live.scaler = torch.amp.GradScaler("cpu", init_scale=64.0, growth_interval=7)
+    run.live.scaler.scale(torch.ones(1))
+    tensors, skeleton = run.live.capture()
+    fresh = TinyRun(tmp_path / "other", epochs=1)
+    fresh.live.scaler = torch.amp.GradScaler("cpu")
+    fresh.live.restore(tensors, skeleton)
+    assert fresh.live.scaler.state_dict() == run.live.scaler.state_dict()

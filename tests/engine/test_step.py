@@ -288,3 +288,19 @@ def test_a_forward_that_came_to_nothing_leaves_no_trace_in_running_statistics(tm
     before, found = after(trouble)
     assert before.keys() == found.keys()
     assert all(torch.equal(before[name], value) for name, value in found.items())
+
+
+def test_a_scaler_changes_nothing_but_skips_what_overflows():
+    scaled = linear(scaler=torch.amp.GradScaler("cpu", init_scale=2.0**10))
+    plain = linear()
+    for _ in range(3):
+        stepper(scaled, clip=0.5).step(scaled.model, batches(4, 4))
+        stepper(plain, clip=0.5).step(plain.model, batches(4, 4))
+    torch.testing.assert_close(scaled.model[1].weight, plain.model[1].weight, rtol=1e-6, atol=1e-8)
+
+    huge = linear(scaler=torch.amp.GradScaler("cpu", init_scale=3e38))
+    before = huge.model[1].weight.detach().clone()
+    outcome = stepper(huge).step(huge.model, batches(4))
+    assert math.isfinite(outcome.loss)
+    assert torch.equal(before, huge.model[1].weight)
+    assert huge.scaler.get_scale() < 3e38
