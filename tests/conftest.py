@@ -123,3 +123,37 @@ def shell():
         )
 
     return call
+
+
+@pytest.fixture(scope="session")
+def photos(tmp_path_factory):
+    """A folder of images: dark ones and light ones, twelve of each."""
+    from PIL import Image
+
+    folder = tmp_path_factory.mktemp("images") / "photos"
+    for name, base in (("dark", 10), ("light", 190)):
+        (folder / name).mkdir(parents=True)
+        for number in range(12):
+            Image.new("L", (36, 36), base + 5 * number).save(folder / name / f"{number}.png")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def finished_run(tmp_path_factory, photos):
+    """The folder of a finished run on :func:`photos`, made once; tests only read it."""
+    import zoo
+
+    result = zoo.train(
+        "tutorials/lenet",
+        data=photos,
+        epochs=3,
+        lr=0.1,
+        batch_size=6,
+        workers=0,
+        threads=1,
+        device="cpu",
+        precision="fp32",
+        out=tmp_path_factory.mktemp("finished"),
+        name="light",
+    )
+    return result.dir

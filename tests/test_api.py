@@ -1,0 +1,167 @@
+import json
+
+import pytest
+import torch
+from torch import nn
+
+import zoo
+from zoo.core.compose import digest, from_dict
+from zoo.core.request import request as ask
+from zoo.engine.reports import EpochReport
+from zoo.engine.result import RunResult
+from zoo.errors import FreezeError, UnknownNameError, UsageError
+
+SMALL = {
+    "data": "demo", "classes": 3, "size": 32, "batch_size": 6, "workers": 0, "threads": 1,
+    "precision": "fp32", "device": "cpu", "epochs": 1,
+}  # fmt: skip
+
+
+def as_flags(keywords):
+    """The command line's spelling of Python's keywords."""
+    return [piece for k, v in keywords.items() for piece in (f"--{k.replace('_', '-')}", str(v))]
+
+
+@pytest.fixture
+def command_line(request):
+    """The fixture ``zoo`` under a name that leaves the package its own."""
+    return request.getfixturevalue("zoo")
+
+
+@pytest.fixture(autouse=True)
+def here(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+
+def test_models_are_listed_as_on_the_command_line(command_line):
+    _, out, _ = command_line("list", "--names")
+    assert zoo.list_models() == out.split()
+    assert zoo.list_models("resnet??") == ["resnet18", "resnet34", "resnet50"]
+    assert (
+        zoo.list_models(plugin="tutorials")
+        == command_line("list", "--names", "--plugin", "tutorials")[1].split()
+    )
+    assert zoo.list_models("none*") == []
+
+
+def test_a_models_record():
+    assert zoo.model_info("resnet18").params == 11_689_512
+    with pytest.raises(UnknownNameError):
+        zoo.model_info("resnt18")
+
+
+@pytest.mark.parametrize("verb", ["train", "finetune"])
+def test_python_and_the_command_line_mean_the_same_recipe(command_line, verb):
+    """One request, spelt as keywords and as flags: one digest."""
+    keywords = {**SMALL, "weights": "none", "lr": 0.05, "seed": 3}
+    result = getattr(zoo, verb)("tutorials/lenet", **keywords, name="python")
+    code, out, _ = command_line(
+        verb, "tutorials/lenet", *as_flags(keywords), "--name", "shell", "--json"
+    )
+    assert code == 0
+    told = json.loads(out)
+    assert told["metrics"] == result.metrics
+    recipes = [zoo.load(name).info.recipe for name in ("python", "shell")]
+    assert digest(from_dict(recipes[0])) == digest(from_dict(recipes[1]))
+
+
+def test_the_loop_is_yours_to_break():
+    seen = []
+    for event in zoo.fit("train", "tutorials/lenet", **{**SMALL, "epochs": 3}, name="half"):
+        seen.append(type(event).__name__)
+        if isinstance(event, EpochReport) and event.epoch == 1:
+            break
+    assert "StepReport" in seen
+    result = zoo.resume("half")
+    whole = zoo.train("tutorials/lenet", **{**SMALL, "epochs": 3}, name="whole")
+    assert result.metrics == whole.metrics
+    ours, theirs = zoo.load("half").model, zoo.load("whole").model
+    for one, other in zip(ours.parameters(), theirs.parameters(), strict=True):
+        assert torch.equal(one, other)
+
+
+def test_a_result_says_everything():
+    result = zoo.train("tutorials/lenet", **SMALL, set={"optim.lr": 0.5}, out="there", name="x")
+    assert isinstance(result, RunResult)
+    assert result.dir.as_posix() == "there/x"
+    assert result.weights.is_file()
+    assert zoo.load(result.dir).info.recipe["optim"]["lr"] == 0.5
+
+
+def test_a_created_model_is_a_plain_module():
+    model = zoo.create_model("resnet18", classes=7)
+    assert type(model).__module__.startswith("torchvision.")
+    assert not model.training
+    assert model(torch.zeros(2, 3, 64, 64)).shape == (2, 7)
+    assert zoo.create_model("resnet18", classes=["a", "b"]).fc.out_features == 2
+
+
+def test_a_created_model_depends_on_its_seed_only():
+    torch.manual_seed(1)
+    one = zoo.create_model("tutorials/lenet", seed=5)
+    torch.manual_seed(2)
+    two = zoo.create_model("tutorials/lenet", seed=5)
+    other = zoo.create_model("tutorials/lenet", seed=6)
+    assert torch.equal(one.conv1.weight, two.conv1.weight)
+    assert not torch.equal(one.conv1.weight, other.conv1.weight)
+
+
+def test_surgery_by_keywords():
+    model = zoo.create_model("resnet18", project=(400, 300))
+    assert model(torch.zeros(1, 3, 64, 64)).shape == (1, 300)
+    assert zoo.create_model("resnet18", drop_last=True)(torch.zeros(1, 3, 64, 64)).shape == (1, 512)
+    grey = zoo.create_model("resnet18", in_channels=1)
+    assert grey(torch.zeros(1, 1, 64, 64)).shape == (1, 1000)
+    with pytest.raises(UsageError, match="no keyword 'chanels'"):
+        zoo.create_model("resnet18", chanels=1)
+
+
+def test_freezing_any_module():
+    class Mine(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.first, self.second = nn.Conv2d(3, 4, 3), nn.Conv2d(4, 5, 3)
+
+        def forward(self, images):
+            return self.second(self.first(images)).mean(dim=(2, 3))
+
+    model = Mine()
+    plan = zoo.freeze_upto(model, "first")
+    assert set(plan.frozen) == {"first.weight", "first.bias"}
+    assert not model.first.weight.requires_grad
+    assert model.second.weight.requires_grad
+    with pytest.raises(FreezeError):
+        zoo.freeze_upto(Mine(), "third")
+
+
+def test_freezing_by_the_registrys_stages():
+    model = zoo.create_model("resnet18", classes=300)
+    zoo.freeze_upto(model, "layer3", name="resnet18")
+    frozen = sum(p.numel() for p in model.parameters() if not p.requires_grad)
+    assert frozen == 2_782_784
+
+
+def test_a_finished_run_is_loaded_judged_asked_and_exported(finished_run, photos, tmp_path):
+    loaded = zoo.load(finished_run)
+    assert loaded.classes == ("dark", "light")
+    judgement = zoo.evaluate(finished_run, data=photos, device="cpu")
+    assert judgement.evaluation.n == 24
+    answers = zoo.predict(finished_run, [photos / "dark" / "0.png"], device="cpu", top=2)
+    assert {name for name, _ in answers[0].top} == {"dark", "light"}
+    assert answers[0].actual == "dark"
+    written = zoo.export(finished_run, format="safetensors", out=tmp_path / "out.safetensors")
+    assert written.path.is_file()
+
+
+def test_the_command_line_judges_as_python_does(command_line, finished_run, photos):
+    told = json.loads(command_line("eval", finished_run, "--data", photos, "--json")[1])
+    judgement = zoo.evaluate(finished_run, data=photos)
+    assert told["top1"] == judgement.evaluation.top1
+    assert told["loss"] == judgement.evaluation.loss
+
+
+def test_a_request_without_a_model(fresh):
+    with pytest.raises(UsageError, match="needs a model"):
+        ask("finetune", None, {}, registry=fresh())
+    with pytest.raises(UsageError, match="needs a model"):
+        zoo.finetune()
