@@ -29,7 +29,7 @@ class Fault:
 
     kind: status (answer ``status`` with ``headers``), reset (RST after ``after`` body bytes), cut
     (FIN after ``after``), flip (one bit at ``after``), stall (sleep ``seconds`` after ``after``),
-    hang (accept, then nothing for ``seconds``), norange (ignore Range), short (announce less)
+    hang (accept, then nothing for ``seconds``), before (run ``action``, then answer), norange (ignore Range), short (announce less)
     """
 
     kind: str
@@ -40,10 +40,12 @@ class Fault:
     headers: dict[str, str] = field(default_factory=dict)
     after: int = 0
     seconds: float = 5.0
+    least: int = 0  # only bodies of so many bytes
     action: Callable[[], Any] | None = None
 
-    def hits(self, method: str, path: str) -> bool:
-        return self.times > 0 and method == self.method and re.search(self.path, path) is not None
+    def hits(self, method: str, path: str, size: int) -> bool:
+        meant = self.times > 0 and method == self.method and size >= self.least
+        return meant and re.search(self.path, path) is not None
 
 
 @dataclass(frozen=True)
@@ -110,10 +112,10 @@ class LoopbackHub:
         self.faults.append(made)
         return made
 
-    def take(self, method: str, path: str, kinds: tuple[str, ...]) -> Fault | None:
+    def take(self, method: str, path: str, kinds: tuple[str, ...], size: int = 0) -> Fault | None:
         with self.store.lock:
             for fault in self.faults:
-                if fault.kind in kinds and fault.hits(method, path):
+                if fault.kind in kinds and fault.hits(method, path, size):
                     fault.times -= 1
                     return fault
         return None
@@ -160,8 +162,10 @@ class _Handler(BaseHTTPRequestHandler):
         split = urlsplit(self.path)
         length = int(self.headers.get("content-length") or 0)
         body = self.rfile.read(length) if length else self._chunked()
-        before = ("status", "hang")
-        fault = self.hub.take(self.command, split.path, before)
+        fault = self.hub.take(self.command, split.path, ("status", "hang", "before"))
+        if fault and fault.kind == "before":
+            fault.action()
+            fault = None
         if fault and fault.kind == "hang":
             time.sleep(fault.seconds)
             self.close_connection = True
@@ -217,7 +221,8 @@ class _Handler(BaseHTTPRequestHandler):
                 headers["Content-Range"] = f"bytes {first}-{last}/{total}"
         fault = None
         if self.command != "HEAD" and status in (200, 206):
-            fault = self.hub.take(self.command, path, ("reset", "cut", "flip", "stall", "short"))
+            kinds = ("reset", "cut", "flip", "stall", "short")
+            fault = self.hub.take(self.command, path, kinds, len(body))
         if fault and fault.kind == "flip":
             changed = bytearray(body)
             changed[fault.after % max(1, len(changed))] ^= 1

@@ -273,3 +273,8 @@ def test_a_pickle_under_a_safetensors_name(here):
     repository(here, "ann/net", {"model.safetensors": b"PK\x03\x04" + b"x" * 200})
     with pytest.raises(CheckpointError, match="is a pickle"):
         pull.pull_weights(open_repo(NET))
+
+
+def test_a_header_that_comes_damaged_is_looked_at_twice(net):
+    net.fault("flip", path="/lfs/", after=0)
+    assert pull.remote_header(open_repo(NET), "model.safetensors").tensors["noise"]

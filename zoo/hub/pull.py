@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from zoo.core.metadata import Header, foreign_kind, parse_header, read_header
+from zoo.core.metadata import MAX_HEADER, Header, foreign_kind, parse_header, read_header
 from zoo.errors import CheckpointError, HubError
 from zoo.hub import cache, client, trust
 from zoo.hub.cache import Entry
@@ -291,18 +291,24 @@ def remote_header(repo: Repo, path: str, *, note: Note | None = None) -> Header:
         return read_header(local)
     if not repo.online:
         raise offline_error(f"{path} of {repo.name} is not in the cache", hint=repo.ways)
-    name = f"{repo.name}/{path}"
     with translated(repo.subject(path)):
         where = patiently(lambda: locate(repo, path), note=note)[0]
-        start = patiently(lambda: _peek(where, PEEK), note=note)
-        kind = foreign_kind(start[:128])
-        if kind:
-            raise CheckpointError(f"{name} is {kind}, not a safetensors file")
-        length = int.from_bytes(start[:8], "little")
-        if len(start) < 8 or length > (where.size or 0) - 8 or length > 100_000_000:
-            raise CheckpointError(f"{name} is truncated or not a safetensors file")
-        if len(start) < 8 + length:
-            start = patiently(lambda: _peek(where, 8 + length), note=note)
+        try:
+            return _header_at(where, f"{repo.name}/{path}", note)
+        except CheckpointError:  # these bytes have no digest to be checked by: look twice
+            return _header_at(where, f"{repo.name}/{path}", note)
+
+
+def _header_at(where: Location, name: str, note: Note | None) -> Header:
+    start = patiently(lambda: _peek(where, PEEK), note=note)
+    kind = foreign_kind(start[:128])
+    if kind:
+        raise CheckpointError(f"{name} is {kind}, not a safetensors file")
+    length = int.from_bytes(start[:8], "little")
+    if len(start) < 8 or length > (where.size or 0) - 8 or length > MAX_HEADER:
+        raise CheckpointError(f"{name} is truncated or not a safetensors file")
+    if len(start) < 8 + length:
+        start = patiently(lambda: _peek(where, 8 + length), note=note)
     return parse_header(start[8 : 8 + length], name=name)
 
 
