@@ -45,7 +45,8 @@ def test_any_safetensors_reader_opens_it(tmp_path):
     assert loaded.keys() == tensors.keys()
     assert all(same(loaded[name], value) for name, value in tensors.items())
     with safe_open(path, "pt") as file:
-        assert file.metadata() == {"format": "pt", "zoo": '{"a":"ü\\n"}', "sha256": digest}
+        signs = {"format": "pt", "verify": "sha256", "sha256": digest}
+        assert file.metadata() == {**signs, "zoo": '{"a":"ü\\n"}'}
 
 
 @pytest.mark.parametrize("dtype", list(tensorfile.DTYPES))
@@ -85,6 +86,8 @@ def test_a_flipped_bit_anywhere_is_found(tmp_path):
         path.write_bytes(damaged)
         with pytest.raises(CheckpointError):
             tensorfile.verify(path)
+        with pytest.raises(CheckpointError):
+            tensorfile.read(path)
 
 
 def test_a_torn_file_is_found(tmp_path):
