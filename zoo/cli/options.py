@@ -62,6 +62,8 @@ METAVARS: Final = {
     "unfreeze_at": "EPOCH:STAGE",
     "data": "SOURCE",
     "val": "FOLDER",
+    "cache_size": "SIZE",
+    "views": "K|fresh",
     "data_root": "FOLDER",
     "out": "FOLDER",
     "save_every": "N|Nm",
@@ -135,8 +137,8 @@ def _shape(annotation: Any) -> tuple[type, tuple[str, ...], bool]:
         return _shape(get_args(annotation)[0])
     if get_origin(annotation) in (Union, types.UnionType):
         inner = [arg for arg in get_args(annotation) if arg is not type(None)]
-        kind, choices, _ = _shape(inner[0])
-        return kind, choices, True
+        kind, choices, _ = _shape(str if str in inner else inner[0])
+        return kind, choices, type(None) in get_args(annotation)
     if get_origin(annotation) is Literal:
         return str, get_args(annotation), False
     return get_origin(annotation) or annotation, (), False

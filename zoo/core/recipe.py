@@ -155,6 +155,28 @@ class DataPart:
         Meta(description="Unreadable images: error (list them all and stop) or skip."),
     ] = "error"
     allow_empty: Annotated[bool, Meta(description="Accept class folders without images.")] = False
+    cache: Annotated[
+        Literal["auto", "ram", "disk", "off"],
+        Meta(
+            description="Where outputs of the frozen part are kept: auto (memory, else disk, as "
+            "they fit), ram, disk, or off: the model runs whole."
+        ),
+    ] = "auto"
+    cache_size: Annotated[
+        str | None,
+        Meta(description="Most that is kept, e.g. 4GB; default: a third of the free memory."),
+    ] = None
+    cache_dtype: Annotated[
+        Literal["auto", "fp32", "bf16", "fp16"],
+        Meta(description="Type of what is kept; auto: what the frozen part computes."),
+    ] = "auto"
+    views: Annotated[
+        int | str,
+        Meta(
+            description="Random views of each training image that are kept: a number, or fresh: "
+            "new ones every epoch, nothing of them kept."
+        ),
+    ] = "fresh"
     max_pixels: Annotated[
         int, Meta(ge=1, description="Refuse images with more pixels than this.")
     ] = 89_000_000
@@ -274,7 +296,9 @@ class OutputPart:
     ] = None
     verify_resume: Annotated[
         bool,
-        Meta(description="Before training, prove on a few steps that resuming gives the same bits."),
+        Meta(
+            description="Before training, prove on a few steps that resuming gives the same bits."
+        ),
     ] = False
     trackers: Annotated[tuple[str, ...], Meta(description="Experiment trackers by name.")] = ()
     strict: Annotated[

@@ -6,11 +6,14 @@ trains, averaged copy, loaders, loss. Wrapping (DDP, compile) comes last, in the
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 import torch
+from torch import nn
 
+from zoo.core import settings
 from zoo.core.protocols import Loss, Metric
 from zoo.core.request import MEASURED
 from zoo.core.specs import MetricSpec
@@ -24,16 +27,17 @@ from zoo.engine.live import Live
 from zoo.engine.optim import build_optimizer, build_schedule, parameter_groups
 from zoo.engine.place import Place, choose, make_scaler, settle, usable_cores
 from zoo.engine.plan import steps_per_epoch
+from zoo.engine.prefixbudget import parse_size
+from zoo.engine.prefixuse import CacheWish, use_prefix
 from zoo.engine.rules import Rules, parse_every
 from zoo.engine.transforms import batch_transforms, image_transform
 from zoo.engine.tryout import try_out
+from zoo.errors import UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from torch import nn
-
-    from zoo.core.recipe import Recipe
+    from zoo.core.recipe import DataPart, Recipe
     from zoo.core.registry import Registry
     from zoo.data.images import Splits
     from zoo.engine.distributed import World
@@ -51,9 +55,11 @@ class Assembly:
         loss: What is minimised.
         metrics: What is measured besides, by name.
         feed: Prepares batches.
-        train: Loader of training images.
-        val: Loader of validation images.
+        train: Loader of training images, or of what the frozen part makes of them.
+        val: The same of validation images.
         rules: How long, what to watch.
+        cut: A whole model to the part that the loop runs.
+        prefix: What was decided about the frozen part's outputs, one line, or empty.
         notes: What a person should know.
     """
 
@@ -66,6 +72,8 @@ class Assembly:
     train: Any
     val: Any
     rules: Rules
+    cut: Callable[[nn.Module], nn.Module]
+    prefix: str = ""
     notes: tuple[str, ...] = ()
 
 
@@ -143,19 +151,52 @@ def assemble(
     live.position.world = world.size
     mixes = batch_transforms(recipe, registry, built.input, len(splits.classes))
     train, val = _loaders(recipe, registry, built, splits, place, world)
-    notes = tuple(getattr(train, "notes", ()))
+    feed = Feed(place, built.input, mixes)
+    used = use_prefix(
+        model, frozen.plan, built.input, train=train, val=val, feed=feed, place=place,
+        wish=cache_wish(recipe.data), epochs=recipe.optim.epochs,
+        root=settings.cache_dir() / "prefix", identity=_identity(recipe, built, splits),
+        world=world.size,
+    )  # fmt: skip
     return Assembly(
         place=place,
         frozen=frozen,
         live=live,
         loss=build_loss(recipe, registry, place),
         metrics=build_metrics(recipe.output.metrics, registry, len(splits.classes)),
-        feed=Feed(place, built.input, mixes),
-        train=train,
-        val=val,
+        feed=used.feed,
+        train=used.train,
+        val=used.val,
         rules=make_rules(recipe, registry, go_on),
-        notes=notes,
+        cut=used.cut,
+        prefix=used.line,
+        notes=(*getattr(train, "notes", ()), *used.notes),
     )
+
+
+def cache_wish(data: DataPart) -> CacheWish:
+    """What the recipe asks of the frozen part's cache.
+
+    Raises:
+        UsageError: The size or the number of views is malformed.
+    """
+    views = data.views if data.views != "fresh" else 0
+    if isinstance(views, str) and views.isdecimal():
+        views = int(views)
+    if not isinstance(views, int) or views < 0:
+        raise UsageError(f"--views {data.views!r} is not a number", hint="--views 4, or fresh")
+    size = parse_size(data.cache_size) if data.cache_size is not None else None
+    return CacheWish(mode=data.cache, size=size, dtype=data.cache_dtype, views=views)
+
+
+def _identity(recipe: Recipe, built: Built, splits: Splits) -> dict[str, str]:
+    """Texts that change whenever the images or their transforms do."""
+    data = recipe.data
+    shared = f"{splits.fingerprint} {data.val_fraction} {recipe.device.seed} {built.input}"
+    return {
+        "train": f"{shared} {len(splits.train)} {data.train_transform} {data.train_options}",
+        "val": f"{shared} {len(splits.val)} {data.eval_transform} {data.eval_options}",
+    }
 
 
 def _placed(model: nn.Module, place: Place) -> nn.Module:

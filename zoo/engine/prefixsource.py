@@ -100,6 +100,11 @@ class PrefixSource:
         return self.batches_per_epoch
 
     @property
+    def images(self) -> Any:
+        """The images behind the outputs, for messages that name them."""
+        return self.loader.images
+
+    @property
     def skipped(self) -> dict[str, str]:
         """Key of an image that was left out -> why."""
         return self.loader.skipped

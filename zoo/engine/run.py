@@ -196,6 +196,7 @@ def carry_out(
         yield require_exact(
             made.live, made.rules, train=made.train, loss=made.loss, feed=made.feed,
             place=made.place, world=world, hold=made.frozen.hold, thaw=made.frozen.thaw,
+            cut=made.cut,
         )  # fmt: skip
     observers.open_trackers(recipe, run.dir)
     observers.observe("zoo_run_started", run=run)
@@ -250,6 +251,7 @@ def live_plan(run: Run, made: Assembly, folder: Path | None) -> Plan:
     lines += [
         ("optimizer", f"{run.recipe.optim.name}, {len(made.live.optimizer.param_groups)} groups, "
                       f"lr {', '.join(rates)}"),
+        ("frozen part", made.prefix),
         ("device", made.place.line()),
     ]  # fmt: skip
     if folder is not None:
@@ -277,6 +279,7 @@ def _train(
             for report in fit(
                 made.live, made.rules, train=made.train, val=made.val, loss=made.loss,
                 feed=made.feed, place=made.place, world=run.world, keeper=keeper, stop=stop,
+                cut=made.cut,
                 metrics=made.metrics, hold=made.frozen.hold, thaw=made.frozen.thaw,
             ):  # fmt: skip
                 if folder is not None:
@@ -297,6 +300,8 @@ def _train(
         outcome = error
         raise
     finally:
+        made.train.close()
+        made.val.close()
         observers.observe("zoo_run_ended", run=run, result=outcome)
         observers.close()
 
