@@ -47,6 +47,9 @@ def example(key):
         "data.on_bad_image": ("skip", "skip"),
         "optim.on_nan": ("rollback", "rollback"),
         "device.precision": ("bf16", "bf16"),
+        "data.cache": ("disk", "disk"),
+        "data.cache_dtype": ("bf16", "bf16"),
+        "data.views": ("7", 7),
     }
     if key in special:
         return special[key]

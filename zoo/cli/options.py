@@ -22,7 +22,7 @@ import click
 
 from zoo.core import registry
 from zoo.core.compose import fields, parse_value
-from zoo.core.flags import COMMA, KEYWORDS
+from zoo.core.flags import COMMA, EITHER, KEYWORDS
 from zoo.errors import UsageError
 
 if TYPE_CHECKING:
@@ -176,6 +176,8 @@ def keyword_values(options: dict[str, Any]) -> dict[str, Any]:
             values[keyword] = dict(_pair(keyword, text) for text in value)
         elif keyword in COMMA:
             values[keyword] = [parse_value(p) for text in value for p in text.split(",") if p]
+        elif keyword in EITHER:
+            values[keyword] = parse_value(value)
         else:
             values[keyword] = list(value) if isinstance(value, tuple) else value
     return values

@@ -90,6 +90,10 @@ COMMA: Final = {"project", "batch_transform", "tracker", "metric"}
 """Keywords whose values may also be given in one, separated by commas."""
 
 
+EITHER: Final = {"views"}
+"""Keywords that take a number or a word."""
+
+
 def layer(values: Mapping[str, Any]) -> dict[str, Any]:
     """Keywords to dotted recipe keys; a value of ``None`` means "not given".
 
