@@ -72,7 +72,7 @@ def restamp(source: Path, target: Path, info: CheckpointInfo) -> str:
         DiskError: The disk refuses.
     """
     header = read_header(source)
-    metadata = {**header.metadata, "zoo": dumps(info), "sha256": BLANK}
+    metadata = {**header.metadata, "verify": "sha256", "zoo": dumps(info), "sha256": BLANK}
     temporary = temporary_beside(target)
     digest = hashlib.sha256()
     try:
@@ -105,9 +105,10 @@ def states_itself(path: Path) -> bool | None:
         CheckpointError: It is no safetensors file, or its header is damaged.
         HubError: It cannot be read.
     """
-    stated = read_header(path).metadata.get("sha256", "")
+    metadata = read_header(path).metadata
+    stated = metadata.get("sha256", "")
     if not stated:
-        return None
+        return False if "verify" in metadata else None
     digest = hashlib.sha256()
     try:
         with path.open("rb") as file:
