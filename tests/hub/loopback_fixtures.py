@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import shutil
@@ -13,8 +14,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
+from huggingface_hub.errors import HTTPError
 from loopback_hub import LoopbackHub
 
+http = importlib.import_module(HTTPError.__module__.partition(".")[0])
+"""The HTTP library of the client that is installed: httpx (1.33) or httpx2 (2.4)."""
 ROOT = Path(__file__).parents[2]
 
 

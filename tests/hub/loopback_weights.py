@@ -20,8 +20,15 @@ def built(name: str = "squeezenet1_1", num_classes: int = 7, seed: int = 0) -> t
 
 
 def as_bytes(model: torch.nn.Module | dict, **metadata: str) -> bytes:
+    """A safetensors file, the same bytes every time (the library shuffles the header's text)."""
     state = model if isinstance(model, dict) else model.state_dict()
-    return save({k: v.contiguous() for k, v in state.items()}, {"format": "pt", **metadata})
+    data = save({k: v.contiguous() for k, v in state.items()}, {"format": "pt", **metadata})
+    length = int.from_bytes(data[:8], "little")
+    header = json.loads(data[8 : 8 + length])
+    header["__metadata__"] = dict(sorted(header["__metadata__"].items()))
+    text = json.dumps(header, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % 8)
+    return len(text).to_bytes(8, "little") + text + data[8 + length :]
 
 
 def ours(name: str = "squeezenet1_1", num_classes: int = 7, **info: object) -> bytes:

@@ -3,9 +3,9 @@
 import errno
 import pickle
 
-import httpx2
 import pytest
 from huggingface_hub import errors as hub
+from loopback_fixtures import http
 
 from zoo.errors import DiskError, HubError, UsageError
 from zoo.hub import failures
@@ -20,8 +20,8 @@ def settled(here):
 
 
 def answer(kind, status, **headers):
-    request = httpx2.Request("GET", "https://x", headers={"authorization": "Bearer hf_secret"})
-    response = httpx2.Response(status, request=request, headers=headers)
+    request = http.Request("GET", "https://x", headers={"authorization": "Bearer hf_secret"})
+    response = http.Response(status, request=request, headers=headers)
     return kind("what the server\nsaid", response=response)
 
 
@@ -45,8 +45,8 @@ CASES = [
     (hub.LocalEntryNotFoundError("x"), HubError, "cannot reach .*; model.safetensors is not cached", "the ways on"),
     (hub.FileMetadataError("x"), HubError, "does not answer like a Hub", "HF_ENDPOINT"),
     (hub.RevisionResolutionError("x"), HubError, "cannot reach", "the ways on"),
-    (httpx2.ConnectError("[Errno 111] Connection refused"), HubError, r"\(Connection refused\)", "ways"),
-    (httpx2.ReadTimeout("timed out"), HubError, r"\(timed out\)", "ways"),
+    (http.ConnectError("[Errno 111] Connection refused"), HubError, r"\(Connection refused\)", "ways"),
+    (http.ReadTimeout("timed out"), HubError, r"\(timed out\)", "ways"),
     (ConnectionError("Network error: 404 /xet-write-token/main"), HubError, "xet transfer", "HF_HUB_DISABLE_XET=1"),
     (RuntimeError("Data processing error: xet CAS"), HubError, "xet transfer", "HF_HUB_DISABLE_XET=1"),
     (ConnectionError("reset"), HubError, "transfer with .* failed", "HF_HUB_DISABLE_XET=1"),
@@ -101,12 +101,12 @@ def test_other_errors_pass_and_ours_stay_as_they_are():
 
 
 def test_the_innermost_words_are_shown():
-    outer = httpx2.ConnectError("All connection attempts failed")
+    outer = http.ConnectError("All connection attempts failed")
     outer.__cause__ = OSError(111, "Connection refused")
     assert failures.reason(outer) == "Connection refused"
     assert failures.is_unreachable(outer)
-    assert failures.reason(httpx2.ReadError("")) == "ReadError"
-    assert not failures.is_unreachable(httpx2.ReadError(""))
+    assert failures.reason(http.ReadError("")) == "ReadError"
+    assert not failures.is_unreachable(http.ReadError(""))
 
 
 def test_long_texts_are_cut_and_put_on_one_line():
