@@ -1,0 +1,121 @@
+import dataclasses
+
+import pytest
+
+from zoo.core.recipe import OutputPart, Recipe
+from zoo.engine.observers import Observers
+from zoo.errors import PluginError, UnknownNameError
+
+PLUGIN = """
+from zoo.plugin import TrackerSpec, hookimpl
+
+calls = []
+
+@hookimpl
+def zoo_progress(report):
+    calls.append(("progress", report))
+    if report == "bad":
+        raise OSError("full")
+
+@hookimpl
+def zoo_model_ready(model, run):
+    calls.append(("ready", model, run))
+    if model is None:
+        raise ValueError("no model")
+
+@hookimpl
+def zoo_trackers():
+    yield TrackerSpec(name="memory", target="zoo_watch:Memory")
+    yield TrackerSpec(name="broken", target="zoo_watch:Broken")
+
+class Memory:
+    def __init__(self, run_dir):
+        self.dir = run_dir
+        calls.append(("open", run_dir))
+    def scalars(self, values, step):
+        calls.append(("scalars", values, step))
+    def image(self, name, image, step):
+        pass
+    def graph(self, model, example):
+        pass
+    def close(self):
+        calls.append(("close",))
+
+class Broken(Memory):
+    def scalars(self, values, step):
+        raise RuntimeError("board is down")
+"""
+
+
+@pytest.fixture
+def known(site, fresh):
+    site.code("watch", PLUGIN)
+    fresh.cache_clear()
+    return fresh()
+
+
+@pytest.fixture
+def calls(known):
+    import zoo_watch
+
+    del known
+    return zoo_watch.calls
+
+
+def recipe(*trackers):
+    return dataclasses.replace(Recipe(), output=OutputPart(trackers=trackers))
+
+
+def test_a_hook_gets_the_arguments_that_it_asked_for(known, calls):
+    Observers(known).influence("zoo_model_ready", run="run", model="model")
+    Observers(known).observe("zoo_progress", run="run", report=1)
+    assert calls == [("ready", "model", "run"), ("progress", 1)]
+
+
+def test_an_influence_that_fails_aborts_and_is_named(known):
+    with pytest.raises(
+        PluginError, match="plugin watch, zoo_model_ready: ValueError: no model"
+    ) as caught:
+        Observers(known).influence("zoo_model_ready", run=None, model=None)
+    assert caught.value.hint == "zoo plugins disable watch"
+
+
+def test_an_observer_that_fails_is_named_once_and_muted(known, calls):
+    notes = []
+    observers = Observers(known, note=notes.append)
+    for report in ("bad", "bad", "good"):
+        observers.observe("zoo_progress", run=None, report=report)
+    assert notes == ["plugin watch failed in zoo_progress and is muted: OSError: full"]
+    assert calls == [("progress", "bad")]
+
+
+def test_strict_raises_instead(known):
+    with pytest.raises(PluginError, match="OSError: full"):
+        Observers(known, strict=True).observe("zoo_progress", run=None, report="bad")
+
+
+def test_trackers_get_the_numbers_and_are_closed_once(known, calls, tmp_path):
+    observers = Observers(known)
+    observers.open_trackers(recipe("watch/memory"), tmp_path)
+    values = {"loss": 1.0}
+    observers.scalars(values, 3)
+    values["loss"] = 2.0
+    observers.close()
+    observers.close()
+    assert calls == [("open", tmp_path), ("scalars", {"loss": 1.0}, 3), ("close",)]
+
+
+def test_a_failing_tracker_does_not_silence_another(known, calls, tmp_path):
+    notes = []
+    observers = Observers(known, note=notes.append)
+    observers.open_trackers(recipe("watch/broken", "watch/memory"), tmp_path)
+    observers.scalars({"loss": 1.0}, 1)
+    observers.scalars({"loss": 0.5}, 2)
+    assert len(notes) == 1
+    assert "tracker watch/broken failed in scalars" in notes[0]
+    assert [call[0] for call in calls].count("scalars") == 2
+
+
+def test_an_unknown_tracker(known, tmp_path):
+    with pytest.raises(UnknownNameError, match="unknown tracker 'bord'"):
+        Observers(known).open_trackers(recipe("bord"), tmp_path)
