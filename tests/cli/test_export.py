@@ -19,6 +19,7 @@ def run(tmp_path_factory):
             "output.dir": str(tmp_path_factory.mktemp("runs")),
             "optim.warmup": 0,
             "data.workers": 0,
+            "device.threads": 1,
         },
     ).dir
 

@@ -36,12 +36,13 @@ def test_require_fails_with_the_exit_code_of_a_verification():
     assert (caught.value.exit_code, caught.value.hint) == (11, "edit")
 
 
-def test_parts_are_wanted_by_name_or_qualified_name():
+def test_parts_are_wanted_by_name_or_kind():
     spec = LossSpec(name="focal", target="a:b", plugin="mine")
-    assert Settings().wants(spec)
-    assert Settings(parts=("mine/*",)).wants(spec)
-    assert Settings(parts=("x", "foc?l")).wants(spec)
-    assert not Settings(parts=("other/*",)).wants(spec)
+    assert Settings().wants("loss", spec)
+    assert Settings(parts=("mine/*",)).wants("loss", spec)
+    assert Settings(parts=("x", "foc?l")).wants("loss", spec)
+    assert Settings(parts=("loss:*",)).wants("loss", spec)
+    assert not Settings(parts=("other/*", "model:*")).wants("loss", spec)
 
 
 def test_each_question_of_a_table_is_bound_to_its_own_part():

@@ -23,7 +23,7 @@ class Settings:
     """What a plugin's author may say about how its contract is checked.
 
     Attributes:
-        parts: Globs; only parts whose name or qualified name matches are checked.
+        parts: Globs; only parts whose name, qualified name or ``kind:name`` matches are checked.
         roots: Data set name -> folder in which its files lie.
         max_params: Models with more parameters are only built on the meta device.
         exports: Formats that every model must export to.
@@ -34,9 +34,9 @@ class Settings:
     max_params: int = 30_000_000
     exports: tuple[str, ...] = ("torch-export", "onnx")
 
-    def wants(self, spec: PartSpec) -> bool:
+    def wants(self, kind: str, spec: PartSpec) -> bool:
         """Whether a part is checked."""
-        names = (spec.name, spec.qualified)
+        names = (spec.name, spec.qualified, f"{kind}:{spec.name}")
         return any(fnmatch.fnmatchcase(name, glob) for name in names for glob in self.parts)
 
 

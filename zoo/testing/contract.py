@@ -50,7 +50,7 @@ def contract(name: str, settings: Settings | None = None) -> list[Check]:
     known = registry.load()
     for kind, target in _KINDS.items():
         for spec in known.shelf(kind).values():
-            if spec.plugin != name or not given.wants(spec):
+            if spec.plugin != name or not given.wants(kind, spec):
                 continue
             subject = f"{kind} {spec.name}"
             found += part_checks(subject, spec)

@@ -128,13 +128,16 @@ def _is_labelled(split: str, spec: DatasetSpec, settings: Settings) -> None:
 
 def _pixels(image: Any) -> bytes:
     if isinstance(image, Tensor):
-        return bytes(image.contiguous().flatten().view(torch.uint8).tolist())
-    return bytes(image.tobytes()) if hasattr(image, "tobytes") else bytes(str(image), "utf-8")
+        image = image.numpy()
+    return bytes(image.tobytes()) if hasattr(image, "tobytes") else repr(image).encode()
 
 
 def _channels(image: Any) -> int:
+    """Channels of a tensor (C, H, W), an array (H, W, C), or a Pillow image."""
     if isinstance(image, Tensor):
         return int(image.shape[0]) if image.ndim == 3 else 1
+    if hasattr(image, "shape"):
+        return int(image.shape[2]) if len(image.shape) == 3 else 1
     return len(image.getbands())
 
 

@@ -152,17 +152,18 @@ def _step(model: torch.nn.Module, optimizer: Any, x: Tensor, y: Tensor) -> float
         torch.autograd.backward(loss)
         return loss
 
-    if "closure" in _needed(optimizer):
+    if "closure" in _needed(optimizer, "step"):
         return float(optimizer.step(closure))
     loss = closure()
     optimizer.step()
     return loss.item()
 
 
-def _needed(optimizer: Any) -> list[str]:
+def _needed(found: Any, method: str) -> list[str]:
+    """Arguments that a method cannot be called without."""
     import inspect
 
-    parameters = inspect.signature(type(optimizer).step).parameters.values()
+    parameters = inspect.signature(getattr(type(found), method)).parameters.values()
     return [p.name for p in parameters if p.default is p.empty and p.name != "self"]
 
 
@@ -222,5 +223,6 @@ def _rates(spec: SchedulerSpec, stop: int | None) -> list[float]:
             schedule.load_state_dict(state)
         rates.append(float(optimizer.param_groups[0]["lr"]))
         optimizer.step()
-        schedule.step()
+        watching = _needed(schedule, "step")  # a plateau's steps look at a loss that stands still
+        schedule.step(*[1.0] * len(watching))
     return rates
