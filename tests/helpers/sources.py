@@ -11,8 +11,8 @@ PLUGINS = ROOT / "plugins"
 
 def python_files():
     """Every module of zoo and of the first-party plugins, tests left out."""
-    own = [path for path in ZOO.rglob("*.py")]
-    theirs = [path for path in PLUGINS.glob("*/zoo_*/**/*.py")]
+    own = list(ZOO.rglob("*.py"))
+    theirs = list(PLUGINS.glob("*/zoo_*/**/*.py"))
     return sorted(own + theirs)
 
 
