@@ -23,13 +23,11 @@ def random_weights(path, model="resnet18", seed=0, **options):
     return path
 
 
-def overlay(path, weights, model="resnet18", classes=1000, **more):
-    """Write a registry overlay that makes a file the default weights of a model."""
-    lines = [f"{key} = {value!r}" for key, value in more.items()]
+def overlay(path, weights="", *, model="resnet18", source="", classes=1000):
+    """Write a registry overlay that makes a file (or ``source``) the default weights of a model."""
     Path(path).write_text(
-        "schema = 1\n[[model]]\n"
-        f'name = "{model}"\n[[model.weights]]\nname = "local"\nsource = "file:{weights}"\n'
-        f"classes = {classes}\n" + "\n".join(lines) + "\n",
+        f'schema = 1\n[[model]]\nname = "{model}"\n[[model.weights]]\nname = "local"\n'
+        f'source = "{source or f"file:{weights}"}"\nclasses = {classes}\n',
         "utf-8",
     )
     return Path(path)

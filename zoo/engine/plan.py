@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from zoo.core import names
 from zoo.core.metadata import read_header
-from zoo.core.specs import InputSpec, ModelSpec
+from zoo.core.specs import InputSpec, ModelSpec, WeightsSpec
 from zoo.data.cuts import cuts
 from zoo.data.sources import open_data
 from zoo.engine.sizes import agree, fit_input
@@ -189,8 +189,7 @@ def _weights(recipe: Recipe, spec: ModelSpec | None) -> str:
     found = next((w for w in spec.weights if wanted in ("default", w.name)), None)
     if found is None:
         return f"{wanted}: {spec.qualified} has none"
-    where = "cached" if _cached(found.source) else f"to fetch from {found.source}"
-    return f"{found.name}, {where}"
+    return f"{found.name}, {_place(found)}"
 
 
 def names_a_source(text: str) -> bool:
@@ -198,11 +197,24 @@ def names_a_source(text: str) -> bool:
     return text.partition(":")[0] in names.SOURCES and ":" in text
 
 
-def _cached(source: str) -> bool:
-    from zoo.hub.fetch import converted_path
+def _place(weights: WeightsSpec) -> str:
+    """Where weights are, or will come from."""
+    kind, _, rest = weights.source.partition(":")
+    if kind in ("file", "package"):
+        return f"from {weights.source}"
+    return "cached" if _cached(kind, rest, weights) else f"to fetch from {weights.source}"
 
-    kind, _, rest = source.partition(":")
-    return kind == "url" and converted_path(rest).is_file()
+
+def _cached(kind: str, rest: str, weights: WeightsSpec) -> bool:
+    if kind == "url":
+        from zoo.hub.fetch import converted_path
+
+        return converted_path(rest).is_file()
+    from zoo.hub.cache import cached_file, resolve_cached
+
+    repo, _, revision = rest.partition("@")
+    commit = resolve_cached(repo, revision or weights.revision or "main")
+    return bool(commit) and cached_file(repo, commit, weights.file) is not None
 
 
 def _freeze(recipe: Recipe) -> str:
