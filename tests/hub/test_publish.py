@@ -11,9 +11,10 @@ from zoo.core.metadata import CheckpointInfo
 from zoo.core.recipe import ModelPart, Recipe
 from zoo.core.specs import InputSpec
 from zoo.engine.checkpoint import save_weights
-from zoo.errors import CheckpointError, HubError, UsageError
+from zoo.errors import HubError, UsageError
 from zoo.hub import publish
-from zoo.hub.publish import find_source, plan_push, push
+from zoo.hub.publish import push
+from zoo.hub.pushplan import plan_push
 
 
 def info(**how):
@@ -107,16 +108,6 @@ def test_the_cards_prose_and_licence_are_kept(ann, run):
     assert "pytorch_model.bin" in ann.store.repos["ann/pets"].head.files
 
 
-def test_a_licence_must_be_known(ann, run, tmp_path):
-    with pytest.raises(UsageError, match="nobody states a licence") as error:
-        plan(run, licence="")
-    assert "--licence" in error.value.hint
-    path = tmp_path / "based.safetensors"
-    state = built("resnet18", 3).state_dict()
-    save_weights(path, state, info(base={"source": "hub:a/b", "licence": "bsd-3-clause"}))
-    assert plan(path, licence="").licence == "bsd-3-clause"
-
-
 def test_a_branch_is_made_and_main_stays(ann, run):
     push(plan(run))
     main = ann.store.repos["ann/pets"].head.oid
@@ -179,26 +170,3 @@ def test_paths_of_this_machine_stay_here(ann, tmp_path):
     for name in ("model.safetensors", "recipe.toml", "README.md", "config.json"):
         assert b"secret" not in ann.store.read("ann/pets", name)
     assert plan(path).nothing_new
-
-
-def test_what_cannot_be_pushed(ann, run, tmp_path):
-    from safetensors.torch import save_file
-
-    save_file(built().state_dict(), tmp_path / "plain.safetensors")
-    with pytest.raises(CheckpointError, match="was not written by zoo") as error:
-        plan(tmp_path / "plain.safetensors")
-    assert "zoo import" in error.value.hint
-    for target in ("pets", "a/b/c", "ann/pets@v1"):
-        with pytest.raises(UsageError):
-            plan(run, target, branch="x")
-
-
-def test_sources(run, tmp_path):
-    assert find_source("one", str(tmp_path / "runs")) == run
-    assert find_source(str(run)) == run
-    assert find_source(f"run:{run.parent}") == run
-    (tmp_path / "runs" / "two").mkdir()
-    with pytest.raises(CheckpointError, match=r"has no model.safetensors yet"):
-        find_source("two", str(tmp_path / "runs"))
-    with pytest.raises(CheckpointError, match="no run and no file 'three'"):
-        find_source("three", str(tmp_path / "runs"))

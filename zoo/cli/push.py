@@ -15,7 +15,8 @@ from zoo.cli.output import Out, size
 from zoo.core import registry
 
 if TYPE_CHECKING:
-    from zoo.hub.publish import Pushed, PushPlan
+    from zoo.hub.publish import Pushed
+    from zoo.hub.pushplan import PushPlan
 
 
 @click.command("push")
@@ -48,16 +49,16 @@ def command(
     The token comes from HF_TOKEN or `hf auth login`. What is there already makes no commit, and
     what somebody else pushed meanwhile is never overwritten.
     """
-    from zoo.hub import publish
+    from zoo.hub import publish, pushplan
 
     out = Out("json" if as_json else "table")
     if not sys.stderr.isatty():
         os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
-    source = publish.find_source(run, runs)
+    source = pushplan.find_source(run, runs)
     if not dry_run:
         publish.require_token()
     with tempfile.TemporaryDirectory(prefix="zoo-push-") as staging:
-        plan = publish.plan_push(
+        plan = pushplan.plan_push(
             source,
             repo,
             registry.load(),
