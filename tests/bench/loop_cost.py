@@ -1,6 +1,6 @@
 """What the visible loop costs beside a bare one: a small MLP, 28x28, microseconds of CPU a step.
 
-    python tests/bench/loop_cost.py
+python tests/bench/loop_cost.py
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """What a save costs: resnet18 with momentum, against torch.save, save_file and a training step.
 
-    python tests/bench/save_cost.py
+python tests/bench/save_cost.py
 """
 
 from __future__ import annotations
@@ -49,7 +49,9 @@ def main() -> int:
         rows = {
             "torch.save": median(lambda: torch.save(tensors, path)),
             "save_file": median(lambda: save_file(tensors, path)),
-            "ours: one file, digest, fsync": median(lambda: save_state(path, live, CheckpointInfo())),
+            "ours: one file, digest, fsync": median(
+                lambda: save_state(path, live, CheckpointInfo())
+            ),
             "ours: read and verify": median(lambda: read_state(path)),
         }
         print(f"{path.stat().st_size / 1e6:.1f} MB; a step of 32 images takes {one:.0f} ms")

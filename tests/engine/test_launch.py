@@ -22,7 +22,9 @@ def fake_zoo(tmp_path, monkeypatch):
     def make(body):
         (tmp_path / "zoo_main").mkdir(exist_ok=True)
         script = tmp_path / "zoo_main" / "ranks.py"
-        script.write_text(f"import os, signal, sys, time\nROOT = {str(ROOT)!r}\n" + textwrap.dedent(body))
+        script.write_text(
+            f"import os, signal, sys, time\nROOT = {str(ROOT)!r}\n" + textwrap.dedent(body)
+        )
         agent = tmp_path / "agent.py"
         text = Path(launch_module.__file__).read_text()
         agent.write_text(text.replace('("-m", "zoo", *argv)', f"({str(script)!r}, *argv)"))

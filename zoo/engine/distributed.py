@@ -25,7 +25,13 @@ if TYPE_CHECKING:
     from zoo.engine.place import Place
 
 T = TypeVar("T")
-_GONE = ("Connection closed by peer", "Connection reset by peer", "Broken pipe", "NCCL", "Timed out")
+_GONE = (
+    "Connection closed by peer",
+    "Connection reset by peer",
+    "Broken pipe",
+    "NCCL",
+    "Timed out",
+)
 
 
 @dataclass(frozen=True, slots=True)
