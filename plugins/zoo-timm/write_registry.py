@@ -78,7 +78,7 @@ def weights_of(name: str, classes: int) -> list[dict[str, Any]]:
             "source": f"hub:{repository}",
             "file": "model.safetensors",
             "classes": cfg.num_classes,
-            "labels": "imagenet1k" if cfg.num_classes == 1000 and tag.endswith("in1k") else "",
+            "labels": "imagenet1k" if cfg.num_classes == 1000 and "in1k" in tag.split("_") else "",
             "licence": LICENCES.get(cfg.license or "", cfg.license or ""),
             "input": input_of(cfg),
         }

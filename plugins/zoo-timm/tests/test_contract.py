@@ -31,9 +31,10 @@ def test_a_cnn_a_vit_and_a_hybrid_fine_tune_frozen_and_export(name, target, tmp_
             "freeze.allow_random_frozen": True,
             "output.dir": str(tmp_path),
             "data.source": "demo",
-            "data.options": {"per_class": 8},
+            "data.options": {"per_class": 6},
             "data.workers": 0,
             "data.batch_size": 8,
+            "device.threads": 1,
         },
     )
     assert "unchanged" in run.proof
