@@ -19,6 +19,8 @@ if TYPE_CHECKING:
         load,
         model_info,
         predict,
+        pull,
+        push,
         resume,
         train,
     )
@@ -37,6 +39,8 @@ _LAZY = {
     "load": "zoo.api",
     "model_info": "zoo.api",
     "predict": "zoo.api",
+    "pull": "zoo.api",
+    "push": "zoo.api",
     "resume": "zoo.api",
     "train": "zoo.api",
     "ZooError": "zoo.errors",
@@ -55,6 +59,8 @@ __all__ = [
     "load",
     "model_info",
     "predict",
+    "pull",
+    "push",
     "resume",
     "train",
 ]
