@@ -55,8 +55,26 @@ COMMANDS: Final[dict[str, dict[str, tuple[str, str]]]] = {
 """Section -> command -> (target, one-line help)."""
 
 
+class _Closed(Exception):  # noqa: N818 - nobody reads on, which is no error
+    """Stdout was closed; click would make of BrokenPipeError an exit with 1."""
+
+
 class Commands(click.Group):
     """A group whose commands are imported when they are used."""
+
+    def make_context(self, *args: Any, **extra: Any) -> click.Context:
+        """Parse the arguments; prints help and version."""
+        try:
+            return super().make_context(*args, **extra)
+        except BrokenPipeError as error:
+            raise _Closed from error
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command."""
+        try:
+            return super().invoke(ctx)
+        except BrokenPipeError as error:
+            raise _Closed from error
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Names of the built-in commands, in the order of the table."""
@@ -182,7 +200,7 @@ def run(argv: Sequence[str] | None = None) -> int:
     except (click.Abort, KeyboardInterrupt):
         out.note("stopped")
         return 130
-    except BrokenPipeError:  # zoo list | head
+    except (_Closed, BrokenPipeError):  # zoo list | head
         _mute()
         return 0
     except OSError as error:
