@@ -284,6 +284,11 @@ def registry_format() -> str:
                 *([f"`[[{kind}]]`", f"A {kind}."] for kind in KINDS),
                 ["`[[known]]`", "A part of a plugin that may not be installed."],
                 ["`[hub]`", "`endpoint`: address of an internal Hub."],
+                [
+                    "`[[pin]]`",
+                    "A `hub:` reference held by `zoo lock`: `source`, `revision`, `file`, "
+                    "`sha256`, `bytes`, `licence`.",
+                ],
             ],
         ),
         "In an overlay, a `[[model]]` without `target` adds `weights` and a `recipe` to the model "
