@@ -147,6 +147,7 @@ def finished_run(tmp_path_factory, photos):
         "tutorials/lenet",
         data=photos,
         epochs=3,
+        optimizer="sgd",
         lr=0.1,
         batch_size=6,
         workers=0,
