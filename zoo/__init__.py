@@ -22,6 +22,7 @@ if TYPE_CHECKING:
         pull,
         push,
         resume,
+        summary,
         train,
     )
     from zoo.errors import ZooError
@@ -42,6 +43,7 @@ _LAZY = {
     "pull": "zoo.api",
     "push": "zoo.api",
     "resume": "zoo.api",
+    "summary": "zoo.api",
     "train": "zoo.api",
     "ZooError": "zoo.errors",
 }
@@ -62,6 +64,7 @@ __all__ = [
     "pull",
     "push",
     "resume",
+    "summary",
     "train",
 ]
 

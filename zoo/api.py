@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from zoo.engine.judge import Judgement, Prediction
     from zoo.engine.loaded import Loaded
     from zoo.engine.result import RunResult
+    from zoo.explain.summary import Summary
     from zoo.export.formats import ExportResult
     from zoo.hub.get import Got
     from zoo.hub.publish import Pushed
@@ -102,6 +103,34 @@ def create_model(
     ).recipe
     start = find_start(recipe, known)
     return build(start, recipe, known, labels).model.eval()
+
+
+def summary(name: str, *, classes: int | None = None, **options: Any) -> Summary:
+    """Every module of a model: output shape, parameters, operations for one image.
+
+    Args:
+        name: A model; it is built without weights, on the meta device where it can be.
+        classes: Number of classes; default: the model's own.
+        **options: Options of the model.
+
+    Raises:
+        UnknownNameError: No plugin has it.
+        UsageError: It does not run on its declared input.
+    """
+    import torch
+
+    from zoo.explain.summary import summarise
+
+    known = registries.load()
+    spec = known.model(names.parse(name).qualified)
+    if classes is not None:
+        options["num_classes"] = classes
+    try:
+        with torch.device("meta"):
+            model: nn.Module = known.build("model", spec.qualified, **options)
+    except (RuntimeError, NotImplementedError):  # it computes while it is built
+        model = known.build("model", spec.qualified, **options)
+    return summarise(model, spec.input)
 
 
 def load(run: str | Path, *, runs: str = "runs") -> Loaded:

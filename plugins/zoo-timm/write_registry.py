@@ -163,7 +163,22 @@ def stages_of(model: nn.Module, spec: ModelSpec) -> dict[str, Any]:
     found: dict[str, Any] = {"stages": [[name, list(paths)] for name, paths in stages]}
     if neck:
         found["neck"] = neck
+    found["stage_params"] = sizes_of(model, found, spec.head)
     return found
+
+
+def sizes_of(model: nn.Module, found: dict[str, Any], head: str) -> dict[str, int]:
+    """Parameters by stage, and of the neck and the head."""
+    groups = [*found["stages"], ["neck", found.get("neck", [])], ["head", [head] if head else []]]
+    counts = {
+        alias: sum(
+            parameter.numel()
+            for name, parameter in model.named_parameters()
+            if any(name == path or name.startswith(f"{path}.") for path in paths)
+        )
+        for alias, paths in groups
+    }
+    return {alias: count for alias, count in counts.items() if count}
 
 
 def build(name: str) -> nn.Module:

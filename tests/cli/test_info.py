@@ -115,3 +115,19 @@ def test_what_is_not_there(zoo, args, error, hint):
     assert (code, out) == (2, "")
     assert error in err
     assert hint in err
+
+
+def test_layers_with_shapes_sizes_and_operations(zoo):
+    code, out, err = zoo("info", "tutorials/lenet", "--layers")
+    assert code == 0
+    rows = {line.split()[0]: line.split()[1:] for line in out.splitlines()[1:]}
+    assert rows["conv1"] == ["Conv2d", "6x28x28", "156", "0.2"]
+    assert rows["fc3"] == ["Linear", "10", "850", "0.0"]
+    assert "61,706 parameters" in err
+
+
+def test_layers_down_to_a_level_as_json(zoo):
+    _, out, _ = zoo("info", "resnet18", "--layers", "--depth", "1", "--json")
+    found = json.loads(out)
+    assert found["total"]["flops"] == 3_628_146_688
+    assert [row["path"] for row in found["layers"]][-3:] == ["layer4", "avgpool", "fc"]

@@ -18,6 +18,7 @@ head = "head"
 stages = [["stem", ["stem"]], ["body", ["body"]]]
 classes = 4
 params = 245
+stage_params = { stem = 112, body = 117, head = 16 }
 
 [model.input]
 size = [3, 8, 8]
@@ -59,6 +60,7 @@ LIES = {
     "its declared stages, neck, head and aux are the real ones": {
         '[["stem", ["stem"]], ["body", ["body"]]]': '[["body", ["body"]], ["stem", ["stem"]]]'
     },
+    "its stages have the declared sizes": {"body = 117": "body = 118"},
     "its head takes any number of classes": {'head = "head"': 'head = "classifier"'},
     "has a plain name and a summary": {'summary = "For the test"': ""},
     "its target can be imported": {"zoo_odd_parts:Net": "zoo_odd_parts:Gone"},

@@ -24,10 +24,17 @@ _SHOWN = {"name", "target", "summary", "tags", "aliases", "options", "requires",
 @click.command("info")
 @click.argument("name")
 @click.option("--kind", type=click.Choice(list(KINDS)), help="Kind of part; default: any.")
+@click.option("--layers", is_flag=True, help="Every layer of a model: shape, size, operations.")
+@click.option(
+    "--depth", type=click.IntRange(1), metavar="N", help="With --layers: modules down to level N."
+)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-def command(name: str, kind: str | None, as_json: bool) -> None:
+def command(name: str, kind: str | None, layers: bool, depth: int | None, as_json: bool) -> None:
     """Show everything known about NAME, a model or any other part."""
     out = Out("json" if as_json else "table")
+    if layers or depth:
+        _layers(out, name, depth)
+        return
     kind, spec = _find(registry.load(), name, kind)
     if as_json:
         out.json({"kind": kind, "qualified": spec.qualified, **asdict(spec)})
@@ -137,6 +144,29 @@ def _model(out: Out, spec: ModelSpec) -> None:
         out.table(("  stage", "params", "modules"), rows, right=("params",))
     _weights(out, spec)
     _usage(out, spec)
+
+
+def _layers(out: Out, name: str, depth: int | None) -> None:
+    """The one view that builds the model (on the meta device, without weights)."""
+    from zoo.api import summary
+
+    found = summary(name)
+    shown = found.table(depth)
+    if out.form == "json":
+        out.json({"total": asdict(found.total), "layers": [asdict(row) for row in shown]})
+        return
+    rows = [
+        (
+            row.path,
+            row.kind,
+            "x".join(map(str, row.shape[1:])) if row.shape else "",
+            f"{row.params:,}" if row.params else "",
+            f"{row.flops / 1e6:,.1f}" if row.flops else "",
+        )
+        for row in shown
+    ]
+    out.table(("module", "kind", "output", "params", "MFLOP"), rows, right=("params", "MFLOP"))
+    out.note(found.line())
 
 
 def _input(spec: InputSpec | None) -> str:

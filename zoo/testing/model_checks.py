@@ -18,7 +18,7 @@ from zoo.core import registry
 from zoo.core.metadata import CheckpointInfo
 from zoo.core.recipe import FreezePart, SurgeryPart
 from zoo.engine import freeze, proof, surgery
-from zoo.engine.cone import Tracer
+from zoo.engine.cone import Tracer, owned
 from zoo.engine.stages import problems
 from zoo.engine.trace import tensors_in
 from zoo.errors import UsageError
@@ -136,6 +136,21 @@ def _is_declared_right(spec: ModelSpec, settings: Settings) -> None:
         model = build(spec.qualified, 0)
     found = problems(Tracer(model, spec.input, stages=spec.stages), spec)
     require(not found, "; ".join(found[:3]), hint="stages, neck, head and aux in its entry")
+
+
+def _sizes_are_right(spec: ModelSpec, settings: Settings) -> None:
+    """Parameters by stage, neck, aux and head, where the entry states them."""
+    del settings
+    if not spec.stage_params:
+        raise Skip("it does not state the sizes of its stages")
+    with torch.device("meta"):
+        model = build(spec.qualified, 0)
+    sizes = {name: parameter.numel() for name, parameter in model.named_parameters()}
+    groups = {"neck": spec.neck, "aux": spec.aux, "head": (spec.head,), **dict(spec.stages)}
+    for name, declared in spec.stage_params.items():
+        require(name in groups, f"it states the size of {name!r}, which it does not have")
+        count = sum(sizes[each] for each in owned(model, groups[name]))
+        require(count == declared, f"{name} has {count} parameters, declared are {declared}")
 
 
 def _answers_alike(spec: ModelSpec, settings: Settings) -> None:
@@ -276,6 +291,7 @@ _ON_META = [
     ("builds on the meta device with the declared size", _builds_on_meta),
     ("its head takes any number of classes", _any_classes),
     ("its declared stages, neck, head and aux are the real ones", _is_declared_right),
+    ("its stages have the declared sizes", _sizes_are_right),
 ]
 _ON_CPU = [
     ("builds with the declared size", _builds),
