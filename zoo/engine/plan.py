@@ -14,6 +14,7 @@ from zoo.data.cuts import cuts
 from zoo.data.sources import open_data
 from zoo.engine.sizes import agree, fit_input
 from zoo.engine.stored import WEIGHTS_FILE, weights_path
+from zoo.engine.transforms import auto_transform
 
 if TYPE_CHECKING:
     from zoo.core.recipe import Recipe
@@ -235,9 +236,14 @@ def _freeze(recipe: Recipe) -> str:
 
 def _input(recipe: Recipe, shown: InputSpec) -> str:
     channels, height, width = shown.size
-    train = recipe.data.train_transform
+    train = _chosen(recipe.data.train_transform, shown, train=True)
+    judged = _chosen(recipe.data.eval_transform, shown, train=False)
     batch = "".join(f" + {name}" for name in recipe.data.batch_transforms)
-    return f"{channels} x {height} x {width}; transform {train}{batch}, eval {recipe.data.eval_transform}"
+    return f"{channels} x {height} x {width}; transform {train}{batch}, eval {judged}"
+
+
+def _chosen(name: str, shown: InputSpec, *, train: bool) -> str:
+    return auto_transform(shown, train=train) if name == "auto" else name
 
 
 def _training(recipe: Recipe, steps: int) -> str:

@@ -1,0 +1,66 @@
+"""zoo.engine.judge: a trained model measured, and asked."""
+
+import pytest
+
+from zoo.core import registry
+from zoo.core.recipe import DataPart, DevicePart
+from zoo.engine.judge import judge, predict
+from zoo.engine.loaded import load_run
+from zoo.engine.result import read_result
+from zoo.errors import DataError
+
+CPU = DevicePart(device="cpu", precision="fp32", threads=1)
+
+
+@pytest.fixture
+def loaded(finished_run):
+    return load_run(str(finished_run), registry.load())
+
+
+def test_the_runs_own_images_give_the_runs_own_numbers(loaded, finished_run):
+    found = judge(loaded, registry.load(), device=CPU)
+    result = read_result(finished_run)
+    assert found.evaluation.n == result.metrics["n"]
+    assert found.evaluation.top1 == pytest.approx(result.metrics["top1"])
+    assert found.evaluation.loss == pytest.approx(result.metrics["loss"], abs=1e-5)
+
+
+def test_classes_are_matched_by_name(loaded, photos, tmp_path):
+    import shutil
+
+    (tmp_path / "some").mkdir()
+    name = loaded.classes[-1]
+    source = next(path for path in photos.rglob(name) if path.is_dir())
+    shutil.copytree(source, tmp_path / "some" / name)
+    found = judge(
+        loaded, registry.load(), data=DataPart(source=str(tmp_path / "some"), workers=0), device=CPU
+    )
+    assert found.counts[name] == found.evaluation.n > 0
+    table = found.to_dict()["per_class"]
+    assert table[name]["recall"] is not None
+    assert [n for n in table if table[n]["recall"] is None] == list(loaded.classes[:-1])
+
+
+def test_classes_that_the_model_does_not_know_are_refused(loaded, photos, tmp_path):
+    import shutil
+
+    source = next(path for path in photos.rglob(loaded.classes[0]) if path.is_dir())
+    shutil.copytree(source, tmp_path / "some" / "unicorn")
+    with pytest.raises(DataError, match="unicorn"):
+        judge(loaded, registry.load(), data=DataPart(source=str(tmp_path / "some")), device=CPU)
+
+
+def test_predictions_come_in_order_with_what_the_folder_says(loaded, photos):
+    files = sorted(path for path in photos.rglob("*") if path.suffix in (".jpg", ".png"))[:5]
+    found = list(predict(loaded, registry.load(), files, top=2, device=CPU))
+    assert [one.image for one in found] == [str(path) for path in files]
+    for one, path in zip(found, files, strict=True):
+        assert one.actual == path.parent.name
+        assert len(one.top) == 2
+        assert one.top[0][1] >= one.top[1][1]
+        assert one.label in loaded.classes
+
+
+def test_a_missing_image_is_named(loaded, tmp_path):
+    with pytest.raises(DataError, match=r"nope\.jpg"):
+        list(predict(loaded, registry.load(), [tmp_path / "nope.jpg"], device=CPU))

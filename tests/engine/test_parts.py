@@ -1,0 +1,127 @@
+"""zoo.engine.parts: from a start to a live model, and back from a checkpoint."""
+
+import pytest
+import torch
+from torch import nn
+
+from zoo.core import registry
+from zoo.core.metadata import CheckpointInfo
+from zoo.core.recipe import ModelPart, Recipe, SurgeryPart
+from zoo.engine.parts import build, is_convolutional, restore, skeleton, surgery_record
+from zoo.engine.weights import Start, input_of
+from zoo.errors import CheckpointError, UsageError
+
+NAMES = tuple("abc")
+
+
+def start(name="tutorials/lenet", **changes):
+    spec = registry.load().model(name)
+    return Start(spec=spec, input=input_of(spec), **changes)
+
+
+def made(begin, classes=NAMES, **surgery):
+    recipe = Recipe(model=ModelPart(name=begin.spec.qualified), surgery=SurgeryPart(**surgery))
+    return build(begin, recipe, registry.load(), classes)
+
+
+def filled(classes, **surgery):
+    """A trained model's tensors, and a start from them."""
+    built = made(start(), classes, **surgery)
+    tensors = {n: t.clone() for n, t in built.model.state_dict().items()}
+    again = start(tensors=tensors, num_classes=len(classes), classes=classes, surgery=built.surgery)
+    return tensors, again
+
+
+def test_random_weights_depend_on_the_seed_alone():
+    torch.manual_seed(1)
+    one = made(start()).model.state_dict()
+    torch.manual_seed(2)
+    other = made(start()).model.state_dict()
+    assert all(torch.equal(one[n], other[n]) for n in one)
+
+
+def test_building_leaves_the_random_state_alone():
+    before = torch.get_rng_state()
+    made(start())
+    assert torch.equal(before, torch.get_rng_state())
+
+
+def test_a_head_of_the_same_classes_is_kept():
+    tensors, again = filled(NAMES)
+    built = made(again)
+    assert torch.equal(built.model.state_dict()["fc3.weight"], tensors["fc3.weight"])
+    assert built.report.fresh == ()
+
+
+def test_a_head_of_other_classes_starts_anew_and_that_is_said():
+    tensors, again = filled(NAMES)
+    built = made(again, ("x", "y", "z"))
+    assert not torch.equal(built.model.state_dict()["fc3.weight"], tensors["fc3.weight"])
+    assert torch.equal(built.model.state_dict()["fc1.weight"], tensors["fc1.weight"])
+    assert any("other classes" in note for note in built.notes)
+
+
+def test_another_number_of_classes_makes_another_head():
+    _, again = filled(NAMES)
+    built = made(again, tuple("vwxyz"))
+    assert built.model(torch.zeros(2, 1, 32, 32)).shape == (2, 5)
+    assert built.report.outputs == 5
+
+
+def test_weights_that_do_not_fit_are_refused_whole():
+    tensors, _ = filled(NAMES)
+    tensors.pop("fc1.weight")
+    with pytest.raises(CheckpointError, match=r"1 missing \(fc1.weight\)"):
+        made(start(tensors=tensors, num_classes=3, classes=NAMES))
+
+
+def test_weights_that_are_not_numbers_are_refused_where_they_are_used():
+    tensors, _ = filled(NAMES)
+    tensors["fc1.weight"][0, 0] = float("nan")
+    with pytest.raises(CheckpointError, match=r"NaN or infinite values in fc1\.weight"):
+        made(start(tensors=tensors, num_classes=3, classes=NAMES))
+
+
+def test_two_projections_are_refused():
+    _, again = filled(NAMES, project=(7, 3))
+    with pytest.raises(UsageError, match="projection already"):
+        made(again, project=(5, 3))
+
+
+@pytest.mark.parametrize("surgery", [{}, {"project": (7, 3)}, {"in_channels": 4}])
+def test_a_checkpoint_gives_its_model_back(surgery):
+    built = made(start(), **surgery)
+    info = CheckpointInfo(
+        model="tutorials/lenet",
+        num_classes=3,
+        classes=NAMES,
+        surgery=surgery_record(built.surgery),
+        input=built.input,
+    )
+    tensors = dict(built.model.state_dict())
+    images = torch.rand(2, *built.input.size)
+    again = restore(info, tensors, registry.load())
+    assert not again.training
+    assert torch.equal(again(images), built.model.eval()(images))
+    empty, begun = skeleton(info, registry.load())
+    assert begun.pretrained
+    assert [p.shape for p in empty.model.parameters()] == [p.shape for p in again.parameters()]
+
+
+def test_features_come_out_without_the_last_layer():
+    built = made(start(), (), drop_last=True)
+    assert built.model(torch.zeros(2, 1, 32, 32)).shape == (2, 84)
+
+
+def test_what_is_convolutional():
+    import torchvision
+
+    assert is_convolutional(torchvision.models.resnet18())
+    assert not is_convolutional(torchvision.models.vit_b_32())
+    assert not is_convolutional(nn.Linear(2, 2))
+
+
+def test_a_surgery_record_is_short():
+    assert surgery_record(SurgeryPart()) == {}
+    part = SurgeryPart(project=(4, 2), in_channels=1, drop_last=False)
+    assert surgery_record(part) == {"project": [4, 2], "in_channels": 1}

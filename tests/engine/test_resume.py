@@ -1,0 +1,87 @@
+"""zoo.engine.resume: going on with a run."""
+
+import pytest
+
+from zoo.core import registry
+from zoo.core.request import request
+from zoo.engine.reports import EpochReport, SavedReport
+from zoo.engine.result import RESULT_FILE, RunResult
+from zoo.engine.resume import go_on
+from zoo.engine.run import conduct
+from zoo.errors import DataError, UsageError
+
+QUICK = {
+    "classes": 4, "data": "demo", "workers": 0, "threads": 1, "precision": "fp32",
+    "device": "cpu", "batch_size": 4, "epochs": 3, "weights": "none",
+}  # fmt: skip
+
+
+def begun(stop_after, **values):
+    """A run that was left after so many saves, as by a crash."""
+    known = registry.load()
+    recipe = request("train", "tutorials/lenet", {**QUICK, **values}, registry=known).recipe
+    events = conduct(recipe, known)
+    saves = 0
+    for event in events:
+        saves += isinstance(event, SavedReport)
+        if stop_after and saves == stop_after:
+            folder = event.path.parent.parent
+            events.close()
+            return folder
+        if isinstance(event, RunResult):
+            return event.dir
+    raise AssertionError("it never saved")
+
+
+@pytest.fixture(autouse=True)
+def _own_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+
+def test_it_ends_with_the_bits_of_the_run_that_was_not_left():
+    left, whole = begun(1, name="left"), begun(0, name="whole")
+    found = list(go_on(left, registry.load()))
+    assert [e.epoch for e in found if isinstance(e, EpochReport)] == [1, 2]
+    from safetensors.torch import load_file
+
+    one, other = load_file(left / "model.safetensors"), load_file(whole / "model.safetensors")
+    assert all(bool((one[name] == other[name]).all()) for name in other)
+    assert (left / "metrics.jsonl").read_text().count('"kind":"step"') == 12
+
+
+def test_a_finished_run_only_gives_its_result():
+    whole = begun(0)
+    said = []
+    from zoo.engine.run import Watch
+
+    (result,) = go_on(whole, registry.load(), watch=Watch(note=said.append))
+    assert isinstance(result, RunResult)
+    assert said == [f"{whole} is finished"]
+    assert (whole / RESULT_FILE).is_file()
+
+
+def test_a_folder_that_is_no_run(tmp_path):
+    with pytest.raises(UsageError, match="not a run folder"):
+        list(go_on(tmp_path, registry.load()))
+
+
+def test_other_images_are_refused(photos, tmp_path):
+    import shutil
+
+    own = tmp_path / "photos"
+    shutil.copytree(photos, own)
+    left = begun(1, data=str(own), classes=None)
+    image = next(path for path in sorted(own.rglob("*")) if path.is_file())
+    image.unlink()
+    with pytest.raises(DataError, match="the data changed since the run began"):
+        list(go_on(left, registry.load()))
+
+
+def test_a_run_without_a_whole_checkpoint_starts_again():
+    left = begun(1)
+    for path in (left / "checkpoints").iterdir():
+        path.write_bytes(path.read_bytes()[:-7])
+    found = list(go_on(left, registry.load()))
+    assert any("starts from the beginning" in getattr(e, "text", "") for e in found)
+    assert isinstance(found[-1], RunResult)
+    assert found[-1].epochs == 3

@@ -1,0 +1,64 @@
+"""zoo.engine.sizes: the size that a model sees."""
+
+import pytest
+
+from zoo.core import registry
+from zoo.core.specs import InputSpec, ModelSpec
+from zoo.engine.sizes import agree, fit_input, size_option
+from zoo.errors import UsageError
+
+PHOTO = InputSpec(
+    size=(3, 224, 224), resize=256, crop=224, mean=(0.4, 0.5, 0.6), std=(0.1, 0.2, 0.3)
+)
+
+
+def test_resize_keeps_its_proportion_to_the_crop():
+    made = fit_input(PHOTO, 112, None)
+    assert (made.size, made.resize, made.crop) == ((3, 112, 112), 128, 112)
+    assert made.mean == PHOTO.mean
+
+
+def test_other_channels_take_the_average():
+    made = fit_input(PHOTO, None, 1)
+    assert made.size == (1, 224, 224)
+    assert made.mean == pytest.approx((0.5,))
+    assert made.std == pytest.approx((0.2,))
+    assert fit_input(InputSpec(), None, 4).mean == ()
+
+
+def test_what_is_not_asked_stays():
+    assert fit_input(PHOTO, None, None) == PHOTO
+    assert fit_input(PHOTO, None, 3) == PHOTO
+
+
+@pytest.mark.parametrize(
+    ("name", "option"), [("resnet18", ""), ("vit_b_16", "image_size"), ("maxvit_t", "input_size")]
+)
+def test_models_for_one_size_have_an_option(name, option):
+    assert size_option(registry.load().model(name)) == option
+
+
+def test_random_weights_are_built_for_the_size_that_is_asked():
+    vit = registry.load().model("vit_b_16")
+    options, _ = agree(vit, {}, vit.input, 64, pretrained=False)
+    assert options == {"image_size": 64}
+    maxvit = registry.load().model("maxvit_t")
+    assert agree(maxvit, {}, maxvit.input, 64, pretrained=False)[0] == {"input_size": [64, 64]}
+
+
+def test_weights_for_another_size_are_refused():
+    vit = registry.load().model("vit_b_16")
+    with pytest.raises(UsageError, match="take images of 224 x 224, not 64"):
+        agree(vit, {}, vit.input, 64, pretrained=True)
+    assert agree(vit, {}, vit.input, 224, pretrained=True) == ({}, vit.input)
+
+
+def test_an_option_and_a_size_that_differ_are_refused():
+    vit = registry.load().model("vit_b_16")
+    with pytest.raises(UsageError, match="differ"):
+        agree(vit, {"image_size": 128}, vit.input, 64, pretrained=False)
+
+
+def test_a_model_of_any_size_is_left_alone():
+    spec = ModelSpec(name="m", target="a:b", input=PHOTO)
+    assert agree(spec, {"width": 2}, PHOTO, 64, pretrained=True) == ({"width": 2}, PHOTO)

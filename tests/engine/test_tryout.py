@@ -1,0 +1,33 @@
+"""zoo.engine.tryout: does a model take images of this size?"""
+
+import pytest
+import torch
+
+from zoo.core import registry
+from zoo.core.specs import InputSpec
+from zoo.engine.tryout import try_out
+from zoo.errors import UsageError
+
+
+def test_an_image_that_is_too_small_is_refused_in_words():
+    model = registry.load().build("model", "vgg11", num_classes=2)
+    with pytest.raises(UsageError, match="vgg11"):
+        try_out(model, InputSpec(size=(3, 16, 16)), name="vgg11")
+
+
+def test_nothing_changes():
+    model = registry.load().build("model", "resnet18", num_classes=2)
+    model.train()
+    before = {n: t.clone() for n, t in model.state_dict().items()}
+    state = torch.get_rng_state()
+    try_out(model, InputSpec(size=(3, 32, 32)), name="resnet18", batch_size=4)
+    assert model.training
+    assert torch.equal(state, torch.get_rng_state())
+    assert all(torch.equal(before[n], t) for n, t in model.state_dict().items())
+
+
+def test_the_frozen_part_is_held_while_it_is_tried():
+    model = registry.load().build("model", "resnet18", num_classes=2)
+    held = []
+    try_out(model, InputSpec(size=(3, 32, 32)), name="resnet18", hold=held.append)
+    assert held
