@@ -1,8 +1,6 @@
 """Weights of the registry: by URL, from the Hub, from a file, from a package."""
 
-import hashlib
 import io
-import time
 
 import pytest
 import torch
@@ -10,7 +8,7 @@ from loopback_weights import as_bytes, built, ours, repository
 
 from zoo.core.specs import WeightsSpec
 from zoo.errors import CheckpointError, HubError, UsageError
-from zoo.hub.fetch import converted_path, fetch_weights, package_file
+from zoo.hub.fetch import fetch_weights, package_file
 
 
 def spec(source, **how):
@@ -23,97 +21,6 @@ def pickled(state):
     return file.getvalue()
 
 
-@pytest.fixture
-def published(here):
-    """A .pth as torchvision publishes it: behind a URL, with a digest prefix in its name."""
-    model = built()
-    data = pickled(model.state_dict())
-    digest = here.store.file("x.pth", data).sha256
-    url = f"{here.api.cdn}/lfs/{digest}?signature=a"
-    return here, model, spec(f"url:{url}", sha256=digest[:8], format="pickle")
-
-
-def test_a_url_is_verified_and_converted_once(published):
-    hub, model, weights = published
-    got = fetch_weights(weights, model="squeezenet1_1")
-    assert got.path.suffix == ".safetensors"
-    assert got.sha256 == hashlib.sha256(got.path.read_bytes()).hexdigest()
-    assert got.origin_sha256.startswith(weights.sha256)
-    assert set(got.header.tensors) == set(model.state_dict())
-    assert got.record()["source"] == weights.source
-    assert "path" not in got.record()
-    again = fetch_weights(weights, model="squeezenet1_1")
-    assert again.sha256 == got.sha256
-    assert len(hub.asked("/lfs/")) == 1
-    assert [p.suffix for p in got.path.parent.iterdir() if p.name != got.path.name].count(
-        ".pth"
-    ) == 0
-
-
-def test_a_converted_file_that_rotted_is_made_again(published):
-    hub, _, weights = published
-    got = fetch_weights(weights, model="m")
-    data = bytearray(got.path.read_bytes())
-    data[-5] ^= 1
-    got.path.write_bytes(data)
-    assert fetch_weights(weights, model="m").sha256 == got.sha256
-    assert len(hub.asked("/lfs/")) == 2
-
-
-def test_a_wrong_digest_is_fetched_once_more_then_refused(published):
-    hub, _, weights = published
-    wrong = spec(weights.source, sha256="00000000")
-    with pytest.raises(HubError, match="came damaged twice"):
-        fetch_weights(wrong, model="m")
-    assert len(hub.asked("/lfs/")) == 2
-    assert not list(converted_path(weights.source[4:]).parent.glob("*.safetensors"))
-
-
-def test_a_url_without_a_digest_says_so(published):
-    got = fetch_weights(spec(published[2].source), model="m")
-    assert "states no digest" in got.notes[0]
-
-
-def test_plain_http_is_refused():
-    with pytest.raises(UsageError, match="https only"):
-        fetch_weights(spec("url:http://example.org/x.pth"), model="m")
-
-
-def test_offline_and_not_cached_spells_the_ways_on(published, monkeypatch):
-    hub, _, weights = published
-    monkeypatch.setenv("ZOO_OFFLINE", "1")
-    with pytest.raises(
-        HubError, match=r"offline mode: .* for resnet18 is not in the cache"
-    ) as error:
-        fetch_weights(weights, model="resnet18")
-    for way in ("--weights none", "file:PATH", "run:NAME", "HF_ENDPOINT", "zoo mirror resnet18"):
-        assert way in error.value.hint
-    assert not hub.seen
-
-
-def test_no_network_is_an_error_within_seconds(here, tmp_path):
-    started = time.monotonic()
-    with pytest.raises(HubError, match=r"resnet18: cannot reach no-such-host.invalid") as error:
-        fetch_weights(
-            spec("url:https://no-such-host.invalid/r.pth", sha256="f37072fd"), model="resnet18"
-        )
-    assert time.monotonic() - started < 5
-    assert "--allow-random-frozen" in error.value.hint
-    assert error.value.exit_code == 6
-
-
-def test_an_evil_pickle_never_runs(here, tmp_path):
-    class Evil:
-        def __reduce__(self):
-            return (open, (str(tmp_path / "ran"), "w"))
-
-    digest = here.store.file("x.pth", pickled({"a": Evil()})).sha256
-    url = f"url:{here.api.cdn}/lfs/{digest}?signature=a"
-    with pytest.raises(CheckpointError, match="Python objects besides tensors"):
-        fetch_weights(spec(url, sha256=digest), model="m")
-    assert not (tmp_path / "ran").exists()
-
-
 def test_the_hub_by_commit_file_and_digest(here):
     commit = repository(here, "ann/net", {"model.safetensors": ours()})
     here.store.commit("ann/net", {"model.safetensors": ours(num_classes=9)})
@@ -124,6 +31,24 @@ def test_the_hub_by_commit_file_and_digest(here):
     assert got.header.info.num_classes == 7
     with pytest.raises(HubError, match="not the file that was named"):
         fetch_weights(spec("hub:ann/net", sha256=got.sha256), model="squeezenet1_1")
+
+
+def test_a_pin_wins_over_the_tag_that_was_declared(here):
+    commit = repository(here, "ann/net", {"model.safetensors": ours()})
+    here.store.commit("ann/net", {"model.safetensors": ours(num_classes=9)})
+    here.store.tag("ann/net", "v1")
+    got = fetch_weights(spec("hub:ann/net@v1", revision=commit), model="squeezenet1_1")
+    assert got.revision == commit
+
+
+def test_what_does_not_fit_is_refused_before_the_download(here):
+    repository(here, "ann/net", {"model.safetensors": ours()})
+    with pytest.raises(
+        CheckpointError, match=r"hub:ann/net \(model.safetensors\) does not fit resnet18"
+    ):
+        fetch_weights(spec("hub:ann/net"), model="resnet18")
+    assert [s.range for s in here.asked("/lfs/")] == ["bytes=0-99999"]
+    assert fetch_weights(spec("hub:ann/net"), model="nobody/knows").path.is_file()
 
 
 def test_a_hub_that_is_gone_names_the_ways_on(here):

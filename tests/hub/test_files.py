@@ -58,3 +58,36 @@ def test_pickles_are_told_by_their_first_bytes(tmp_path):
     ):
         (tmp_path / "x").write_bytes(data)
         assert files.is_pickle(tmp_path / "x") == pickled
+
+
+def test_a_copy_is_whole_or_not_there(tmp_path):
+    (tmp_path / "a").write_bytes(b"data")
+    files.copy_file(tmp_path / "a", tmp_path / "sub" / "b")
+    assert (tmp_path / "sub" / "b").read_bytes() == b"data"
+    with pytest.raises(DiskError):
+        files.copy_file(tmp_path / "none", tmp_path / "c")
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["a", "sub"]
+
+
+def test_a_lock_says_when_it_waits(tmp_path):
+    import threading
+    import time
+
+    said, order = [], []
+
+    def other():
+        with files.hold(tmp_path / "x" / "lock", note=said.append):
+            order.append("other")
+
+    with files.hold(tmp_path / "x" / "lock", note=said.append):
+        thread = threading.Thread(target=other)
+        thread.start()
+        while not said:
+            time.sleep(0.01)
+        order.append("first")
+    thread.join()
+    assert order == ["first", "other"]
+    assert said == ["waiting for another process that fetches lock"]
+    (tmp_path / "file").touch()
+    with pytest.raises(DiskError), files.hold(tmp_path / "file" / "lock"):
+        pass

@@ -65,6 +65,7 @@ def test_expected_shapes_are_those_of_the_model(here, name):
     assert fit.expected_shapes(known, name, num_classes=6, options={}) != first
 
 
+@pytest.mark.slow
 def test_remembered_shapes_need_no_torch(home):
     code = (
         "import sys; from zoo.core import registry; from zoo.hub import fit;"

@@ -122,11 +122,12 @@ def _fitting(
     count = head[0] if head else layout.num_classes
     options = layout.options if layout.kind in ("zoo", "timm") else {}
     expected = fit.expected_shapes(registry, name, num_classes=count, options=options)
+    lacking = layout.kind == "timm" and f"timm/{layout.architecture}" not in registry.shelf("model")
     fit.require(
         fit.compare(found, expected),
         what=what,
         model=spec.qualified,
-        hint="" if layout.kind != "timm" else "pip install zoo-timm builds timm's own model",
+        hint="pip install zoo-timm, which builds timm's own model" if lacking else "",
     )
     classes = layout.classes if not count or len(layout.classes) == count else ()
     said: tuple[str, ...] = ()

@@ -7,74 +7,27 @@ in the standard cache of the Hub client; ``file:`` and ``package:`` are where th
 from __future__ import annotations
 
 import contextlib
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
-from zoo.core import settings
-from zoo.core.metadata import Header, read_header
-from zoo.errors import CheckpointError, HubError, UsageError
-from zoo.hub import client, store
-from zoo.hub.address import Address, host_of, is_loopback, parse_address
-from zoo.hub.failures import Subject, damaged, offline_error
+from zoo.core.metadata import read_header
+from zoo.errors import CheckpointError, HubError, UnknownNameError, UsageError
+from zoo.hub import fit, store
+from zoo.hub.address import Address, parse_address
+from zoo.hub.fetched import Fetched
 from zoo.hub.files import is_pickle, sha256_file
 from zoo.hub.model import HubModel, fetch_hub
-from zoo.hub.stream import PARTIAL, Location, download
+from zoo.hub.urls import converted_path, fetch_url, stored
 from zoo.hub.ways import ways_on
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from zoo.core.specs import WeightsSpec
+    from zoo.hub.repo import Note, Repo
     from zoo.hub.stream import Progress
 
-CONVERTER: Final = "1"
-"""Version of the conversion; a change makes new files beside the old ones."""
-
-
 __all__ = ["Fetched", "HubModel", "converted_path", "fetch_hub", "fetch_weights", "package_file"]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Fetched:
-    """Weights on this machine, verified.
-
-    Attributes:
-        path: A safetensors file.
-        sha256: Digest of that file.
-        source: Where it came from, as the registry spells it.
-        file: File inside the source.
-        revision: Commit, for a Hub source.
-        endpoint: Hub that served it, for a Hub source.
-        origin_sha256: Digest of the file that was downloaded, where it was converted.
-        notes: What a person should know, one line each (a stale copy, an unpinned branch).
-    """
-
-    path: Path
-    sha256: str
-    source: str
-    file: str = ""
-    revision: str = ""
-    endpoint: str = ""
-    origin_sha256: str = ""
-    notes: tuple[str, ...] = ()
-
-    @property
-    def header(self) -> Header:
-        """The file's header: tensor names, shapes, metadata."""
-        return read_header(self.path)
-
-    def record(self) -> dict[str, str]:
-        """What a checkpoint remembers of its starting weights (no local path)."""
-        entries = {
-            "source": self.source,
-            "file": self.file,
-            "revision": self.revision,
-            "sha256": self.sha256,
-            "origin_sha256": self.origin_sha256,
-            "endpoint": self.endpoint,
-        }
-        return {key: value for key, value in entries.items() if value}
 
 
 def fetch_weights(
@@ -105,7 +58,7 @@ def fetch_weights(
     """
     kind, _, rest = spec.source.partition(":")
     if kind == "url":
-        return _from_url(spec, rest, model, progress, note)
+        return fetch_url(spec, model=model, progress=progress, note=note)
     if kind == "hub":
         return _from_hub(spec, rest, model, progress, note, allow_pickle=allow_pickle)
     if kind == "file":
@@ -116,95 +69,6 @@ def fetch_weights(
         f"weights {spec.name!r} of {model}: {spec.source!r} is not a source",
         hint="write hub:ORG/REPO, url:https://..., file:PATH or package:module/file",
     )
-
-
-def converted_path(url: str) -> Path:
-    """Where the converted file of a URL lies, whether or not it is there."""
-    import hashlib
-
-    stem = Path(url.rsplit("/", 1)[-1].split("?", maxsplit=1)[0]).stem or "weights"
-    tail = hashlib.sha256(f"{CONVERTER}:{url}".encode()).hexdigest()[:8]
-    return store.folder() / f"{stem}.{tail}.safetensors"
-
-
-def _from_url(
-    spec: WeightsSpec,
-    url: str,
-    model: str,
-    progress: Progress | None,
-    note: Callable[[str], None] | None,
-) -> Fetched:
-    if not url.startswith("https://") and not (url.startswith("http://") and is_loopback(url)):
-        raise UsageError(f"{spec.source!r}: weights come over https only")
-    target = converted_path(url)
-    ready = _stored(spec, target)
-    if ready is not None:
-        return ready
-    name = url.rsplit("/", 1)[-1]
-    if settings.offline():
-        raise offline_error(f"{name} for {model} is not in the cache", hint=ways_on(model))
-    subject = Subject(repo=model, file=name, ways=ways_on(model), host=host_of(url))
-    original = target.with_name(name)
-    digest = _download_checked(url, original, spec.sha256, subject, progress, note)
-    try:
-        return _keep(spec, original, target, digest)
-    finally:
-        original.unlink(missing_ok=True)
-
-
-def _download_checked(
-    url: str,
-    target: Path,
-    wanted: str,
-    subject: Subject,
-    progress: Progress | None,
-    note: Callable[[str], None] | None,
-) -> str:
-    """Download, compare the digest, fetch a damaged file once more."""
-    from filelock import FileLock
-
-    partial = target.with_name(target.name + PARTIAL)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(str(target) + ".lock"):
-        for _ in range(2):
-            found = download(
-                lambda: Location(url, client.headers(url)),
-                partial,
-                subject=subject,
-                progress=progress,
-                note=note,
-            )
-            if found.startswith(wanted):
-                partial.replace(target)
-                return found
-            partial.unlink(missing_ok=True)
-            if note:
-                note(f"{subject.file}: damaged download removed, fetching it once more")
-    raise damaged(subject.file, host_of(url))
-
-
-def _stored(spec: WeightsSpec, target: Path) -> Fetched | None:
-    """The stored file if it is there and still what it was."""
-    found = store.ready(target, spec.sha256)
-    if not found:
-        return None
-    origin = str(store.record_of(target)["origin_sha256"])
-    return Fetched(path=target, sha256=found, source=spec.source, origin_sha256=origin)
-
-
-def _keep(spec: WeightsSpec, original: Path, target: Path, digest: str) -> Fetched:
-    """Make ``target`` from what was downloaded, and note both digests beside it."""
-    notes = () if spec.sha256 else (f"{original.name}: its publisher states no digest",)
-    size = original.stat().st_size
-    if is_pickle(original):
-        from zoo.hub.convert import convert
-
-        convert(original, target)
-    else:
-        read_header(original)
-        original.replace(target)
-    found = store.keep(target, source=spec.source, origin=digest, origin_bytes=size)
-    return Fetched(path=target, sha256=found, source=spec.source, origin_sha256=digest, notes=notes)
 
 
 def package_file(text: str) -> Path:
@@ -252,7 +116,7 @@ def _converted_file(spec: WeightsSpec, path: Path) -> Fetched:
     digest = sha256_file(path)
     _same_digest(path, digest, spec)
     target = store.folder() / f"{path.stem}.{digest[:12]}.safetensors"
-    if ready := _stored(spec, target):
+    if ready := stored(spec, target):
         return ready
     convert(path, target)
     found = store.keep(target, source=spec.source, origin=digest)
@@ -277,19 +141,16 @@ def _from_hub(
     *,
     allow_pickle: bool,
 ) -> Fetched:
-    from zoo.hub.pull import pull_weights
+    from zoo.hub.pull import pull_weights, weights_file
     from zoo.hub.repo import open_repo
 
     address = parse_address(text)
-    address = Address(address.repo, address.revision or spec.revision)
+    address = Address(address.repo, spec.revision or address.revision)
     opened = open_repo(address, ways=ways_on(model), note=note)
+    name = weights_file(opened, spec.file, allow_pickle=allow_pickle)
+    _preflight(opened, name, spec, model, note)
     pulled = pull_weights(
-        opened,
-        spec.file,
-        progress=progress,
-        note=note,
-        allow_pickle=allow_pickle,
-        wanted=spec.sha256,
+        opened, name, progress=progress, note=note, allow_pickle=allow_pickle, wanted=spec.sha256
     )
     return Fetched(
         path=pulled.path,
@@ -301,3 +162,30 @@ def _from_hub(
         origin_sha256=pulled.origin_sha256,
         notes=opened.notes,
     )
+
+
+def _preflight(repo: Repo, name: str, spec: WeightsSpec, model: str, note: Note | None) -> None:
+    """Read the header of a file that is not here yet, and refuse what does not fit the model.
+
+    Raises:
+        CheckpointError: It does not fit.
+    """
+    from zoo.core import registry
+    from zoo.hub import cache, pull
+
+    here = cache.cached_file(repo.name, repo.commit, name) is not None
+    if here or not repo.online or not name.endswith(".safetensors") or name not in repo.files:
+        return
+    known = registry.load()
+    try:
+        entry = known.model(model)
+    except (UnknownNameError, UsageError):
+        return  # weights of a model that only the caller knows
+    header = pull.remote_header(repo, name, note=note)
+    if header.info is not None and header.info.surgery:
+        return
+    head = header.tensors.get(f"{entry.head}.weight") if entry.head else None
+    count = head[1][0] if head else spec.classes
+    expected = fit.expected_shapes(known, entry.qualified, num_classes=count, options=spec.options)
+    found = fit.compare(fit.shapes(header.tensors), expected)
+    fit.require(found, what=f"{spec.source} ({name})", model=entry.qualified)

@@ -5,7 +5,9 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import shutil
 import uuid
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from zoo.core.metadata import foreign_kind
@@ -13,7 +15,7 @@ from zoo.errors import HubError
 from zoo.hub.failures import disk_error
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
 
@@ -83,6 +85,36 @@ def _flush(path: Path) -> None:
         os.close(descriptor)
 
 
+@contextmanager
+def hold(path: Path, *, note: Callable[[str], None] | None = None) -> Iterator[None]:
+    """Hold a lock file; say so if another process has it, and wait.
+
+    Args:
+        path: The lock; its folder is made.
+        note: Told about the wait.
+
+    Raises:
+        DiskError: The lock cannot be made.
+    """
+    from filelock import FileLock, Timeout
+
+    lock = FileLock(path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            if note:
+                note(f"waiting for another process that fetches {path.stem[:24]}")
+            lock.acquire()
+    except OSError as error:
+        raise disk_error(error, str(path)) from error
+    try:
+        yield
+    finally:
+        lock.release()
+
+
 def temporary_beside(target: Path) -> Path:
     """An empty file of our own in the target's folder, with the user's usual permissions.
 
@@ -96,6 +128,22 @@ def temporary_beside(target: Path) -> Path:
     except OSError as error:
         raise disk_error(error, str(target)) from error
     return temporary
+
+
+def copy_file(source: Path, target: Path) -> None:
+    """Copy a file so that the target is there whole or not at all.
+
+    Raises:
+        DiskError: The disk refuses.
+    """
+    temporary = temporary_beside(target)
+    try:
+        shutil.copyfile(source, temporary)
+        move_into_place(temporary, target)
+    except OSError as error:
+        raise disk_error(error, str(target)) from error
+    finally:
+        temporary.unlink(missing_ok=True)
 
 
 def write_atomically(target: Path, data: bytes) -> None:

@@ -13,7 +13,6 @@ pulled there.
 from __future__ import annotations
 
 import json
-import shutil
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -24,12 +23,10 @@ from zoo.errors import DiskError, HubError, UsageError
 from zoo.hub import cache, store, trust
 from zoo.hub.address import Address, is_commit, parse_address
 from zoo.hub.cache import Entry
-from zoo.hub.failures import disk_error
 from zoo.hub.files import (
+    copy_file,
     digest_like,
-    move_into_place,
     read_json,
-    temporary_beside,
     write_atomically,
 )
 
@@ -185,16 +182,10 @@ def _copy(source: Path, target: Path, digest: str) -> None:
     """Copy a verified file; one that is there already and whole is left."""
     if target.is_file() and digest_like(target, digest) == digest:
         return
-    temporary = temporary_beside(target)
-    try:
-        shutil.copyfile(source, temporary)
-        if digest_like(temporary, digest) != digest:
-            raise DiskError(f"{target} was not written as it was read", hint="check the disk")
-        move_into_place(temporary, target)
-    except OSError as error:
-        raise disk_error(error, str(target)) from error
-    finally:
-        temporary.unlink(missing_ok=True)
+    copy_file(source, target)
+    if digest_like(target, digest) != digest:
+        target.unlink(missing_ok=True)
+        raise DiskError(f"{target} was not written as it was read", hint="check the disk")
 
 
 def _read_index(folder: Path) -> list[Item]:

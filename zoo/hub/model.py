@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from zoo.core.metadata import CheckpointInfo, Header, read_header
 from zoo.core.specs import InputSpec
+from zoo.errors import HubError
 from zoo.hub import pull
 from zoo.hub.address import Address, parse_address
 from zoo.hub.choose import choose, named
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from zoo.hub.stream import Progress
 
 CONFIG, PROCESSOR = "config.json", "preprocessor_config.json"
+MAX_CONFIG = 20_000_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -203,6 +205,9 @@ def _layout(repo: Repo, header: Header, note: Callable[[str], None] | None) -> L
 
 
 def _small(repo: Repo, name: str, note: Callable[[str], None] | None) -> dict[str, Any] | None:
-    if name not in repo.files:
+    entry = repo.files.get(name)
+    if entry is None:
         return None
+    if (entry.size or 0) > MAX_CONFIG:
+        raise HubError(f"{repo.name}: {name} has {entry.size} bytes, which no such file needs")
     return read_json(pull.pull_file(repo, name, note=note))

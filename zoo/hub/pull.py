@@ -15,7 +15,7 @@ from zoo.errors import CheckpointError, HubError
 from zoo.hub import cache, client, trust
 from zoo.hub.cache import Entry
 from zoo.hub.failures import Subject, damaged, offline_error, translated
-from zoo.hub.files import git_blob_sha1, is_pickle, sha256_file
+from zoo.hub.files import git_blob_sha1, hold, is_pickle, sha256_file
 from zoo.hub.repo import Repo, patiently
 from zoo.hub.stream import PARTIAL, Location, download
 
@@ -128,8 +128,6 @@ def _download(
     repo: Repo, entry: Entry, subject: Subject, progress: Progress | None, note: Note | None
 ) -> Path:
     """Stream into ``blobs``, verify, link; a damaged body is fetched once more."""
-    from filelock import FileLock
-
     with translated(subject):
         first, digest = patiently(lambda: locate(repo, entry.path), note=note)
     if len(digest) not in (40, 64):
@@ -141,9 +139,8 @@ def _download(
     partial = blob.with_name(blob.name + PARTIAL)
     lock = cache.lock_path(repo.name, digest)
     with translated(subject):
-        lock.parent.mkdir(parents=True, exist_ok=True)
         blob.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(lock):
+    with hold(lock, note=note):
         for _ in range(2):
             if blob.is_file() and trust.holds(blob, digest):
                 break  # another process was faster

@@ -1,0 +1,147 @@
+"""Weights behind a URL: streamed, compared with the publisher's digest, converted once.
+
+What torchvision has already downloaded for itself is taken from its own cache, if the digest is
+right.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from zoo.core import settings
+from zoo.core.metadata import read_header
+from zoo.errors import UsageError
+from zoo.hub import client, store
+from zoo.hub.address import host_of, is_loopback
+from zoo.hub.failures import Subject, damaged, disk_error, offline_error
+from zoo.hub.fetched import Fetched
+from zoo.hub.files import copy_file, hold, is_pickle, sha256_file
+from zoo.hub.stream import PARTIAL, Location, download
+from zoo.hub.ways import ways_on
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from zoo.core.specs import WeightsSpec
+    from zoo.hub.stream import Progress
+
+CONVERTER: Final = "1"
+"""Version of the conversion; a change makes new files beside the old ones."""
+
+
+def converted_path(url: str) -> Path:
+    """Where the converted file of a URL lies, whether or not it is there."""
+    stem = Path(url.rsplit("/", 1)[-1].split("?", maxsplit=1)[0]).stem or "weights"
+    tail = hashlib.sha256(f"{CONVERTER}:{url}".encode()).hexdigest()[:8]
+    return store.folder() / f"{stem}.{tail}.safetensors"
+
+
+def fetch_url(
+    spec: WeightsSpec,
+    *,
+    model: str,
+    progress: Progress | None = None,
+    note: Callable[[str], None] | None = None,
+) -> Fetched:
+    """Bring weights from a URL here, as safetensors.
+
+    Args:
+        spec: Its source is ``url:https://...``.
+        model: Model that they are for, for messages.
+        progress: Called with (bytes so far, total or ``None``).
+        note: Told about waits and retries.
+
+    Raises:
+        HubError: Unreachable, offline and not cached, or damaged.
+        CheckpointError: The file is no weights file, or holds more than tensors.
+        DiskError: No room or no permission.
+        UsageError: Not https.
+    """
+    url = spec.source.removeprefix("url:")
+    if not url.startswith("https://") and not (url.startswith("http://") and is_loopback(url)):
+        raise UsageError(f"{spec.source!r}: weights come over https only")
+    target = converted_path(url)
+    if ready := stored(spec, target):
+        return ready
+    name = url.rsplit("/", 1)[-1].partition("?")[0]
+    own = _of_torch(name, spec.sha256)
+    if own is None and settings.offline():
+        raise offline_error(f"{name} for {model} is not in the cache", hint=ways_on(model))
+    with hold(target.with_name(target.name + ".lock"), note=note):
+        if ready := stored(spec, target):
+            return ready  # another process was faster
+        if own is not None:
+            return keep(spec, own, target, sha256_file(own))
+        subject = Subject(repo=model, file=name, ways=ways_on(model), host=host_of(url))
+        original = target.with_suffix(".download")
+        digest = _download(url, original, spec.sha256, subject, progress, note)
+        try:
+            return keep(spec, original, target, digest)
+        finally:
+            original.unlink(missing_ok=True)
+
+
+def _of_torch(name: str, digest: str) -> Path | None:
+    """What ``torch.hub`` downloaded of the same name, if it has the digest."""
+    home = os.environ.get("TORCH_HOME")
+    base = Path(home) if home else Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache") / "torch"
+    path = base.expanduser() / "hub" / "checkpoints" / name
+    good = bool(digest) and path.is_file() and sha256_file(path).startswith(digest)
+    return path if good else None
+
+
+def _download(
+    url: str,
+    target: Path,
+    wanted: str,
+    subject: Subject,
+    progress: Progress | None,
+    note: Callable[[str], None] | None,
+) -> str:
+    """Download, compare the digest, fetch a damaged file once more."""
+    partial = target.with_name(target.name + PARTIAL)
+    for _ in range(2):
+        found = download(
+            lambda: Location(url, client.headers(url)),
+            partial,
+            subject=subject,
+            progress=progress,
+            note=note,
+        )
+        if found.startswith(wanted):
+            try:
+                partial.replace(target)
+            except OSError as error:
+                raise disk_error(error, str(target)) from error
+            return found
+        partial.unlink(missing_ok=True)
+        if note:
+            note(f"{subject.file}: damaged download removed, fetching it once more")
+    raise damaged(subject.file, subject.host)
+
+
+def stored(spec: WeightsSpec, target: Path) -> Fetched | None:
+    """The stored file if it is there and still what it was."""
+    found = store.ready(target, spec.sha256)
+    if not found:
+        return None
+    origin = str(store.record_of(target)["origin_sha256"])
+    return Fetched(path=target, sha256=found, source=spec.source, origin_sha256=origin)
+
+
+def keep(spec: WeightsSpec, original: Path, target: Path, digest: str) -> Fetched:
+    """Make ``target`` from what was downloaded, and note both digests beside it."""
+    notes = () if spec.sha256 else (f"{original.name}: its publisher states no digest",)
+    size = original.stat().st_size
+    if is_pickle(original):
+        from zoo.hub.convert import convert
+
+        convert(original, target)
+    else:
+        read_header(original)
+        copy_file(original, target)
+    found = store.keep(target, source=spec.source, origin=digest, origin_bytes=size)
+    return Fetched(path=target, sha256=found, source=spec.source, origin_sha256=digest, notes=notes)
