@@ -8,6 +8,7 @@ op            what it does
 ============= ==================================================================================
 decode        read the file upright (EXIF) in ``mode``; transparency over white, 16 bits scaled
 resize        to ``size``; or, proportions kept, to ``cover`` or to ``fit`` a size, times ``zoom``
+              (covering: the edge that binds is rounded, the other is rounded down)
 center_crop   cut ``size`` out of the centre
 pad           lay the image on the centre of ``size`` filled with ``fill``
 scale         multiply by ``by``: bytes become 0..1
@@ -127,14 +128,18 @@ def _target(image: Tensor, step: Step) -> list[int]:
     """Size in pixels that a resize step asks for."""
     if "size" in step:
         return [int(side) for side in step["size"]]
-    given = image.shape[-2:]
-    wanted = step["cover"] if "cover" in step else step["fit"]
-    ratios = [want / side for want, side in zip(wanted, given, strict=True)]
-    factor = (max(ratios) if "cover" in step else min(ratios)) * float(step["zoom"])
-    rounded = [max(1, round(side * factor)) for side in given]
-    if "cover" in step:
-        return [max(int(want), side) for want, side in zip(wanted, rounded, strict=True)]
-    return rounded
+    high, wide = image.shape[-2:]
+    zoom = float(step["zoom"])
+    if "fit" in step:
+        height, width = step["fit"]
+        factor = min(height / high, width / wide) * zoom
+        return [max(1, round(high * factor)), max(1, round(wide * factor))]
+    height, width = step["cover"]
+    if height * wide >= width * high:  # the height binds
+        tall = round(height * zoom)
+        return [tall, max(int(width), int(tall * wide / high))]
+    broad = round(width * zoom)
+    return [max(int(height), int(broad * high / wide)), broad]
 
 
 def _pad(image: Tensor, step: Step) -> Tensor:
