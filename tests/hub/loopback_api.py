@@ -95,7 +95,8 @@ class Api:
             request.user, request.role = known
         for method, pattern, handler in self.routes:
             match = re.fullmatch(pattern, request.path)
-            if match and request.method in method.split("|"):
+            wanted = method.split("|") + ["HEAD"] * (method == "GET")
+            if match and request.method in wanted:
                 with self.store.lock:
                     return self._guarded(handler, request, match.groupdict())
         return error(404, f"no route {request.method} {request.path}")

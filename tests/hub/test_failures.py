@@ -62,6 +62,7 @@ CASES = [
 def test_one_line_and_a_way_on(error, kind, message, hint):
     with pytest.raises(kind, match=message) as told, translated(ASKED):
         raise error
+    assert told.value.hint
     assert hint in told.value.hint
     assert "\n" not in str(told.value)
     assert told.value.exit_code == {UsageError: 2, HubError: 6, DiskError: 8}[kind]

@@ -159,6 +159,15 @@ def test_a_push_that_breaks_off(ann, run):
     assert "model.safetensors" not in ann.store.repos["ann/pets"].head.files
 
 
+def test_a_hub_that_dies_meanwhile(ann, run):
+    planned = plan(run)
+    ann.fault("before", method="POST", path="/commit/", action=ann.stop)
+    with pytest.raises(HubError, match="ann/pets: cannot reach") as error:
+        push(planned)
+    assert "not cached" not in str(error.value)
+    assert error.value.hint.startswith("push again")
+
+
 def test_paths_of_this_machine_stay_here(ann, tmp_path):
     path = tmp_path / "model.safetensors"
     recipe = info().recipe

@@ -191,7 +191,10 @@ def status_error(status: int, text: str, subject: Subject, *, headers: Any = Non
             hint="use a token with that right: hf auth login, or set HF_TOKEN",
         )
     if status == 409:
-        return HubError(f"{what} is in conflict with what is there: {text}")
+        return HubError(
+            f"{what} is in conflict with what is there: {text}",
+            hint="look at what is there (zoo pull), then try again",
+        )
     if status == 412:
         return HubError(
             f"someone pushed to {what} first; nothing was overwritten",
@@ -208,7 +211,10 @@ def status_error(status: int, text: str, subject: Subject, *, headers: Any = Non
             f"{subject.where} is down: HTTP {status}{detail}",
             hint=subject.ways or "try again later; --offline works with what is cached",
         )
-    return HubError(f"{subject.where} refused: {text or f'HTTP {status}'}")
+    return HubError(
+        f"{subject.where} refused: {text or f'HTTP {status}'}",
+        hint="check HF_ENDPOINT, and the client: pip install -U huggingface_hub",
+    )
 
 
 def unreachable(error: BaseException, subject: Subject) -> HubError:

@@ -160,6 +160,7 @@ def _from_hub(
         revision=opened.commit,
         endpoint=opened.endpoint,
         origin_sha256=pulled.origin_sha256,
+        licence=spec.licence or opened.licence,
         notes=opened.notes,
     )
 

@@ -20,6 +20,7 @@ class Fetched:
         revision: Commit, for a Hub source.
         endpoint: Hub that served it, for a Hub source.
         origin_sha256: Digest of the file that was downloaded, where it was converted.
+        licence: Licence, if the registry or the repository states one.
         notes: What a person should know, one line each (a stale copy, an unpinned branch).
     """
 
@@ -30,6 +31,7 @@ class Fetched:
     revision: str = ""
     endpoint: str = ""
     origin_sha256: str = ""
+    licence: str = ""
     notes: tuple[str, ...] = ()
 
     @property
@@ -46,5 +48,6 @@ class Fetched:
             "sha256": self.sha256,
             "origin_sha256": self.origin_sha256,
             "endpoint": self.endpoint,
+            "licence": self.licence,
         }
         return {key: value for key, value in entries.items() if value}

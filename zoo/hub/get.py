@@ -125,7 +125,7 @@ def get(
         file=got.file,
         revision=got.revision,
         endpoint=got.endpoint,
-        licence=weights.licence,
+        licence=got.licence,
         classes=weights.classes,
         notes=got.notes,
     )

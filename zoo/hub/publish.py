@@ -14,7 +14,6 @@ from zoo.errors import HubError, UsageError, ZooError
 from zoo.hub import client
 from zoo.hub.endpoint import endpoint
 from zoo.hub.failures import Subject, scrub, translate
-from zoo.hub.pushplan import WEIGHTS
 
 if TYPE_CHECKING:
     from zoo.hub.pushplan import PushPlan
@@ -60,7 +59,12 @@ def push(
         return Pushed(repo=plan.repo, url=page, commit=plan.parent, changed=False)
     if create_pr and not plan.exists:
         raise UsageError(f"{plan.repo} does not exist", hint="push without --create-pr first")
-    subject = Subject(repo=plan.repo, revision=plan.branch, verb="write to", file=WEIGHTS)
+    subject = Subject(
+        repo=plan.repo,
+        revision=plan.branch,
+        verb="write to",
+        ways="push again when it answers: what arrived already is not sent twice",
+    )
     try:
         return _commit(plan, private, create_pr, title or plan.title)
     except ZooError:

@@ -129,7 +129,7 @@ def stored(spec: WeightsSpec, target: Path) -> Fetched | None:
     if not found:
         return None
     origin = str(store.record_of(target)["origin_sha256"])
-    return Fetched(path=target, sha256=found, source=spec.source, origin_sha256=origin)
+    return _fetched(spec, target, found, origin)
 
 
 def keep(spec: WeightsSpec, original: Path, target: Path, digest: str) -> Fetched:
@@ -144,4 +144,17 @@ def keep(spec: WeightsSpec, original: Path, target: Path, digest: str) -> Fetche
         read_header(original)
         copy_file(original, target)
     found = store.keep(target, source=spec.source, origin=digest, origin_bytes=size)
-    return Fetched(path=target, sha256=found, source=spec.source, origin_sha256=digest, notes=notes)
+    return _fetched(spec, target, found, digest, notes)
+
+
+def _fetched(
+    spec: WeightsSpec, path: Path, digest: str, origin: str, notes: tuple[str, ...] = ()
+) -> Fetched:
+    return Fetched(
+        path=path,
+        sha256=digest,
+        source=spec.source,
+        origin_sha256=origin,
+        licence=spec.licence,
+        notes=notes,
+    )
