@@ -14,11 +14,28 @@ from typing import TYPE_CHECKING, Any, Literal, Union, get_args, get_origin, get
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    Converter = Callable[[Any, str], Any]
+    Converter = Callable[[Any], Any]
 
 
 class Mismatch(ValueError):  # noqa: N818 - it says what it is
-    """A value is not of the type that is wanted; the message says where."""
+    """A value is not of the type that is wanted; the message says where.
+
+    Args:
+        what: What is wrong.
+        path: Where, from the inside out: each container puts its own piece before it.
+    """
+
+    def __init__(self, what: str, path: str = "") -> None:
+        super().__init__(what, path)
+        self.what, self.path = what, path
+
+    def __str__(self) -> str:
+        where = self.path.removeprefix(".")
+        return f"{self.what} - at `{where}`" if where else self.what
+
+    def inside(self, piece: str) -> Mismatch:
+        """The same one container further out."""
+        return Mismatch(self.what, piece + self.path)
 
 
 def convert(value: Any, wanted: Any) -> Any:
@@ -32,14 +49,14 @@ def convert(value: Any, wanted: Any) -> Any:
     Raises:
         Mismatch: It is of another type, or a field is missing.
     """
-    return _converter(wanted)(value, "")
+    return _converter(wanted)(value)
 
 
 @functools.cache
 def _converter(wanted: Any) -> Converter:
     origin, args = get_origin(wanted), get_args(wanted)
     if wanted is Any:
-        return lambda value, _: value
+        return _as_it_is
     if wanted in _NAMES:
         return functools.partial(_plain, wanted)
     if origin is Literal:
@@ -47,6 +64,8 @@ def _converter(wanted: Any) -> Converter:
     if origin in (Union, types.UnionType):
         (inner,) = (arg for arg in args if arg is not type(None))
         return functools.partial(_optional, _converter(inner))
+    if origin is tuple and args == (str, Ellipsis):
+        return _texts
     if origin is tuple and args[-1] is Ellipsis:
         return functools.partial(_list, _converter(args[0]))
     if origin is tuple:
@@ -62,50 +81,79 @@ _NAMES = {str: "str", int: "int", float: "float", bool: "bool"}
 _SEEN = {**_NAMES, dict: "object", list: "array", tuple: "array", type(None): "null"}
 
 
-def _wrong(expected: str, value: Any, at: str) -> Mismatch:
+def _wrong(expected: str, value: Any) -> Mismatch:
     got = _SEEN.get(type(value), type(value).__name__)
-    return Mismatch(f"Expected `{expected}`, got `{got}`" + (f" - at `{at[1:]}`" if at else ""))
+    return Mismatch(f"Expected `{expected}`, got `{got}`")
 
 
-def _plain(wanted: type, value: Any, at: str) -> Any:
+def _as_it_is(value: Any) -> Any:
+    return value
+
+
+def _plain(wanted: type, value: Any) -> Any:
     if type(value) is wanted:
         return value
     if wanted is float and type(value) is int:
         return float(value)
-    raise _wrong(_NAMES[wanted], value, at)
+    raise _wrong(_NAMES[wanted], value)
 
 
-def _choice(allowed: tuple[Any, ...], value: Any, at: str) -> Any:
+def _choice(allowed: tuple[Any, ...], value: Any) -> Any:
     if value in allowed:
         return value
-    where = f" - at `{at[1:]}`" if at else ""
-    raise Mismatch(f"Invalid enum value {value!r}, one of {', '.join(map(str, allowed))}{where}")
+    raise Mismatch(f"Invalid enum value {value!r}, one of {', '.join(map(str, allowed))}")
 
 
-def _optional(inner: Converter, value: Any, at: str) -> Any:
-    return None if value is None else inner(value, at)
+def _optional(inner: Converter, value: Any) -> Any:
+    return None if value is None else inner(value)
 
 
-def _list(inner: Converter, value: Any, at: str) -> tuple[Any, ...]:
+def _texts(value: Any) -> tuple[str, ...]:
+    """Most of what a catalogue holds: a list of names."""
     if not isinstance(value, list | tuple):
-        raise _wrong("array", value, at)
-    return tuple(inner(item, f"{at}[{index}]") for index, item in enumerate(value))
+        raise _wrong("array", value)
+    for index, item in enumerate(value):
+        if type(item) is not str:
+            raise _wrong("str", item).inside(f"[{index}]")
+    return tuple(value)
 
 
-def _row(inner: tuple[Converter, ...], value: Any, at: str) -> tuple[Any, ...]:
+def _list(inner: Converter, value: Any) -> tuple[Any, ...]:
     if not isinstance(value, list | tuple):
-        raise _wrong("array", value, at)
+        raise _wrong("array", value)
+    made: list[Any] = []
+    try:
+        for item in value:
+            made.append(inner(item))  # noqa: PERF401 - its length is the index of what failed
+    except Mismatch as error:
+        raise error.inside(f"[{len(made)}]") from error
+    return tuple(made)
+
+
+def _row(inner: tuple[Converter, ...], value: Any) -> tuple[Any, ...]:
+    if not isinstance(value, list | tuple):
+        raise _wrong("array", value)
     if len(value) != len(inner):
-        where = f" - at `{at[1:]}`" if at else ""
-        raise Mismatch(f"Expected `array` of length {len(inner)}, got {len(value)}{where}")
-    pairs = zip(inner, value, strict=True)
-    return tuple(make(item, f"{at}[{index}]") for index, (make, item) in enumerate(pairs))
+        raise Mismatch(f"Expected `array` of length {len(inner)}, got {len(value)}")
+    made: list[Any] = []
+    try:
+        for make, item in zip(inner, value, strict=True):
+            made.append(make(item))
+    except Mismatch as error:
+        raise error.inside(f"[{len(made)}]") from error
+    return tuple(made)
 
 
-def _table(inner: Converter, value: Any, at: str) -> dict[str, Any]:
+def _table(inner: Converter, value: Any) -> dict[str, Any]:
     if not isinstance(value, dict):
-        raise _wrong("object", value, at)
-    return {str(key): inner(item, f"{at}.{key}") for key, item in value.items()}
+        raise _wrong("object", value)
+    made: dict[str, Any] = {}
+    for key, item in value.items():
+        try:
+            made[str(key)] = inner(item)
+        except Mismatch as error:
+            raise error.inside(f".{key}") from error
+    return made
 
 
 @functools.cache
@@ -119,17 +167,22 @@ def _fields(record: type) -> tuple[dict[str, Converter], tuple[str, ...]]:
     return {f.name: _converter(hints[f.name]) for f in dataclasses.fields(record)}, needed
 
 
-def _record(record: type, value: Any, at: str) -> Any:
+def _record(record: type, value: Any) -> Any:
     if isinstance(value, record):
         return value
     if not isinstance(value, dict):
-        raise _wrong("object", value, at)
+        raise _wrong("object", value)
     makers, needed = _fields(record)
     for name in needed:
         if name not in value:
-            where = f" - at `{at[1:]}`" if at else ""
-            raise Mismatch(f"Object missing required field `{name}`{where}")
-    unknown = [name for name in value if name not in makers]
-    if unknown:
-        raise Mismatch(f"Object contains unknown field `{unknown[0]}`")
-    return record(**{name: makers[name](item, f"{at}.{name}") for name, item in value.items()})
+            raise Mismatch(f"Object missing required field `{name}`")
+    made: dict[str, Any] = {}
+    for name, item in value.items():
+        maker = makers.get(name)
+        if maker is None:
+            raise Mismatch(f"Object contains unknown field `{name}`")
+        try:
+            made[name] = maker(item)
+        except Mismatch as error:
+            raise error.inside(f".{name}") from error
+    return record(**made)

@@ -91,12 +91,13 @@ class Manifest:
     pins: tuple[Pin, ...] = ()
 
 
-def read(path: Path, *, patches: bool = False) -> Manifest:
+def read(path: Path, *, patches: bool = False, plugin: str = "") -> Manifest:
     """Read one registry file.
 
     Args:
         path: ``registry.toml`` or ``registry.json``.
         patches: Whether entries without ``target`` are allowed (overlays).
+        plugin: Whose file it is; its parts are stamped with the name.
 
     Raises:
         UsageError: The file is unreadable, malformed, or has unknown or wrong keys.
@@ -106,8 +107,8 @@ def read(path: Path, *, patches: bool = False) -> Manifest:
     _only(table, _TOP, where, "top level")
     if table.get("schema") != SCHEMA:
         raise UsageError(f"{where}: schema must be {SCHEMA}, not {table.get('schema')!r}")
-    plugin = _table(table, "plugin", where)
-    _only(plugin, {"summary", "api", "hooks"}, where, "[plugin]")
+    about = _table(table, "plugin", where)
+    _only(about, {"summary", "api", "hooks"}, where, "[plugin]")
     inputs = {
         name: _convert(value, InputSpec, where, f"input {name!r}")
         for name, value in _table(table, "input", where).items()
@@ -117,7 +118,7 @@ def read(path: Path, *, patches: bool = False) -> Manifest:
     for kind, (_, spec, _) in KINDS.items():
         entries = _entries(table, kind, where)
         parts[kind] = tuple(
-            _part(entry, kind, spec, inputs, where)
+            _part(entry, kind, spec, inputs, where, plugin)
             for entry in entries
             if "target" in entry or not patches
         )
@@ -132,7 +133,7 @@ def read(path: Path, *, patches: bool = False) -> Manifest:
         known=tuple(known),
         pins=tuple(pins),
         hub=_convert(_table(table, "hub", where), dict[str, str], where, "[hub]"),
-        **_convert(plugin, dict[str, str], where, "[plugin]"),
+        **_convert(about, dict[str, str], where, "[plugin]"),
     )
 
 
@@ -169,6 +170,7 @@ def _part(
     spec: type[PartSpec],
     inputs: Mapping[str, InputSpec],
     where: str,
+    plugin: str,
 ) -> PartSpec:
     name = entry.get("name")
     label = f"{kind} {name!r}"
@@ -177,6 +179,7 @@ def _part(
     entry = dict(entry)
     if "plugin" in entry:
         raise UsageError(f"{where}: {label}: unknown key 'plugin' (zoo stamps it itself)")
+    entry["plugin"] = plugin
     if spec is ModelSpec:
         entry["weights"] = weights(entry.get("weights", ()), inputs, where, label)
         _input(entry, inputs, where, label)

@@ -81,6 +81,21 @@ def natural_key(text: str) -> tuple[tuple[int, int, str], ...]:
     return tuple((0, int(p), "") if p.isdecimal() else (1, 0, p) for p in parts if p)
 
 
+def matches(pattern: str, names: Iterable[str]) -> bool:
+    """Whether what a person typed means one of a part's names, whatever its case.
+
+    Args:
+        pattern: With ``*`` and ``?``, or a piece of a name.
+        names: The part's name, qualified name and aliases.
+    """
+    wanted = pattern.lower()
+    if not any(sign in wanted for sign in "*?["):
+        return any(wanted in name.lower() for name in names)
+    from fnmatch import fnmatchcase
+
+    return any(fnmatchcase(name.lower(), wanted) for name in names)
+
+
 def suggest(name: str, candidates: Iterable[str], n: int = 3) -> tuple[str, ...]:
     """Up to ``n`` candidates that look like ``name``, best first.
 

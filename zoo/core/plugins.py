@@ -121,7 +121,7 @@ def load(builtin: Path) -> Loaded:
     """
     loaded = Loaded()
     started = time.perf_counter()
-    content = manifest.read(builtin)
+    content = manifest.read(builtin, plugin=BUILTIN)
     info = PluginInfo(name=BUILTIN, api=f"=={API_VERSION}", form="builtin", path=str(builtin))
     loaded.manifests[BUILTIN] = content
     loaded.add(replace(info, load_ms=_ms(started)), Declared(content))
@@ -168,7 +168,7 @@ def _load_one(loaded: Loaded, point: EntryPoint, info: PluginInfo, started: floa
     if not NAME.match(point.name) or point.name == BUILTIN:
         raise PluginError(f"{point.name!r} cannot be a plugin's name")
     if info.path:
-        content = manifest.read(Path(info.path))
+        content = manifest.read(Path(info.path), plugin=point.name)
         _check_api(content.api)
         loaded.manifests[point.name] = content
         loaded.add(replace(info, api=content.api, load_ms=_ms(started)), Declared(content))
@@ -251,7 +251,7 @@ def _specs(kind: str, plugin: str, given: Iterable[object]) -> tuple[PartSpec, .
             raise PluginError(f"{hook} gave {type(spec).__name__}, not {spec_type.__name__}")
         if not NAME.match(spec.name):
             raise PluginError(f"{hook}: {spec.name!r} is not a name")
-        specs.append(replace(spec, plugin=plugin))
+        specs.append(spec if spec.plugin == plugin else replace(spec, plugin=plugin))
     names = [n for spec in specs for n in (spec.name, *spec.aliases)]
     twice = sorted({n for n in names if names.count(n) > 1}) if len(set(names)) < len(names) else []
     if twice:

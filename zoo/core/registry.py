@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import gc
 import inspect
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -258,8 +259,14 @@ def load() -> Registry:
     """
     builtin = builtin_path()
     paths = [path for path in settings.overlays() if not _same(path, builtin)]
-    overlays = tuple(manifest.read(path, patches=True) for path in paths)
-    return Registry(plugins.load(builtin), overlays)
+    collecting = gc.isenabled()
+    gc.disable()  # thousands of records that stay: looking for garbage costs a fifth of the time
+    try:
+        overlays = tuple(manifest.read(path, patches=True) for path in paths)
+        return Registry(plugins.load(builtin), overlays)
+    finally:
+        if collecting:
+            gc.enable()
 
 
 def _same(one: Path, other: Path) -> bool:
