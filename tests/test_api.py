@@ -36,7 +36,7 @@ def here(tmp_path, monkeypatch):
 def test_models_are_listed_as_on_the_command_line(command_line):
     _, out, _ = command_line("list", "--names")
     assert zoo.list_models() == out.split()
-    assert zoo.list_models("resnet??") == ["resnet18", "resnet34", "resnet50"]
+    assert zoo.list_models("resnet??", plugin="zoo") == ["resnet18", "resnet34", "resnet50"]
     assert (
         zoo.list_models(plugin="tutorials")
         == command_line("list", "--names", "--plugin", "tutorials")[1].split()

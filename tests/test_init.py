@@ -37,6 +37,16 @@ def test_every_public_name_is_there_and_described(name):
     assert found.__module__ == zoo._LAZY[name]
 
 
+def test_a_room_of_a_verbs_name_does_not_take_its_place():
+    """``import zoo.export`` binds the room's name to the package, as Python does."""
+    code = (
+        "import zoo, zoo.export.formats; from zoo.export import write; "
+        "assert zoo.export.__module__ == 'zoo.api', zoo.export; "
+        "assert zoo.export is zoo.export and callable(write)"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT)
+
+
 def test_an_unknown_name_is_an_attribute_error():
     with pytest.raises(AttributeError, match="has no attribute 'nope'"):
         _ = zoo.nope

@@ -41,16 +41,15 @@ def list_models(pattern: str = "*", *, plugin: str | None = None) -> list[str]:
     """Names of models, sorted as people sort.
 
     Args:
-        pattern: With ``*`` and ``?``.
+        pattern: With ``*`` and ``?``, or a piece of a name, as for ``zoo list``.
         plugin: Only this plugin's; ``zoo`` for the built-in ones.
     """
-    import fnmatch
-
     shelf = registries.load().shelf("model")
     found = [
         name
         for name, spec in shelf.items()
-        if fnmatch.fnmatchcase(name, pattern) and plugin in (None, spec.plugin)
+        if names.matches(pattern, (name, spec.name, *spec.aliases))
+        and plugin in (None, spec.plugin)
     ]
     return sorted(found, key=lambda name: (shelf[name].plugin != "zoo", names.natural_key(name)))
 

@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from zoo.core.names import did_you_mean, natural_key, parse, suggest
+from zoo.core.names import did_you_mean, matches, natural_key, parse, suggest
 from zoo.errors import UsageError
 
 
@@ -104,3 +104,19 @@ def test_no_more_than_asked():
 def test_the_sentence():
     assert did_you_mean(["a", "b"]) == "did you mean a, b?"
     assert did_you_mean(iter(())) == ""
+
+
+@pytest.mark.parametrize(
+    ("pattern", "names", "found"),
+    [
+        ("resnet*", ("resnet18",), True),
+        ("resnet*", ("timm/resnet18", "resnet18"), True),
+        ("resnet*", ("wide_resnet50_2",), False),
+        ("resnet", ("wide_resnet50_2",), True),
+        ("ResNet1?", ("resnet18",), True),
+        ("resnet[13]*", ("resnet50",), False),
+        ("ce", ("cross-entropy", "ce"), True),
+    ],
+)
+def test_what_people_type_means_a_name_or_a_piece_of_one(pattern, names, found):
+    assert matches(pattern, names) is found

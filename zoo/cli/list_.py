@@ -10,7 +10,7 @@ import click
 from zoo.cli.output import Out, count
 from zoo.core import registry
 from zoo.core.hookspecs import KINDS
-from zoo.core.names import did_you_mean, natural_key, suggest
+from zoo.core.names import did_you_mean, matches, natural_key, suggest
 from zoo.core.specs import ModelSpec
 from zoo.errors import UnknownNameError, UsageError
 
@@ -92,8 +92,7 @@ def _best(spec: ModelSpec) -> str:
 
 
 def _fits(spec: PartSpec, pattern: str | None, filters: dict[str, Any]) -> bool:
-    names = (spec.name, spec.qualified, *spec.aliases)
-    if pattern and not any(_matches(name, pattern) for name in names):
+    if pattern and not matches(pattern, (spec.name, spec.qualified, *spec.aliases)):
         return False
     if filters["plugin"] and spec.plugin != filters["plugin"]:
         return False
@@ -105,14 +104,6 @@ def _fits(spec: PartSpec, pattern: str | None, filters: dict[str, Any]) -> bool:
         if params is None or params > _number(filters["max_params"]):
             return False
     return not filters["has_weights"] or bool(getattr(spec, "weights", ()))
-
-
-def _matches(name: str, pattern: str) -> bool:
-    if any(sign in pattern for sign in "*?["):
-        import fnmatch
-
-        return fnmatch.fnmatchcase(name.lower(), pattern.lower())
-    return pattern.lower() in name.lower()
 
 
 def _number(text: str) -> float:
