@@ -21,13 +21,12 @@ if TYPE_CHECKING:
         load,
         model_info,
         predict,
-        pull,
-        push,
         resume,
         summary,
         train,
     )
     from zoo.errors import ZooError
+    from zoo.hub.verbs import pull, push
 
 __version__ = "0.1.0"
 
@@ -42,8 +41,8 @@ _LAZY = {
     "load": "zoo.api",
     "model_info": "zoo.api",
     "predict": "zoo.api",
-    "pull": "zoo.api",
-    "push": "zoo.api",
+    "pull": "zoo.hub.verbs",
+    "push": "zoo.hub.verbs",
     "resume": "zoo.api",
     "summary": "zoo.api",
     "train": "zoo.api",

@@ -60,6 +60,13 @@ def cache_dir() -> Path:
     return _folder("ZOO_CACHE", "XDG_CACHE_HOME", ".cache")
 
 
+def torch_checkpoints() -> Path:
+    """Folder in which ``torch.hub`` keeps what torchvision downloads; may not exist."""
+    own = os.environ.get("TORCH_HOME")
+    base = Path(own) if own else Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache") / "torch"
+    return base.expanduser() / "hub" / "checkpoints"
+
+
 def config_dir() -> Path:
     """Folder of the user's own overlay and plugin switches; not created here."""
     return _folder("ZOO_CONFIG", "XDG_CONFIG_HOME", ".config")

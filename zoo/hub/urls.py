@@ -7,7 +7,6 @@ right.
 from __future__ import annotations
 
 import hashlib
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -86,9 +85,7 @@ def fetch_url(
 
 def _of_torch(name: str, digest: str) -> Path | None:
     """What ``torch.hub`` downloaded of the same name, if it has the digest."""
-    home = os.environ.get("TORCH_HOME")
-    base = Path(home) if home else Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache") / "torch"
-    path = base.expanduser() / "hub" / "checkpoints" / name
+    path = settings.torch_checkpoints() / name
     good = bool(digest) and path.is_file() and sha256_file(path).startswith(digest)
     return path if good else None
 

@@ -2,7 +2,6 @@
 
 import pytest
 import torch
-from loopback_fixtures import here  # noqa: F401
 from loopback_weights import built, ours
 
 import zoo
@@ -10,7 +9,7 @@ from zoo.errors import HubError, VerificationError
 
 
 @pytest.fixture
-def online(here, monkeypatch):  # noqa: F811
+def online(here, monkeypatch):
     monkeypatch.setenv("HF_TOKEN", here.store.token("ann"))
     return here
 
@@ -32,6 +31,6 @@ def test_push_pull_create_and_load(online, tmp_path):
         zoo.pull("hub:ann/net", locked=True)
 
 
-def test_no_token(here):  # noqa: F811
+def test_no_token(here):
     with pytest.raises(HubError, match="not logged in"):
         zoo.push("one", "ann/net")
