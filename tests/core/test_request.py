@@ -271,3 +271,29 @@ def test_check_weights_alone(known):
     check_weights(known.model("leaf"), "v1")
     with pytest.raises(UnknownNameError):
         check_weights(known.model("open"), "v1")
+
+
+def test_metrics_are_qualified_and_what_is_watched_is_measured(ask):
+    output = ask("resnet18", metric=["f1", "brier"]).recipe.output
+    assert output.metrics == ("f1", "brier")
+    assert output.monitor == "top1"
+    output = ask("resnet18", metric="f1", monitor="calibration-error").recipe.output
+    assert output.metrics == ("f1", "calibration-error")
+    assert output.monitor == "calibration-error"
+    assert ask("resnet18", metric="f1", monitor="f1").recipe.output.metrics == ("f1",)
+    assert ask("resnet18", monitor="loss").recipe.output.metrics == ()
+
+
+def test_nothing_is_watched_that_nobody_measures(ask):
+    with pytest.raises(UnknownNameError, match="nothing called 'acuracy'") as caught:
+        ask("resnet18", monitor="acuracy")
+    assert "balanced-accuracy" in caught.value.hint
+    with pytest.raises(UnknownNameError, match="unknown metric 'f11'"):
+        ask("resnet18", metric="f11")
+
+
+def test_a_transform_of_single_images_is_not_for_batches(ask):
+    assert ask("resnet18", batch_transform=["rain"]).recipe.data.batch_transforms == ("leaf/rain",)
+    with pytest.raises(UsageError, match="transform standard is for single images") as caught:
+        ask("resnet18", batch_transform=["standard"])
+    assert caught.value.hint == "--transform standard"

@@ -88,7 +88,8 @@ def test_metrics_know_the_number_of_classes():
 
 def test_rules_follow_the_monitor():
     known = registry.load()
-    for monitor, goal in (("loss", "min"), ("top5", "max")):
+    watched = {"loss": "min", "top5": "max", "f1": "max", "calibration-error": "min"}
+    for monitor, goal in watched.items():
         recipe = request("train", "resnet18", {"monitor": monitor}, registry=known).recipe
         assert make_rules(recipe, known).goal == goal
 

@@ -7,7 +7,7 @@ from zoo.core.recipe import DataPart, DevicePart
 from zoo.engine.judge import judge, predict
 from zoo.engine.loaded import load_run
 from zoo.engine.result import read_result
-from zoo.errors import DataError
+from zoo.errors import DataError, UnknownNameError
 
 CPU = DevicePart(device="cpu", precision="fp32", threads=1)
 
@@ -64,3 +64,14 @@ def test_predictions_come_in_order_with_what_the_folder_says(loaded, photos):
 def test_a_missing_image_is_named(loaded, tmp_path):
     with pytest.raises(DataError, match=r"nope\.jpg"):
         list(predict(loaded, registry.load(), [tmp_path / "nope.jpg"], device=CPU))
+
+
+def test_further_metrics_by_name(loaded):
+    found = judge(loaded, registry.load(), metrics=["f1", "top1"], device=CPU)
+    assert set(found.evaluation.metrics) == {"f1", "top1"}
+    assert found.evaluation.metrics["top1"] == pytest.approx(found.evaluation.top1)
+    table = found.to_dict()
+    assert 0 <= table["f1"] <= 1
+    assert isinstance(table["n"], int)
+    with pytest.raises(UnknownNameError, match="unknown metric 'f11'"):
+        judge(loaded, registry.load(), metrics=["f11"], device=CPU)

@@ -53,6 +53,13 @@ def test_two_states_are_the_least(folder, live):
     assert [step for step, _ in list_states(folder.path)] == [3, 2]
 
 
+def test_a_metric_that_is_not_a_number_is_left_out_of_the_record(folder, live):
+    best = {"top1": 0.5, "loss": float("inf"), "matthews": float("nan")}
+    Keeper(folder, INFO).save(at(live, 4), reason="epoch", best=best)
+    _, info = load_weights(folder.path / BEST)
+    assert info.metrics == {"top1": 0.5}
+
+
 def test_the_best_weights_are_the_judged_ones_with_their_metrics(folder, live):
     Keeper(folder, INFO).save(at(live, 4), reason="epoch", best={"top1": 0.5})
     tensors, info = load_weights(folder.path / BEST)

@@ -120,3 +120,23 @@ def test_early_stopping_is_said():
     result = events("train", "tutorials/lenet", epochs=9, patience=1, lr=1e-9)[-1]
     assert result.stopped_early
     assert result.epochs < 9
+
+
+def test_a_run_may_watch_a_metric_of_the_registry():
+    found = events("train", "tutorials/lenet", monitor="calibration-error", metric="f1", epochs=3)
+    values = [e.val.metrics["calibration-error"] for e in found if isinstance(e, EpochReport)]
+    result = found[-1]
+    assert result.monitor == "calibration-error"
+    assert result.best_epoch == 1 + values.index(min(values))
+    assert result.metrics["calibration-error"] == min(values)
+    assert "f1" in result.metrics
+    info = read_header(result.weights).info
+    assert info.metrics == result.metrics
+
+
+def test_a_model_that_is_built_for_a_size_is_built_for_the_images():
+    values = {"size": 32, "batch_size": 8, "epochs": 1}
+    found = events("train", "vit_b_16", model_option={"image_size": 32}, dry=True, **values)
+    again = events("train", "vit_b_16", dry=True, **values)
+    assert found[-1].facts["trainable"] == again[-1].facts["trainable"]
+    assert dict(again[0].lines)["input"].startswith("3 x 32 x 32")

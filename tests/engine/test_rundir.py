@@ -155,3 +155,9 @@ def test_a_parent_that_cannot_be_made_is_a_disk_error(tmp_path):
     (tmp_path / "file").write_bytes(b"")
     with pytest.raises(DiskError):
         RunFolder.create(tmp_path / "file" / "runs")
+
+
+def test_runs_are_not_made_in_a_file(tmp_path):
+    (tmp_path / "runs").write_text("text")
+    with pytest.raises(UsageError, match="runs is a file, not a folder of runs"):
+        RunFolder.create(tmp_path / "runs", name="x")

@@ -156,6 +156,9 @@ def _named(recipe: Recipe, registry: Registry, spec: ModelSpec | None) -> dict[s
         ("output.metrics", "metric", recipe.output.metrics),
     ):
         found[key] = [registry.find(kind, name).qualified for name in listed]
+    for name in found["data.batch_transforms"]:
+        if getattr(registry.find("transform", name), "stage", "batch") != "batch":
+            raise UsageError(f"transform {name} is for single images", hint=f"--transform {name}")
     found |= _monitored(registry, recipe.output.monitor, found["output.metrics"])
     if spec is not None:
         found["model.name"] = spec.qualified

@@ -114,7 +114,6 @@ def assemble(
     *,
     place: Place,
     world: World,
-    go_on: str = "",
 ) -> Assembly:
     """Make everything else from a built and frozen model.
 
@@ -126,7 +125,6 @@ def assemble(
         splits: The data.
         place: Where it computes.
         world: The ranks.
-        go_on: Command that resumes the run, for messages.
 
     Raises:
         UsageError: A part does not take its options.
@@ -167,7 +165,7 @@ def assemble(
         feed=used.feed,
         train=used.train,
         val=used.val,
-        rules=make_rules(recipe, registry, go_on),
+        rules=make_rules(recipe, registry),
         cut=used.cut,
         prefix=used.line,
         notes=(*getattr(train, "notes", ()), *used.notes),
@@ -260,13 +258,12 @@ def build_metrics(names: Iterable[str], registry: Registry, classes: int) -> dic
     return {name: registry.build("metric", name, classes=classes) for name in names}
 
 
-def make_rules(recipe: Recipe, registry: Registry, go_on: str = "") -> Rules:
+def make_rules(recipe: Recipe, registry: Registry) -> Rules:
     """The loop's rules as the recipe states them.
 
     Args:
         recipe: A checked recipe.
         registry: Where metrics are; they say whether more of them is better.
-        go_on: Command that resumes the run, for messages.
 
     Raises:
         UsageError: ``save_every`` is not a count or a time.
@@ -285,7 +282,6 @@ def make_rules(recipe: Recipe, registry: Registry, go_on: str = "") -> Rules:
         on_nan=recipe.optim.on_nan,
         save_steps=steps,
         save_seconds=seconds,
-        go_on=go_on,
     )
 
 

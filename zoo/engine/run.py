@@ -160,10 +160,8 @@ def carry_out(
     observers.influence("zoo_model_ready", run=run, model=run.built.model)
     if recipe.device.channels_last is None:
         place = replace(place, channels_last=is_convolutional(run.built.model))
+    made = assemble(recipe, run.registry, run.built, frozen, run.splits, place=place, world=world)
     if dry:
-        made = assemble(
-            recipe, run.registry, run.built, frozen, run.splits, place=place, world=world
-        )
         yield live_plan(run, made, None)
         return
     resumed = run.dir is not None
@@ -172,10 +170,7 @@ def carry_out(
     if folder is not None:
         note_run(folder.path)
     assert run.dir is not None
-    made = assemble(
-        recipe, run.registry, run.built, frozen, run.splits,
-        place=place, world=world, go_on=f"zoo resume {run.dir}",
-    )  # fmt: skip
+    made = replace(made, rules=replace(made.rules, go_on=f"zoo resume {run.dir}"))
     keeper = Keeper(
         folder,
         _info(run, start, frozen),

@@ -79,6 +79,8 @@ class RunFolder:
                 f"{name!r} cannot be a run's name", hint="letters, digits, dots, dashes"
             )
         try:
+            if parent.exists() and not parent.is_dir():
+                raise UsageError(f"{parent} is a file, not a folder of runs", hint="--out FOLDER")
             parent.mkdir(parents=True, exist_ok=True)
             path = _make(parent, name, re.sub(r"[^A-Za-z0-9._-]+", "-", stem).strip("-.") or "run")
         except FileExistsError:
