@@ -243,7 +243,7 @@ def test_files_as_old_as_torchvisions_load(name, tmp_path):
         if not key.endswith("num_batches_tracked")
     }
     torch.save(old, tmp_path / "old.pth")
-    convert(tmp_path / "old.pth", tmp_path / "new.safetensors", {})
+    convert(tmp_path / "old.pth", tmp_path / "new.safetensors")
     whole = made.to_empty(device="cpu")
     fill(whole, load_file(tmp_path / "new.safetensors"))
     assert all(bool((p == 1).all()) for p in whole.parameters())
