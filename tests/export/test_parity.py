@@ -40,7 +40,11 @@ def run(photographs, tmp_path_factory):
         "tutorials/catdog",
         data=str(photographs),
         epochs=2,
-        set={"output.dir": str(tmp_path_factory.mktemp("runs")), "optim.warmup": 0, "device.threads": 1},
+        set={
+            "output.dir": str(tmp_path_factory.mktemp("runs")),
+            "optim.warmup": 0,
+            "device.threads": 1,
+        },
     )
 
 
