@@ -1,5 +1,7 @@
 """zoo.engine.parts: from a start to a live model, and back from a checkpoint."""
 
+import dataclasses
+
 import pytest
 import torch
 from torch import nn
@@ -125,3 +127,36 @@ def test_a_surgery_record_is_short():
     assert surgery_record(SurgeryPart()) == {}
     part = SurgeryPart(project=(4, 2), in_channels=1, drop_last=False)
     assert surgery_record(part) == {"project": [4, 2], "in_channels": 1}
+
+
+def test_a_resumed_run_knows_which_layers_were_its_head():
+    """A projection is the head of the run that made it, its last layer that of a later one."""
+    surgery = {"project": [40, 3]}
+    info = CheckpointInfo(model="tutorials/lenet", num_classes=3, classes=NAMES, surgery=surgery)
+    assert skeleton(info, registry.load())[0].report.head == "fc3.2"
+    own = dataclasses.replace(info, recipe={"surgery": surgery})
+    assert skeleton(own, registry.load())[0].report.head == "fc3"
+
+
+def test_a_projection_is_gone_on_from_by_its_last_layer():
+    tensors, again = filled(NAMES, project=(40, 3))
+    built = made(again, tuple("vwxyz"))
+    assert built.report.head == "fc3.2"
+    assert built.surgery.project == (40, 5)
+    assert torch.equal(built.model.fc3[0].weight, tensors["fc3.0.weight"])
+    assert built.model.fc3[2].weight.shape == (5, 40)
+    with pytest.raises(UsageError, match="end in a projection already"):
+        made(again, NAMES, drop_last=True)
+
+
+def test_features_take_a_head_again_or_stay_features():
+    tensors, again = filled(NAMES, drop_last=True)
+    assert not [name for name in tensors if name.startswith("fc3")]
+    built = made(again, NAMES)
+    assert built.model.fc3.out_features == 3
+    assert built.surgery == SurgeryPart()
+    assert any("fc3 is new, for 3 classes" in note for note in built.notes)
+    bare = made(again, NAMES, drop_last=True)
+    assert isinstance(bare.model.fc3, nn.Identity)
+    assert bare.surgery == SurgeryPart(drop_last=True)
+    assert any("features" in note for note in bare.notes)

@@ -70,36 +70,63 @@ def build(start: Start, recipe: Recipe, registry: Registry, classes: tuple[str, 
         UsageError: The builder or the surgery refuses.
     """
     wanted = recipe.surgery
-    if start.surgery.project and wanted.project:
-        raise UsageError(
-            "these weights end in a projection already",
-            hint="leave --project out, or start from the base weights",
-        )
+    _check_ends(start.surgery, wanted)
     seed = recipe.device.seed
     count = len(classes) or wanted.classes
     if start.tensors is None:
         model = _construct(start, registry, count, seed)
         part = replace(wanted, reset_head=False)
     else:
-        model = _restored(start, registry, start.tensors, seed)
-        part, said = _head_plan(start, wanted, classes)
-        start = replace(start, notes=(*start.notes, *said))
-    report = operate(model, start.spec, part, classes=count, seed=derive(seed, SURGERY))
+        start, part = _fitted(start, wanted, classes, registry, seed)
+        model = _restored(start, registry, start.tensors or {}, seed)
+    bare = start.surgery.drop_last  # features stay features: there is no head to look at
+    report = operate(
+        model,
+        _last_layer(start),
+        replace(part, drop_last=False, classes=None) if bare else part,
+        classes=None if bare else count,
+        seed=derive(seed, SURGERY),
+    )
     if start.pretrained:
         _check_finite(model, start)
-    merged = SurgeryPart(
-        in_channels=wanted.in_channels or start.surgery.in_channels,
-        drop_last=wanted.drop_last or start.surgery.drop_last,
-        project=wanted.project or start.surgery.project,
-    )
     return Built(
         model=model,
         spec=start.spec,
         input=fit_input(start.input, recipe.data.size, wanted.in_channels),
-        surgery=merged,
-        report=report,
-        notes=start.notes,
+        surgery=_all_changes(start.surgery, wanted, report.outputs),
+        report=replace(report, outputs=start.num_classes) if bare else report,
+        notes=(*start.notes, *_features_note(wanted, report.outputs or start.num_classes, count)),
     )
+
+
+def _check_ends(had: SurgeryPart, wanted: SurgeryPart) -> None:
+    if had.project and (wanted.project or wanted.drop_last):
+        raise UsageError(
+            "these weights end in a projection already",
+            hint="leave --project and --drop-last out, or start from the base weights",
+        )
+
+
+def _all_changes(had: SurgeryPart, wanted: SurgeryPart, outputs: int | None) -> SurgeryPart:
+    """Everything that differs from the registry's architecture, old changes and new."""
+    project = wanted.project
+    if had.project:
+        project = (*had.project[:-1], outputs or had.project[-1])
+    return SurgeryPart(
+        in_channels=wanted.in_channels or had.in_channels,
+        drop_last=wanted.drop_last or had.drop_last,
+        project=project,
+    )
+
+
+def _features_note(wanted: SurgeryPart, width: int | None, count: int | None) -> tuple[str, ...]:
+    if not wanted.drop_last or wanted.project or not count:
+        return ()
+    said = (
+        f"without its last layer the model gives {width} features, which the loss takes for the "
+        f"scores of as many classes (--project {count} puts a layer behind them)"
+    )
+    return (said,)
 
 
 def restore(
@@ -141,6 +168,8 @@ def skeleton(info: CheckpointInfo, registry: Registry) -> tuple[Built, Start]:
     start = from_info(info, {}, registry, None, {}, dict(info.base))
     model = _construct(start, registry, start.num_classes, 0)
     report = operate(model, start.spec, start.surgery, classes=start.num_classes)
+    if start.surgery.project and not info.recipe.get("surgery", {}).get("project"):
+        report = replace(report, head=_last_layer(start).head)  # the run made its last layer only
     built = Built(
         model=model,
         spec=start.spec,
@@ -194,6 +223,44 @@ def _check_finite(model: nn.Module, start: Start) -> None:
             f"{', '.join(broken[:3])}{more}",
             hint=f"choose others: zoo info {start.spec.qualified}",
         )
+
+
+def _fitted(
+    start: Start,
+    wanted: SurgeryPart,
+    classes: tuple[str, ...],
+    registry: Registry,
+    seed: int,
+) -> tuple[Start, SurgeryPart]:
+    """The start, its head made if it has none and one is needed; and what surgery is to do."""
+    count = len(classes) or wanted.classes
+    if start.surgery.drop_last and not wanted.drop_last and count:
+        return _with_head(start, registry, count, seed), wanted
+    part, said = _head_plan(start, wanted, classes)
+    return replace(start, notes=(*start.notes, *said)), part
+
+
+def _with_head(start: Start, registry: Registry, count: int, seed: int) -> Start:
+    """A start from features, with a new head for ``count`` classes in its old place."""
+    head = start.spec.head
+    fresh = _construct(start, registry, count, derive(seed, SURGERY)).state_dict()
+    new = {n: t for n, t in fresh.items() if n == head or n.startswith(f"{head}.")}
+    return replace(
+        start,
+        tensors={**(start.tensors or {}), **new},
+        num_classes=count,
+        classes=(),
+        surgery=replace(start.surgery, drop_last=False),
+        notes=(*start.notes, f"the weights give features: {head} is new, for {count} classes"),
+    )
+
+
+def _last_layer(start: Start) -> ModelSpec:
+    """The model's entry with the head where a projection has left it: ``fc.2`` of two layers."""
+    layers = start.surgery.project
+    if not layers:
+        return start.spec
+    return replace(start.spec, head=f"{start.spec.head}.{2 * (len(layers) - 1)}")
 
 
 def _head_plan(
