@@ -114,3 +114,15 @@ def test_a_kind_that_nobody_brings(zoo, site):
     assert "no plugin has a command" in err
     assert zoo("list", "--kind", "command", "--names") == (0, "", err)
     assert zoo("list", "--kind", "command", "--json") == (0, "[]\n", "")
+
+
+def test_the_hub_is_searched_and_what_fits_is_marked(hub, home):
+    from loopback_weights import ours, repository
+
+    card = "---\nlicense: mit\nlibrary_name: {}\npipeline_tag: image-classification\n---\n"
+    repository(hub, "ann/net", {"model.safetensors": ours(), "README.md": card.format("zoo")})
+    repository(hub, "bob/net", {"pytorch_model.bin": b"x", "README.md": card.format("timm")})
+    rows = [line.split() for line in home.zoo("list", "--hub", "net").out.splitlines()]
+    assert rows[0] == ["REPOSITORY", "TASK", "LICENCE", "DOWNLOADS", "LOADABLE"]
+    assert {row[0]: row[-1] for row in rows[1:]} == {"ann/net": "yes", "bob/net": "7"}
+    assert sorted(home.zoo("list", "--hub", "net", "--names").out.split()) == ["ann/net", "bob/net"]
