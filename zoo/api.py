@@ -254,9 +254,10 @@ def evaluate(
     split: str = "val",
     metric: Sequence[str] | None = None,
     data_root: str | None = None,
-    batch_size: int = 64,
+    batch_size: int | None = None,
     device: str = "auto",
-    on_bad_image: str = "error",
+    precision: str | None = None,
+    on_bad_image: str | None = None,
     runs: str = "runs",
 ) -> Judgement:
     """Measure a run on labelled images.
@@ -267,34 +268,37 @@ def evaluate(
         split: Split of the data.
         metric: Further metrics by name; default: those of the run's recipe.
         data_root: Folder in which named data sets lie.
-        batch_size: Images at a time.
+        batch_size: Images at a time; default: as in the run.
         device: ``auto``, ``cpu``, ``cuda`` ...
-        on_bad_image: ``error`` or ``skip``.
+        precision: ``auto``, ``fp32``, ``bf16`` or ``fp16``; default: as in the run, so that its
+            own images give its own numbers.
+        on_bad_image: ``error`` or ``skip``; default: as in the run.
         runs: Folder that runs lie in.
 
     Raises:
         DataError: No such images, or classes that the model does not know.
     """
-    from zoo.core.recipe import DataPart, DevicePart
+    from zoo.core import compose
+    from zoo.core.recipe import Recipe
     from zoo.engine.judge import judge
 
-    part = None
+    loaded = load(run, runs=runs)
+    given = {"data.batch_size": batch_size, "data.on_bad_image": on_bad_image}
+    given |= {"data.root": data_root, "device.precision": precision}
+    changes = {key: value for key, value in given.items() if value is not None}
+    own = str(loaded.info.recipe.get("device", {}).get("precision", "auto"))
+    place = {"device.device": device, "device.precision": precision or own}
+    other = None
     if data is not None:
-        skip = "skip" if on_bad_image == "skip" else "error"
-        part = DataPart(
-            source=str(data),
-            root=data_root,
-            batch_size=batch_size,
-            on_bad_image=skip,  # type: ignore[arg-type]
-        )
-    place = DevicePart(device=device, precision="fp32")
+        other = compose.changed(Recipe(), {**changes, "data.source": str(data)}).data
     return judge(
-        load(run, runs=runs),
+        loaded,
         registries.load(),
-        data=part,
+        data=other,
         split=split,
         metrics=metric,
-        device=place,
+        device=compose.changed(Recipe(), place).device,
+        changes=changes,
     )
 
 

@@ -7,7 +7,7 @@ from zoo.core.recipe import DataPart, DevicePart
 from zoo.engine.judge import judge, predict
 from zoo.engine.loaded import load_run
 from zoo.engine.result import read_result
-from zoo.errors import DataError, UnknownNameError
+from zoo.errors import DataError, UnknownNameError, UsageError
 
 CPU = DevicePart(device="cpu", precision="fp32", threads=1)
 
@@ -75,3 +75,19 @@ def test_further_metrics_by_name(loaded):
     assert isinstance(table["n"], int)
     with pytest.raises(UnknownNameError, match="unknown metric 'f11'"):
         judge(loaded, registry.load(), metrics=["f11"], device=CPU)
+
+
+def test_fields_of_the_recipe_may_be_other_now(loaded):
+    """Other batches give the same numbers; a wrong value is refused."""
+    known = registry.load()
+    whole = judge(loaded, known, device=CPU)
+    small = judge(loaded, known, device=CPU, changes={"data.batch_size": 1})
+    assert small.evaluation.loss == pytest.approx(whole.evaluation.loss, rel=1e-5)
+    with pytest.raises(UsageError, match=r"data\.batch_size"):
+        judge(loaded, known, device=CPU, changes={"data.batch_size": 0})
+
+
+def test_its_own_precision_unless_another_is_asked_for(loaded):
+    found = judge(loaded, registry.load()).evaluation
+    own = loaded.info.metrics
+    assert found.loss == pytest.approx(own["loss"], abs=1e-5)

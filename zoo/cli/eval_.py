@@ -22,10 +22,17 @@ from zoo.core import registry
     help="Further metrics (zoo list --kind metric); default: the run's.",
 )
 @click.option("--data-root", metavar="FOLDER", help="Folder in which named data sets lie.")
-@click.option("--batch-size", type=click.IntRange(1), default=64, help="Images at a time.  [64]")
+@click.option("--batch-size", type=click.IntRange(1), help="Images at a time; default: the run's.")
 @click.option("--device", default="auto", metavar="NAME", help="auto, cpu, cuda, cuda:N or mps.")
 @click.option(
-    "--on-bad-image", type=click.Choice(["error", "skip"]), default="error", help="[error]"
+    "--precision",
+    type=click.Choice(["auto", "fp32", "bf16", "fp16"]),
+    help="Autocast precision; default: the run's, so that its images give its numbers.",
+)
+@click.option(
+    "--on-bad-image",
+    type=click.Choice(["error", "skip"]),
+    help="List unreadable images and stop, or skip them; default: as the run did.",
 )
 @click.option("--worst", type=click.IntRange(0), default=10, help="Classes to list.  [10]")
 @click.option("--dir", "runs", default="runs", metavar="FOLDER", help="Where runs lie.  [runs]")

@@ -22,7 +22,7 @@ from zoo.engine.transforms import image_transform
 from zoo.errors import DataError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
     from zoo.core.registry import Registry
@@ -94,6 +94,7 @@ def judge(
     split: str = "val",
     metrics: Sequence[str] | None = None,
     device: DevicePart | None = None,
+    changes: Mapping[str, Any] | None = None,
 ) -> Judgement:
     """Measure a model.
 
@@ -103,14 +104,15 @@ def judge(
         data: Which images; default: the validation images that it was trained beside.
         split: Split of ``data``.
         metrics: Further metrics by name; default: those that its recipe names.
-        device: Where to compute; default: as ``auto`` says.
+        device: Where to compute; default: as ``auto`` says, in the run's own precision.
+        changes: Fields of the run's recipe that are other now, by dotted key.
 
     Raises:
         DataError: No such images, or classes that the model does not know.
         DeviceError: The device is not there.
         UnknownNameError: No plugin has one of the metrics.
     """
-    recipe = _recipe(loaded)
+    recipe = compose.changed(_recipe(loaded), changes or {})
     named = recipe.output.metrics if metrics is None else metrics
     qualified = [registry.find("metric", name).qualified for name in named]
     further = build_metrics(qualified, registry, len(loaded.classes))
@@ -120,6 +122,7 @@ def judge(
         recipe = replace(recipe, data=changed)
     if not len(images):
         raise DataError(f"{name} has no images")
+    device = device or DevicePart(precision=recipe.device.precision)
     place = _settled(loaded, device)
     loader = _loader(recipe, registry, loaded, images, place)
     found = evaluate(
