@@ -165,3 +165,14 @@ def test_a_request_without_a_model(fresh):
         ask("finetune", None, {}, registry=fresh())
     with pytest.raises(UsageError, match="needs a model"):
         zoo.finetune()
+
+
+def test_one_name_is_not_a_list_of_letters(fresh):
+    with pytest.raises(zoo.ZooError, match="classes is a number or a list of names") as caught:
+        zoo.create_model("resnet18", classes="cat")
+    assert caught.value.hint == "classes=['cat']"
+
+
+def test_nothing_is_predicted_of_nothing(finished_run):
+    with pytest.raises(zoo.ZooError, match="no images were given"):
+        zoo.predict(finished_run, [])

@@ -92,6 +92,11 @@ def create_model(
     parsed = names.parse(name)
     if weights is None and not parsed.weights and not parsed.source:
         weights = "none"
+    if isinstance(classes, str):
+        raise UsageError(
+            f"classes is a number or a list of names, not {classes!r}",
+            hint=f"classes=[{classes!r}]",
+        )
     labels = () if classes is None or isinstance(classes, int) else tuple(classes)
     if classes is not None:
         keywords["classes"] = len(labels) or classes
@@ -327,6 +332,8 @@ def predict(
     from zoo.core.recipe import DevicePart
     from zoo.engine import judge
 
+    if not images:
+        raise UsageError("no images were given", hint="zoo.predict(run, ['cat.jpg', 'folder'])")
     place = DevicePart(device=device, precision="fp32")
     loaded = load(run, runs=runs)
     return list(
