@@ -7,8 +7,15 @@ import pytest
 
 from zoo.core import registry
 from zoo.core.request import request
-from zoo.engine.plan import early_plan, names_a_source, stem, steps_per_epoch
-from zoo.errors import DataError
+from zoo.engine.plan import (
+    early_plan,
+    expected_input,
+    names_a_source,
+    open_recipe_data,
+    stem,
+    steps_per_epoch,
+)
+from zoo.errors import DataError, UsageError
 
 
 def recipe(model="resnet18", **values):
@@ -30,10 +37,14 @@ def test_the_main_job_in_an_empty_folder(tmp_path, monkeypatch):
     assert any("--data FOLDER" in note for note in plan.notes)
 
 
-def test_it_is_said_without_torch(tmp_path):
+@pytest.mark.parametrize("start", ["default", "timm-tv_in1k", "none", "run"])
+def test_it_is_said_without_torch(finished_run, tmp_path, start):
+    model = "tutorials/lenet" if start == "run" else "resnet18"
+    weights = f"run:{finished_run}" if start == "run" else start
+    line = ["finetune", model, "--weights", weights, "--classes", "3", "--dry-run"]
     code = (
         "import sys; from zoo.cli.main import run; "
-        "assert run(['finetune', 'resnet18', '--classes', '3', '--dry-run']) == 0; "
+        f"assert run({line!r}) == 0; "
         "assert not {'torch', 'torchvision', 'numpy'} & set(sys.modules)"
     )
     done = subprocess.run(
@@ -78,7 +89,52 @@ def test_a_source_is_told_from_a_tag():
 
 def test_a_run_is_named_after_model_and_data(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    from zoo.engine.plan import open_recipe_data
-
     wanted = recipe(classes=2)
     assert stem(wanted, open_recipe_data(wanted, registry.load(), 3)) == "resnet18-demo"
+
+
+@pytest.mark.parametrize(
+    ("values", "size"),
+    [
+        ({}, (3, 224, 224)),
+        ({"weights": "imagenet1k_swag_e2e_v1"}, (3, 384, 384)),
+        ({"weights": "none", "size": 64}, (3, 64, 64)),
+        ({"weights": "none", "model_option": {"image_size": 128}}, (3, 128, 128)),
+        ({"weights": "hub:org/somebodys-vit", "size": 384}, (3, 384, 384)),
+        ({"in_channels": 1}, (1, 224, 224)),
+    ],
+)
+def test_the_input_is_what_the_weights_expect(values, size):
+    found = expected_input(recipe("vit_b_16", **values), registry.load().model("vit_b_16"))
+    assert found.size == size
+
+
+def test_weights_for_another_size_are_refused_without_torch():
+    with pytest.raises(UsageError, match="take images of 224 x 224, not 64"):
+        early_plan(recipe("vit_b_16", size=64, classes=3), registry.load())
+
+
+def test_weights_on_the_disk_are_not_fetched(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "o.toml").write_text(
+        'schema = 1\n[[model]]\nname = "resnet18"\n[[model.weights]]\nname = "mine"\n'
+        'source = "file:/models/resnet18.safetensors"\n'
+    )
+    monkeypatch.setenv("ZOO_REGISTRY", "o.toml")
+    registry.load.cache_clear()
+    try:
+        said = dict(early_plan(recipe(classes=2), registry.load()).lines)
+    finally:
+        registry.load.cache_clear()
+    assert said["weights"] == "mine, from file:/models/resnet18.safetensors"
+
+
+def test_a_run_from_a_run_is_named_after_it(finished_run, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    file = finished_run / "model.safetensors"
+    wanted = recipe(f"file:{file}", data="demo", classes=2)
+    splits = open_recipe_data(wanted, registry.load(), 1)
+    assert stem(wanted, splits) == f"{finished_run.name}-demo"
+    (tmp_path / "best.safetensors").write_bytes(file.read_bytes())
+    wanted = recipe("file:best.safetensors", data="demo", classes=2)
+    assert stem(wanted, splits) == "best-demo"
