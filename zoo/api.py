@@ -84,6 +84,7 @@ def create_model(
         UnknownNameError: No plugin has the model.
         HubError: The weights cannot be fetched.
         CheckpointError: They do not fit.
+        UsageError: One name was given where a list of names is meant.
     """
     from zoo.engine.parts import build
     from zoo.engine.weights import find_start
@@ -327,6 +328,7 @@ def predict(
         runs: Folder that runs lie in.
 
     Raises:
+        UsageError: No images were given.
         DataError: Nothing there, or unreadable files.
     """
     from zoo.core.recipe import DevicePart
