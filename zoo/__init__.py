@@ -5,8 +5,6 @@ The public names are imported when they are used (PEP 562): ``import zoo`` costs
 
 from __future__ import annotations
 
-import sys
-from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -84,14 +82,3 @@ def __getattr__(name: str) -> Any:
 def __dir__() -> list[str]:
     """Give the public names."""
     return sorted(__all__)
-
-
-class _Package(ModuleType):
-    """Keeps a verb a verb: importing the room ``zoo.export`` does not replace ``zoo.export()``."""
-
-    def __setattr__(self, name: str, value: object) -> None:
-        if not (name in _LAZY and isinstance(value, ModuleType)):
-            super().__setattr__(name, value)
-
-
-sys.modules[__name__].__class__ = _Package

@@ -27,12 +27,12 @@ if TYPE_CHECKING:
     from torch import nn
 
     from zoo.core.specs import ModelSpec
-    from zoo.engine.freezeplan import FreezePlan
+    from zoo.engine.freezing.plan import FreezePlan
     from zoo.engine.judge import Judgement, Prediction
-    from zoo.engine.loaded import Loaded
     from zoo.engine.result import RunResult
+    from zoo.engine.start.loaded import Loaded
     from zoo.explain.summary import Summary
-    from zoo.export.formats import ExportResult
+    from zoo.exporting.formats import ExportResult
 
 
 def list_models(pattern: str = "*", *, plugin: str | None = None) -> list[str]:
@@ -87,7 +87,7 @@ def create_model(
         UsageError: One name was given where a list of names is meant.
     """
     from zoo.engine.parts import build
-    from zoo.engine.weights import find_start
+    from zoo.engine.start.weights import find_start
 
     known = registries.load()
     parsed = names.parse(name)
@@ -146,7 +146,7 @@ def load(run: str | Path, *, runs: str = "runs") -> Loaded:
     Raises:
         CheckpointError: Missing, damaged, or it does not fit what it says.
     """
-    from zoo.engine.loaded import load_run
+    from zoo.engine.start.loaded import load_run
 
     return load_run(str(run), registries.load(), runs=runs)
 
@@ -165,7 +165,7 @@ def freeze_upto(
     Raises:
         FreezeError: The target does not exist, or nothing would be left to train.
     """
-    from zoo.engine import freeze
+    from zoo.engine.freezing import freeze
 
     spec = model_info(name) if name else None
     return freeze.freeze_upto(model, target, frozen_bn=frozen_bn, spec=spec)
@@ -237,7 +237,7 @@ def resume(run: str | Path, *, runs: str = "runs") -> RunResult:
         ZooError: No such run, it is in use, or its data changed.
     """
     from zoo.engine.resume import go_on
-    from zoo.engine.stored import run_folder
+    from zoo.engine.start.stored import run_folder
 
     return _last(go_on(run_folder(str(run), runs), registries.load()))
 
@@ -370,7 +370,7 @@ def export(
         VerificationError: The file computes something else, or gives other labels.
         UsageError: The format needs a package that is not installed.
     """
-    from zoo.export.parity import export_run
+    from zoo.exporting.parity import export_run
 
     loaded = load(run, runs=runs)
     return export_run(

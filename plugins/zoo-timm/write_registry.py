@@ -28,8 +28,8 @@ from timm.models._registry import _model_default_cfgs, _model_entrypoints
 from torch import nn
 
 from zoo.core.specs import InputSpec, ModelSpec
-from zoo.engine.cone import Tracer
-from zoo.engine.stages import problems
+from zoo.engine.freezing.cone import Tracer
+from zoo.engine.freezing.stages import problems
 
 PLACE = Path(__file__).parent / "zoo_timm" / "registry.json"
 LICENCES = {  # timm's word -> SPDX; other words are kept as they are

@@ -28,8 +28,8 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "helpers"))
 import torch
 from tinyrun import TinyLoader, TinyRun, fingerprint
 
-from zoo.engine import tensorfile
-from zoo.engine.checkpoint import list_states, newest_state
+from zoo.engine.saving import tensorfile
+from zoo.engine.saving.checkpoint import list_states, newest_state
 from zoo.errors import CheckpointError
 
 

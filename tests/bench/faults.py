@@ -25,10 +25,10 @@ import torch
 from tinyrun import TinyRun
 
 from zoo.core.metadata import CheckpointInfo
-from zoo.engine import tensorfile
-from zoo.engine.checkpoint import list_states, newest_state
-from zoo.engine.keeper import BEST, Keeper
-from zoo.engine.rundir import RunFolder
+from zoo.engine.saving import tensorfile
+from zoo.engine.saving.checkpoint import list_states, newest_state
+from zoo.engine.saving.keeper import BEST, Keeper
+from zoo.engine.saving.rundir import RunFolder
 from zoo.errors import CheckpointError, DiskError
 
 CALLS = (

@@ -17,13 +17,13 @@ from torch.nn import functional
 
 from zoo.core.metadata import CheckpointInfo
 from zoo.engine.feed import Feed
-from zoo.engine.keeper import Keeper
-from zoo.engine.live import Live
 from zoo.engine.loop import fit
 from zoo.engine.place import Place
 from zoo.engine.reports import StepReport
 from zoo.engine.rules import Rules
-from zoo.engine.rundir import RunFolder
+from zoo.engine.saving.keeper import Keeper
+from zoo.engine.saving.live import Live
+from zoo.engine.saving.rundir import RunFolder
 from zoo.engine.schedule import Schedule
 
 CPU = Place(device=torch.device("cpu"))

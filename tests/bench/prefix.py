@@ -29,14 +29,14 @@ from zoo.core.specs import InputSpec
 from zoo.data.images import FileReader, ImageSet
 from zoo.data.loaders import make_loader
 from zoo.engine.feed import Feed
-from zoo.engine.freeze import plan_freeze
-from zoo.engine.frozen import Frozen
-from zoo.engine.live import Live
+from zoo.engine.freezing.freeze import plan_freeze
+from zoo.engine.freezing.frozen import Frozen
 from zoo.engine.loop import fit
 from zoo.engine.place import Place, choose
-from zoo.engine.prefixuse import CacheWish, use_prefix
+from zoo.engine.prefix.use import CacheWish, use_prefix
 from zoo.engine.reports import EpochReport
 from zoo.engine.rules import Rules
+from zoo.engine.saving.live import Live
 from zoo.engine.schedule import Schedule
 from zoo.engine.surgery import operate
 

@@ -16,8 +16,8 @@ from safetensors.torch import save_file
 from torchvision.models import resnet18
 
 from zoo.core.metadata import CheckpointInfo
-from zoo.engine.checkpoint import read_state, save_state
-from zoo.engine.live import Live
+from zoo.engine.saving.checkpoint import read_state, save_state
+from zoo.engine.saving.live import Live
 from zoo.engine.schedule import Schedule
 
 

@@ -4,7 +4,7 @@ import torch
 from loopback_weights import only, ours, repository
 
 from zoo.core.metadata import CheckpointInfo
-from zoo.engine.checkpoint import save_weights
+from zoo.engine.saving.checkpoint import save_weights
 
 
 def flip(path):

@@ -99,7 +99,7 @@ def test_every_variable_says_what_it_does():
 
 
 def test_the_launchers_own_variable_is_in_the_table_too():
-    from zoo.engine.launch import NOTE
+    from zoo.engine.processes.launch import NOTE
 
     assert NOTE == "ZOO_RUN_NOTE"
     assert NOTE in settings.VARIABLES

@@ -15,10 +15,10 @@ from zoo.engine.assemble import (
     freeze_model,
     make_rules,
 )  # fmt: skip
-from zoo.engine.distributed import ALONE
 from zoo.engine.parts import build
 from zoo.engine.plan import open_recipe_data
-from zoo.engine.weights import find_start
+from zoo.engine.processes.distributed import ALONE
+from zoo.engine.start.weights import find_start
 from zoo.errors import UsageError
 
 QUICK = {

@@ -7,10 +7,10 @@ import torch
 from tinyrun import CPU, TinyLoader, TinyRun
 
 from zoo.engine.course import MOST_SKIPPED, Course
-from zoo.engine.distributed import ALONE, World
 from zoo.engine.evaluate import Evaluation
+from zoo.engine.processes.distributed import ALONE, World
+from zoo.engine.processes.signals import Stop
 from zoo.engine.rules import Rules
-from zoo.engine.signals import Stop
 from zoo.engine.step import Outcome
 from zoo.errors import DataError, NumericsError, UsageError
 

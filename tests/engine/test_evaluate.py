@@ -8,7 +8,7 @@ from torch.nn import functional
 
 from zoo.engine.evaluate import Stopped, evaluate, has_classes, hits, infer, main_output
 from zoo.engine.feed import Feed
-from zoo.engine.signals import Stop
+from zoo.engine.processes.signals import Stop
 
 FEED = Feed(CPU)
 

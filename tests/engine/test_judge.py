@@ -5,8 +5,8 @@ import pytest
 from zoo.core import registry
 from zoo.core.recipe import DataPart, DevicePart
 from zoo.engine.judge import judge, predict
-from zoo.engine.loaded import load_run
 from zoo.engine.result import read_result
+from zoo.engine.start.loaded import load_run
 from zoo.errors import DataError, UnknownNameError, UsageError
 
 CPU = DevicePart(device="cpu", precision="fp32", threads=1)

@@ -7,15 +7,15 @@ from tinyrun import CPU, TinyLoader, TinyRun, fingerprint
 from torch.nn import functional
 
 from zoo.core.metadata import CheckpointInfo
-from zoo.engine.checkpoint import list_states, load_weights, read_state
 from zoo.engine.evaluate import evaluate
 from zoo.engine.feed import Feed
-from zoo.engine.keeper import BEST, Keeper
-from zoo.engine.live import Position
 from zoo.engine.loop import fit
+from zoo.engine.processes.signals import Stop
 from zoo.engine.reports import EpochReport, Note, SavedReport, StepReport
-from zoo.engine.rundir import RunFolder
-from zoo.engine.signals import Stop
+from zoo.engine.saving.checkpoint import list_states, load_weights, read_state
+from zoo.engine.saving.keeper import BEST, Keeper
+from zoo.engine.saving.live import Position
+from zoo.engine.saving.rundir import RunFolder
 from zoo.errors import DataError, Interrupted, NumericsError
 
 

@@ -112,7 +112,7 @@ def test_momentum_goes_only_where_there_is_momentum():
 
 @pytest.mark.parametrize("name", sorted(registry.load().shelf("optimizer")))
 def test_every_optimizer_of_the_catalogue_takes_a_step_and_can_be_saved(name):
-    from zoo.engine.state import pack_optimizer
+    from zoo.engine.saving.state import pack_optimizer
 
     part = OptimPart(name=name, lr=0.01)
     model = Net()

@@ -2,8 +2,8 @@ import pytest
 import torch
 from torch.optim import lr_scheduler as lr
 
+from zoo.engine.saving.state import pack, unpack
 from zoo.engine.schedule import Schedule
-from zoo.engine.state import pack, unpack
 
 
 def optimizer(*rates):

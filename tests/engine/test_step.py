@@ -6,9 +6,9 @@ from tinyrun import CPU, Batch, TinyLoader, TinyRun
 from torch import nn
 from torch.nn import functional
 
-from zoo.engine.distributed import ALONE, World
 from zoo.engine.feed import Feed
-from zoo.engine.live import Live
+from zoo.engine.processes.distributed import ALONE, World
+from zoo.engine.saving.live import Live
 from zoo.engine.schedule import Schedule
 from zoo.engine.step import Stepper, auxiliary, out_of_memory
 from zoo.errors import DataError, NumericsError

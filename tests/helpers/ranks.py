@@ -18,14 +18,14 @@ from tinyrun import CPU, TinyLoader, TinyRun, fingerprint, tiny_model
 from torch import nn
 from torch.nn import functional
 
-from zoo.engine.distributed import from_environment, join, quietly, wrap
 from zoo.engine.evaluate import evaluate
 from zoo.engine.feed import Feed
-from zoo.engine.keeper import Keeper
-from zoo.engine.live import Live
+from zoo.engine.processes.distributed import from_environment, join, quietly, wrap
+from zoo.engine.processes.signals import Stop
 from zoo.engine.reports import StepReport
+from zoo.engine.saving.keeper import Keeper
+from zoo.engine.saving.live import Live
 from zoo.engine.schedule import Schedule
-from zoo.engine.signals import Stop
 from zoo.engine.step import Stepper
 from zoo.errors import Interrupted
 

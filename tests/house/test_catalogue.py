@@ -15,8 +15,8 @@ from safetensors.torch import load_file
 
 from zoo.core import registry
 from zoo.core.names import natural_key
-from zoo.engine.cone import Tracer, owned
-from zoo.engine.live import fill
+from zoo.engine.freezing.cone import Tracer, owned
+from zoo.engine.saving.live import fill
 from zoo.hub.convert import convert
 
 HERE = Path(__file__).parent

@@ -10,7 +10,7 @@ from zoo.core import registry
 from zoo.core.metadata import CheckpointInfo
 from zoo.core.recipe import ModelPart, Recipe
 from zoo.core.specs import InputSpec
-from zoo.engine.checkpoint import save_weights
+from zoo.engine.saving.checkpoint import save_weights
 from zoo.errors import HubError, UsageError
 from zoo.hub import publish
 from zoo.hub.publish import push

@@ -3,8 +3,8 @@ from loopback_weights import as_bytes
 from safetensors.torch import load_file
 
 from zoo.core.metadata import CheckpointInfo, read_header
-from zoo.engine import tensorfile
-from zoo.engine.checkpoint import load_weights, save_weights
+from zoo.engine.saving import tensorfile
+from zoo.engine.saving.checkpoint import load_weights, save_weights
 from zoo.hub.stamp import is_public, public, restamp, states_itself, without_paths
 
 INFO = CheckpointInfo(

@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 from tinyrun import TinyLoader, TinyRun, fingerprint
 
-from zoo.engine.checkpoint import list_states, newest_state
 from zoo.engine.reports import StepReport
+from zoo.engine.saving.checkpoint import list_states, newest_state
 from zoo.errors import DiskError
 
 BENCH = Path(__file__).parents[1] / "bench"
@@ -23,7 +23,7 @@ IN_PLACE = """
 import sys; sys.path.insert(0, {bench!r})
 from contextlib import contextmanager
 import crash
-from zoo.engine import tensorfile
+from zoo.engine.saving import tensorfile
 
 @contextmanager
 def in_place(path, *, staging=None):
@@ -126,8 +126,8 @@ def test_a_disk_with_room_for_one_state_makes_room_by_itself(small_disk):
 
 def test_nothing_starts_on_a_disk_that_cannot_hold_it(small_disk):
     from zoo.core.metadata import CheckpointInfo
-    from zoo.engine.keeper import Keeper
-    from zoo.engine.rundir import RunFolder
+    from zoo.engine.saving.keeper import Keeper
+    from zoo.engine.saving.rundir import RunFolder
 
     with RunFolder.create(small_disk) as folder:
         keeper = Keeper(folder, CheckpointInfo())

@@ -8,7 +8,7 @@ from loopback_weights import built, ours
 
 from zoo.core.metadata import CheckpointInfo
 from zoo.core.specs import InputSpec
-from zoo.engine.checkpoint import save_weights
+from zoo.engine.saving.checkpoint import save_weights
 
 LABELS = ("cat", "dog", "emu")
 

@@ -13,7 +13,7 @@ import pytest
 from safetensors.torch import load_file
 
 from zoo.core.registry import load
-from zoo.engine.checkpoint import list_states
+from zoo.engine.saving.checkpoint import list_states
 
 MODEL = "tutorials/lenet"
 pytestmark = [

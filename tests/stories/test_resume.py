@@ -19,8 +19,8 @@ from tinyrun import TinyRun, fingerprint
 
 from zoo.data.images import ImageSet
 from zoo.data.loaders import make_loader
-from zoo.engine.checkpoint import list_states, state_path
-from zoo.engine.keeper import BEST, Keeper
+from zoo.engine.saving.checkpoint import list_states, state_path
+from zoo.engine.saving.keeper import BEST, Keeper
 
 STEPS = 12
 CLASSES = ("circle", "square", "star")

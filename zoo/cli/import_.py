@@ -45,7 +45,7 @@ def command(
 
     Nothing in the file is run. Every name and shape must fit the model.
     """
-    from zoo.engine.importing import import_weights, read_labels
+    from zoo.engine.start.importing import import_weights, read_labels
 
     out = Out("json" if as_json else "table")
     done = import_weights(

@@ -27,12 +27,12 @@ def command(run: str, runs: str, *, retries: int, as_json: bool) -> int:
     several processes goes on with as many.
     """
     from zoo.cli.training import run_and_show
-    from zoo.engine.stored import run_folder
+    from zoo.engine.start.stored import run_folder
 
     folder = run_folder(run, runs)
     processes = _processes(folder)
     if processes > 1 and "RANK" not in os.environ:
-        from zoo.engine.launch import launch
+        from zoo.engine.processes.launch import launch
 
         return launch(processes, sys.argv[1:], retries=retries)
     return run_and_show(Out("json" if as_json else "table"), "resume", None, resume=folder)

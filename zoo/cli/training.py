@@ -91,7 +91,7 @@ def _show_plan(out: Out, composed: Composed) -> None:
 
 
 def _launch(composed: Composed, retries: int) -> int:
-    from zoo.engine.launch import launch
+    from zoo.engine.processes.launch import launch
 
     return launch(composed.recipe.device.nproc, sys.argv[1:], retries=retries)
 

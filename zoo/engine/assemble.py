@@ -18,18 +18,18 @@ from zoo.core.protocols import Loss, Metric
 from zoo.core.request import MEASURED
 from zoo.core.specs import MetricSpec
 from zoo.data.loaders import make_loader
-from zoo.engine import distributed
 from zoo.engine.ema import Ema
 from zoo.engine.feed import Feed
-from zoo.engine.freeze import plan_freeze
-from zoo.engine.frozen import Frozen
-from zoo.engine.live import Live
+from zoo.engine.freezing.freeze import plan_freeze
+from zoo.engine.freezing.frozen import Frozen
 from zoo.engine.optim import build_optimizer, build_schedule, parameter_groups
 from zoo.engine.place import Place, choose, make_scaler, settle, usable_cores
 from zoo.engine.plan import steps_per_epoch
-from zoo.engine.prefixbudget import parse_size
-from zoo.engine.prefixuse import CacheWish, use_prefix
+from zoo.engine.prefix.budget import parse_size
+from zoo.engine.prefix.use import CacheWish, use_prefix
+from zoo.engine.processes import distributed
 from zoo.engine.rules import Rules, parse_every
+from zoo.engine.saving.live import Live
 from zoo.engine.transforms import batch_transforms, image_transform
 from zoo.engine.tryout import try_out
 from zoo.errors import UsageError
@@ -40,8 +40,8 @@ if TYPE_CHECKING:
     from zoo.core.recipe import DataPart, Recipe
     from zoo.core.registry import Registry
     from zoo.data.images import Splits
-    from zoo.engine.distributed import World
     from zoo.engine.parts import Built
+    from zoo.engine.processes.distributed import World
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

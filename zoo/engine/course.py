@@ -18,12 +18,12 @@ if TYPE_CHECKING:
     from torch import nn
 
     from zoo.core.protocols import Loss, Metric
-    from zoo.engine.distributed import World
-    from zoo.engine.keeper import Keeper
-    from zoo.engine.live import Live
     from zoo.engine.place import Place
+    from zoo.engine.processes.distributed import World
+    from zoo.engine.processes.signals import Stop
     from zoo.engine.rules import Rules
-    from zoo.engine.signals import Stop
+    from zoo.engine.saving.keeper import Keeper
+    from zoo.engine.saving.live import Live
     from zoo.engine.step import Outcome
 
 MOST_SKIPPED = 10

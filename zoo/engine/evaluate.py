@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from zoo.engine.distributed import ALONE
 from zoo.engine.place import autocast
+from zoo.engine.processes.distributed import ALONE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from torch import nn
 
     from zoo.core.protocols import Loss, Metric
-    from zoo.engine.distributed import World
     from zoo.engine.place import Place
+    from zoo.engine.processes.distributed import World
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

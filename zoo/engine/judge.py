@@ -27,8 +27,8 @@ if TYPE_CHECKING:
 
     from zoo.core.registry import Registry
     from zoo.data.images import ImageSet
-    from zoo.engine.loaded import Loaded
     from zoo.engine.place import Place
+    from zoo.engine.start.loaded import Loaded
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,10 +9,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from zoo.engine import distributed
 from zoo.engine.course import Course
-from zoo.engine.distributed import ALONE
 from zoo.engine.evaluate import Stopped
+from zoo.engine.processes import distributed
+from zoo.engine.processes.distributed import ALONE
 from zoo.engine.reports import Note
 from zoo.engine.step import Stepper
 from zoo.errors import DataError
@@ -23,13 +23,13 @@ if TYPE_CHECKING:
     from torch import nn
 
     from zoo.core.protocols import Loss, Metric
-    from zoo.engine.distributed import World
-    from zoo.engine.keeper import Keeper
-    from zoo.engine.live import Live
     from zoo.engine.place import Place
+    from zoo.engine.processes.distributed import World
+    from zoo.engine.processes.signals import Stop
     from zoo.engine.reports import Report
     from zoo.engine.rules import Rules
-    from zoo.engine.signals import Stop
+    from zoo.engine.saving.keeper import Keeper
+    from zoo.engine.saving.live import Live
 
 
 def fit(

@@ -13,7 +13,7 @@ from zoo.core.specs import InputSpec, ModelSpec, WeightsSpec
 from zoo.data.cuts import cuts
 from zoo.data.sources import open_data
 from zoo.engine.sizes import agree, fit_input
-from zoo.engine.stored import WEIGHTS_FILE, weights_path
+from zoo.engine.start.stored import WEIGHTS_FILE, weights_path
 from zoo.engine.transforms import auto_transform
 
 if TYPE_CHECKING:

@@ -19,8 +19,8 @@ from zoo.errors import VerificationError
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from zoo.engine.live import Live
     from zoo.engine.rules import Rules
+    from zoo.engine.saving.live import Live
 
 Snapshot = tuple[dict[str, "Tensor"], dict[str, Any]]
 

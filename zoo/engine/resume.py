@@ -6,13 +6,14 @@ from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 from zoo.core import compose
-from zoo.engine import checkpoint, distributed
 from zoo.engine.assemble import early_place, freeze_model
 from zoo.engine.parts import build, skeleton
 from zoo.engine.plan import make_plan, open_recipe_data
+from zoo.engine.processes import distributed
 from zoo.engine.reports import Note
 from zoo.engine.result import read_result
 from zoo.engine.run import RECIPE_FILE, Run, Watch, begin, carry_out, shown_by
+from zoo.engine.saving import checkpoint
 from zoo.errors import DataError, UsageError
 
 if TYPE_CHECKING:

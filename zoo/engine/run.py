@@ -19,31 +19,33 @@ from zoo.core.metadata import CheckpointInfo
 from zoo.core.recipe import Recipe
 from zoo.core.registry import Registry
 from zoo.data.images import Splits
-from zoo.engine import checkpoint, distributed, provenance
+from zoo.engine import provenance
 from zoo.engine.assemble import Assembly, assemble, early_place, freeze_model
-from zoo.engine.distributed import World
-from zoo.engine.keeper import BEST, Keeper, environment
-from zoo.engine.launch import note_run
 from zoo.engine.loop import fit
 from zoo.engine.observers import Observers
 from zoo.engine.parts import Built, build, is_convolutional, surgery_record
 from zoo.engine.plan import Plan, expected_input, make_plan, model_spec, open_recipe_data, stem
+from zoo.engine.processes import distributed
+from zoo.engine.processes.distributed import World
+from zoo.engine.processes.launch import note_run
+from zoo.engine.processes.signals import Stop
 from zoo.engine.rehearse import require_exact
 from zoo.engine.reports import EpochReport, Note, SavedReport, StepReport
 from zoo.engine.result import RESULT_FILE, RunResult
-from zoo.engine.rundir import RunFolder, check_name
-from zoo.engine.signals import Stop
+from zoo.engine.saving import checkpoint
+from zoo.engine.saving.keeper import BEST, Keeper, environment
+from zoo.engine.saving.rundir import RunFolder, check_name
 from zoo.engine.sizes import fit_input
-from zoo.engine.weights import find_start
+from zoo.engine.start.weights import find_start
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from zoo.core.specs import InputSpec
-    from zoo.engine.frozen import Frozen
+    from zoo.engine.freezing.frozen import Frozen
     from zoo.engine.place import Place
     from zoo.engine.reports import Report
-    from zoo.engine.weights import Start
+    from zoo.engine.start.weights import Start
 
     Event = Plan | Report | RunResult
 
@@ -199,7 +201,7 @@ def carry_out(
 
 
 def _drifted(saved: dict[str, Any], now: dict[str, Any]) -> Iterator[Note]:
-    from zoo.engine.keeper import drift
+    from zoo.engine.saving.keeper import drift
 
     for text in drift(saved, now):
         yield Note(text=f"{text}: the resumed run may differ in the last bits")

@@ -15,18 +15,18 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
-from zoo.engine.distributed import quietly
 from zoo.engine.evaluate import has_classes, hits, main_output
 from zoo.engine.place import autocast, seed_step
+from zoo.engine.processes.distributed import quietly
 from zoo.errors import DataError, NumericsError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from zoo.core.protocols import Loss
-    from zoo.engine.distributed import World
-    from zoo.engine.live import Live
     from zoo.engine.place import Place
+    from zoo.engine.processes.distributed import World
+    from zoo.engine.saving.live import Live
 
 STREAM = 1
 """Number of this stream of random numbers; data has others."""

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING
 import torch
 from torch import nn
 
-from zoo.engine.cone import Tracer, inside
-from zoo.engine.stages import guess_head
+from zoo.engine.freezing.cone import Tracer, inside
+from zoo.engine.freezing.stages import guess_head
 from zoo.errors import UsageError
 
 if TYPE_CHECKING:

@@ -14,7 +14,7 @@ import torch
 from torch.func import functional_call
 
 from zoo.engine.evaluate import main_output
-from zoo.engine.trace import mode
+from zoo.engine.freezing.trace import mode
 from zoo.errors import UsageError
 
 if TYPE_CHECKING:

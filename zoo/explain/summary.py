@@ -17,7 +17,7 @@ from torch.func import functional_call
 from torch.utils.flop_counter import FlopCounterMode
 
 from zoo.core.specs import InputSpec
-from zoo.engine.trace import mode, tensors_in
+from zoo.engine.freezing.trace import mode, tensors_in
 from zoo.errors import UsageError
 
 if TYPE_CHECKING:

@@ -65,7 +65,7 @@ def restamp(source: Path, target: Path, info: CheckpointInfo) -> str:
         info: The new record.
 
     Returns:
-        The digest that the copy states (as :mod:`zoo.engine.tensorfile` defines it).
+        The digest that the copy states (as :mod:`zoo.engine.saving.tensorfile` defines it).
 
     Raises:
         CheckpointError: The source is damaged.

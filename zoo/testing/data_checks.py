@@ -212,7 +212,7 @@ def _tracks(spec: TrackerSpec, settings: Settings) -> None:
 def _writes(spec: ExporterSpec, settings: Settings) -> None:
     del settings
     from zoo.core.metadata import CheckpointInfo
-    from zoo.export import write
+    from zoo.exporting import write
 
     torch.manual_seed(0)
     model = torch.nn.Sequential(

@@ -17,10 +17,11 @@ from torch import Tensor, nn
 from zoo.core import registry
 from zoo.core.metadata import CheckpointInfo
 from zoo.core.recipe import FreezePart, SurgeryPart
-from zoo.engine import freeze, proof, surgery
-from zoo.engine.cone import Tracer, owned
-from zoo.engine.stages import problems
-from zoo.engine.trace import tensors_in
+from zoo.engine import surgery
+from zoo.engine.freezing import freeze, proof
+from zoo.engine.freezing.cone import Tracer, owned
+from zoo.engine.freezing.stages import problems
+from zoo.engine.freezing.trace import tensors_in
 from zoo.errors import UsageError
 from zoo.testing.checks import Check, Settings, Skip, checks_of, require
 
@@ -262,7 +263,7 @@ def _stays_frozen(spec: ModelSpec, settings: Settings) -> None:
 
 def _exports(name: str, spec: ModelSpec, settings: Settings) -> None:
     del settings
-    from zoo.export import write
+    from zoo.exporting import write
 
     images = _images(spec, 2)
     info = CheckpointInfo(model=spec.qualified, input=spec.input)

@@ -1,0 +1,82 @@
+from __future__ import annotations
+
+import os
+
+import pytest
+
+from zoo.engine.prefix.budget import (
+    disk_budget,
+    folder_size,
+    free_memory,
+    memory_budget,
+    parse_size,
+    prune,
+    say_size,
+)
+from zoo.engine.prefix.store import ABOUT, LOCK
+from zoo.errors import UsageError
+
+
+@pytest.mark.parametrize(
+    ("text", "count"),
+    [("1000", 1000), ("500MB", 500_000_000), ("1.5GiB", 3 << 29), ("2k", 2000), ("0", 0)],
+)
+def test_sizes_are_read(text, count):
+    assert parse_size(text) == count
+
+
+@pytest.mark.parametrize("text", ["", "GB", "-1", "5 apples", "1e9"])
+def test_other_texts_are_refused(text):
+    with pytest.raises(UsageError, match="not a size"):
+        parse_size(text)
+
+
+@pytest.mark.parametrize(
+    ("count", "text"),
+    [
+        (0, "0 B"),
+        (999, "999 B"),
+        (1500, "1.5 kB"),
+        (57_400_000, "57 MB"),
+        (2_000_000_000, "2.0 GB"),
+    ],
+)
+def test_sizes_are_said(count, text):
+    assert say_size(count) == text
+
+
+def entry(root, name, size, age):
+    folder = root / name
+    folder.mkdir(parents=True)
+    (folder / "features.bin").write_bytes(b"x" * size)
+    (folder / ABOUT).write_text("{}")
+    os.utime(folder / ABOUT, (age, age))
+    return folder
+
+
+def test_the_oldest_entries_go_first(tmp_path):
+    for name, age in (("new", 300), ("old", 100), ("mid", 200)):
+        entry(tmp_path, name, 40_960, age)
+    total = folder_size(tmp_path)
+    assert total >= 3 * 40_960
+    assert prune(tmp_path, limit=total) == 0
+    assert prune(tmp_path, limit=total - 1) > 0
+    assert {p.name for p in tmp_path.iterdir()} == {"new", "mid"}
+    prune(tmp_path, limit=0, keep=frozenset(("mid",)))
+    assert {p.name for p in tmp_path.iterdir()} == {"mid"}
+
+
+def test_an_entry_in_use_stays(tmp_path):
+    from filelock import FileLock
+
+    folder = entry(tmp_path, "open", 4096, 1)
+    with FileLock(folder / LOCK):
+        prune(tmp_path, limit=0)
+        assert (folder / "features.bin").is_file()
+    prune(tmp_path, limit=0)
+    assert not folder.exists()
+
+
+def test_budgets_are_parts_of_what_is_free(tmp_path):
+    assert 0 < memory_budget() <= free_memory()
+    assert disk_budget(tmp_path / "not" / "there" / "yet") > 0

@@ -1,0 +1,132 @@
+from __future__ import annotations
+
+import torch
+
+from zoo.data.images import ImageSet
+from zoo.data.loaders import make_loader
+from zoo.engine.feed import Feed
+from zoo.engine.place import Place
+from zoo.engine.prefix.source import PrefixFeed, PrefixRunner, PrefixSource, pack, unpack
+from zoo.engine.prefix.store import MemoryStore
+from zoo.errors import DataError
+
+CPU = Place(device=torch.device("cpu"))
+
+
+class Reader:
+    def __init__(self, bad=()):
+        self.bad, self.read_rows = bad, []
+
+    def read(self, row):
+        self.read_rows.append(row)
+        if row in self.bad:
+            raise DataError(f"image {row} is broken")
+        return torch.full((3, 2, 2), row, dtype=torch.uint8)
+
+    def whole(self):
+        return None
+
+
+class Shift:
+    """Adds a random amount, so that views differ."""
+
+    def __call__(self, image):
+        return image + torch.randint(0, 100, (1,)).to(torch.uint8)
+
+
+def source(views, *, bad=(), count=10, stores=None):
+    reader = Reader(bad)
+    images = ImageSet(
+        "toy", ("a",), [0] * count, [str(i) for i in range(count)], reader,
+        on_bad="skip" if bad else "error",
+    )  # fmt: skip
+    loader = make_loader(images, Shift(), batch_size=4, seed=3)
+    kept = {} if stores is None else stores
+
+    def open_store(view, of):
+        chunks = [len(rows) for rows in of.indices(view)]
+        return kept.setdefault(view, MemoryStore(chunks, (3,), torch.float32))
+
+    runner = PrefixRunner(lambda x: x.mean((2, 3)), Feed(CPU), CPU)
+    nothing = {} if not views else {"stores": open_store}
+    return PrefixSource(loader, runner, **nothing, views=views), reader
+
+
+def table(batches):
+    return [(b.indices.tolist(), b.images.tolist(), b.labels.tolist()) for b in batches]
+
+
+def test_the_first_views_are_those_of_a_run_without_a_cache():
+    cached, plain = source(2)[0], source(0)[0]
+    for epoch in (0, 1):
+        assert table(cached.epoch(epoch)) == table(plain.epoch(epoch))
+
+
+def test_later_epochs_reuse_views_in_their_own_order_and_read_nothing():
+    cached, reader = source(2)
+    views = [
+        {i: v for b in cached.epoch(e) for i, v in zip(b.indices.tolist(), b.images, strict=True)}
+        for e in (0, 1)
+    ]
+    reader.read_rows.clear()
+    for epoch in (2, 3, 4):
+        batches = list(cached.epoch(epoch))
+        assert [b.indices.tolist() for b in batches] == [r.tolist() for r in cached.indices(epoch)]
+        for batch in batches:
+            for index, value in zip(batch.indices.tolist(), batch.images, strict=True):
+                assert torch.equal(value, views[epoch % 2][index])
+    assert reader.read_rows == []
+
+
+def test_a_run_that_begins_in_the_middle_computes_what_is_missing_when_it_needs_it():
+    whole, cached = source(1)[0], source(1)[0]
+    list(whole.epoch(0))
+    assert table(cached.epoch(0, 2)) == table(source(0)[0].epoch(0, 2))
+    assert cached._stores[0].done == [False, False, True]
+    assert table(cached.epoch(1)) == table(whole.epoch(1))
+    assert cached._stores[0].done == [True] * 3
+
+
+def test_an_epoch_that_was_left_goes_on_with_what_was_kept():
+    cached, reader = source(1)
+    batches = cached.epoch(0)
+    next(batches)
+    batches.close()
+    reader.read_rows.clear()
+    assert table(cached.epoch(0)) == table(source(0)[0].epoch(0))
+    assert len(reader.read_rows) == 6
+
+
+def test_broken_images_are_left_out_as_without_a_cache():
+    order = source(0)[0].indices(0)
+    for bad in ([int(order[1][0])], order[1].tolist(), order[-1].tolist()):
+        cached, plain = source(1, bad=bad)[0], source(0, bad=bad)[0]
+        assert table(cached.epoch(0)) == table(plain.epoch(0))
+        seen = [i for b in cached.epoch(1) for i in b.indices.tolist()]
+        assert sorted(seen) == sorted(set(range(10)) - set(bad))
+
+
+def test_kept_numbers_that_do_not_fit_are_dropped():
+    stores = {}
+    list(source(1, stores=stores)[0].epoch(0))
+    stores[0].data.mul_(3)
+    again = source(1, stores=stores)[0]
+    assert table(again.epoch(0)) == table(source(0)[0].epoch(0))
+    assert "do not fit" in again.notes[0]
+
+
+def test_a_channels_last_map_keeps_its_layout():
+    x = torch.randn(2, 3, 4, 5).to(memory_format=torch.channels_last)
+    kept = pack(x, nhwc=True)
+    assert kept.is_contiguous()
+    assert torch.equal(unpack(kept, nhwc=True), x)
+    assert unpack(kept, nhwc=True).is_contiguous(memory_format=torch.channels_last)
+
+
+def test_the_feed_only_moves_and_casts():
+    feed = PrefixFeed(CPU, torch.float32)
+    batch = next(source(0)[0].epoch(0))._replace(images=torch.ones(4, 3, dtype=torch.bfloat16))
+    given, labels = feed(batch, train=True)
+    assert given.dtype == torch.float32
+    assert torch.equal(given, torch.ones(4, 3))
+    assert labels.shape == (4,)

@@ -1,0 +1,182 @@
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from tinyrun import CPU, TinyLoader, tiny_model
+from torch import nn
+from torch.nn import functional
+
+from zoo.engine.evaluate import evaluate
+from zoo.engine.feed import Feed
+from zoo.engine.place import Place
+from zoo.engine.processes.distributed import (
+    ALONE,
+    World,
+    from_environment,
+    join,
+    quietly,
+    synchronise_norms,
+    wrap,
+)
+from zoo.errors import DeviceError, UsageError
+
+HELPERS = Path(__file__).resolve().parents[2] / "helpers"
+
+
+@pytest.fixture(scope="module")
+def ranks(tmp_path_factory):
+    """Two real processes under torchrun; what each of them found."""
+    folder = tmp_path_factory.mktemp("ranks")
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(HELPERS)}
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
+    command += ["--nproc-per-node", "2", str(HELPERS / "ranks.py"), str(folder)]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr[-3000:]
+    return [json.loads((folder / f"rank-{rank}.json").read_text()) for rank in (0, 1)]
+
+
+@pytest.mark.slow
+def test_ranks_agree_on_numbers_values_and_buffers(ranks):
+    for rank, found in enumerate(ranks):
+        assert found["agree"] == {
+            "world": [rank, 2, rank, 2, rank == 0],
+            "sum": [3.0, 1.0],
+            "tensor": [2 * (2**53 + 1), 1],
+            "gather": ["rank 0", "rank 1"],
+            "share": {"from": 0},
+            "buffer": [0.0, 0.0],
+        }
+
+
+@pytest.mark.slow
+def test_the_gradient_is_that_of_one_process_and_travels_once(ranks):
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Flatten(), nn.Linear(192, 3))
+    before = model[1].weight.detach().clone()
+    loader = TinyLoader(count=21, train=False)
+    outputs = model(loader.pixels / 255)
+    loss = functional.cross_entropy(outputs, loader.labels)
+    loss.backward()
+    expected = before - model[1].weight.grad
+    for found in (rank["gradients"] for rank in ranks):
+        mine = torch.tensor(found["weight"]).reshape(3, 192)
+        error = (mine - expected).norm() / model[1].weight.grad.norm()
+        assert float(error) < 1e-6
+        assert found["n"] == 21
+        assert found["loss"] == pytest.approx(float(loss.detach()), abs=1e-6)
+        assert found["top1"] == int((outputs.argmax(1) == loader.labels).sum())
+        assert found["trips"] == 1
+        assert found["quiet"] == "nullcontext"
+
+
+@pytest.mark.slow
+def test_uneven_shards_are_counted_exactly(ranks):
+    loader = TinyLoader(count=23, batch_size=3, train=False)
+    alone = evaluate(
+        tiny_model(), loader.epoch(0), loss=functional.cross_entropy, feed=Feed(CPU), place=CPU
+    )
+    for found in (rank["evaluation"] for rank in ranks):
+        assert found["n"] == 23
+        assert found["seen"] == 23
+        assert found["top1"] == alone.top1
+        assert found["confusion"] == alone.confusion.tolist()
+        assert found["loss"] == pytest.approx(alone.loss, abs=1e-6)
+
+
+@pytest.mark.slow
+def test_all_ranks_stop_together_and_go_on_bit_for_bit(ranks):
+    for found in (rank["resumed"] for rank in ranks):
+        assert found["code"] == 143
+        assert found["stopped_after"] == ranks[0]["resumed"]["stopped_after"]
+        assert found["found"]
+        assert not found["writes"]
+    assert ranks[0]["resumed"]["whole"] == ranks[0]["resumed"]["resumed"]
+    assert ranks[0]["resumed"]["params"] == ranks[1]["resumed"]["params"]
+
+
+def test_alone_nothing_has_to_travel():
+    assert ALONE.main
+    assert ALONE.sum([1, 2.5]) == [1.0, 2.5]
+    assert ALONE.gather("x") == ["x"]
+    assert ALONE.share("x") == "x"
+    assert ALONE.sum_tensor(torch.ones(1)).tolist() == [1.0]
+    ALONE.barrier()
+    ALONE.share_buffers(nn.BatchNorm1d(1))
+    with join(ALONE, torch.device("cpu")) as world:
+        assert world is ALONE
+
+
+def test_the_launchers_environment_is_read(monkeypatch):
+    for name in ("RANK", "LOCAL_RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE"):
+        monkeypatch.delenv(name, raising=False)
+    assert from_environment() is ALONE
+    monkeypatch.setenv("WORLD_SIZE", "1")
+    assert from_environment() is ALONE
+    monkeypatch.setenv("WORLD_SIZE", "4")
+    with pytest.raises(UsageError, match="incomplete") as caught:
+        from_environment()
+    assert "torchrun" in caught.value.hint
+    monkeypatch.setenv("RANK", "3")
+    monkeypatch.setenv("LOCAL_RANK", "1")
+    assert from_environment() == World(3, 4, 1, 4)
+    monkeypatch.setenv("LOCAL_WORLD_SIZE", "2")
+    assert from_environment() == World(3, 4, 1, 2)
+    monkeypatch.setenv("RANK", "first")
+    with pytest.raises(UsageError):
+        from_environment()
+
+
+def test_others_that_cannot_be_met_are_a_device_error(monkeypatch):
+    monkeypatch.delenv("MASTER_ADDR", raising=False)
+    with (
+        pytest.raises(DeviceError, match="rank 1 cannot meet the other 1 processes"),
+        join(World(1, 2, 1, 2), torch.device("cpu")),
+    ):
+        pass
+
+
+def test_one_process_is_not_wrapped():
+    model = tiny_model()
+    assert wrap(model, ALONE, CPU) is model
+    with quietly(model, last=False):
+        pass
+
+
+def test_a_compiled_forward_shares_the_models_parameters():
+    model = nn.Sequential(nn.Flatten(), nn.Linear(12, 2))
+    compiled = wrap(model, ALONE, Place(device=torch.device("cpu"), compile=True))
+    assert compiled is not model
+    assert [id(p) for p in compiled.parameters()] == [id(p) for p in model.parameters()]
+
+
+def test_synchronised_norms_are_refused_on_the_cpu():
+    with pytest.raises(DeviceError, match="--sync-bn needs GPUs") as caught:
+        synchronise_norms(tiny_model(), torch.device("cpu"))
+    assert caught.value.exit_code == 7
+    assert "--freeze-upto" in caught.value.hint
+
+
+def test_only_trainable_norms_are_converted_and_keys_stay():
+    model = nn.Sequential(
+        nn.BatchNorm2d(2), nn.Sequential(nn.BatchNorm2d(2), nn.BatchNorm2d(2)), nn.LayerNorm(2)
+    )
+    model[1][1].requires_grad_(False)
+    keys = list(model.state_dict())
+    assert synchronise_norms(model, torch.device("cuda"), frozen={"0"}) == 1
+    kinds = [type(m).__name__ for m in model.modules()][1:]
+    assert kinds == ["BatchNorm2d", "Sequential", "SyncBatchNorm", "BatchNorm2d", "LayerNorm"]
+    assert list(model.state_dict()) == keys
+    assert synchronise_norms(model, torch.device("cuda"), frozen={"0"}) == 0
+
+
+@pytest.mark.parametrize("text", ["[gloo] Connection closed by peer [127.0.0.1]:1", "NCCL error"])
+def test_a_lost_process_is_a_device_error(text):
+    error = World(1, 2, 1, 2).alone(RuntimeError(text))
+    assert isinstance(error, DeviceError)
+    assert "rank 1 lost another process" in error.message
+    assert ALONE.alone(RuntimeError(text)) is None
+    assert World(1, 2, 1, 2).alone(RuntimeError("shapes")) is None

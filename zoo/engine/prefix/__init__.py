@@ -1,0 +1,1 @@
+"""The frozen part of a model, computed once: the cut, the store, and batches from it."""

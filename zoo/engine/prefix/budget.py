@@ -1,0 +1,133 @@
+"""How much the prefix cache may take: sizes in words, free memory, and the folder that is pruned."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import shutil
+from pathlib import Path
+
+import torch
+from filelock import FileLock, Timeout
+
+from zoo.engine.prefix.store import ABOUT, LOCK
+from zoo.errors import UsageError
+
+_SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([kmgt]?)(i?)b?\Z", re.IGNORECASE)
+_POWERS = {"": 0, "k": 1, "m": 2, "g": 3, "t": 4}
+_UNKNOWN = 2 << 30
+_MOST_DISK = 50 << 30
+
+
+def parse_size(text: str) -> int:
+    """Bytes of ``500MB``, ``2GB``, ``1.5GiB`` or a plain number.
+
+    Raises:
+        UsageError: It is none of these.
+    """
+    match = _SIZE.match(text.strip())
+    if match is None:
+        raise UsageError(f"{text!r} is not a size", hint="write 500MB, 20GB or a number of bytes")
+    base = 1024 if match[3] else 1000
+    return int(float(match[1]) * base ** _POWERS[match[2].lower()])
+
+
+def say_size(count: int) -> str:
+    """Bytes in words: 57 MB."""
+    for unit in ("B", "kB", "MB", "GB"):
+        if count < 1000:
+            return f"{count:.0f} {unit}" if count >= 10 or unit == "B" else f"{count:.1f} {unit}"
+        count = count // 1000 if count >= 10_000 else count / 1000  # type: ignore[assignment]
+    return f"{count:.1f} TB"
+
+
+def free_memory(device: torch.device | None = None) -> int:
+    """Bytes of memory that may be taken: of an accelerator, or of this machine or container."""
+    if device is not None and device.type == "cuda":
+        return int(torch.cuda.mem_get_info(device)[0])
+    found = [_UNKNOWN]
+    with contextlib.suppress(OSError, ValueError, IndexError):
+        for line in Path("/proc/meminfo").read_text().splitlines():
+            if line.startswith("MemAvailable:"):
+                found = [int(line.split()[1]) * 1024]
+    for limit, used in (
+        ("memory.max", "memory.current"),
+        ("memory/memory.limit_in_bytes", "memory/memory.usage_in_bytes"),
+    ):
+        with contextlib.suppress(OSError, ValueError):
+            root = Path("/sys/fs/cgroup")
+            found.append(int((root / limit).read_text()) - int((root / used).read_text()))
+    return max(0, min(found))
+
+
+def memory_budget(device: torch.device | None = None) -> int:
+    """Bytes that the cache takes of memory without being asked: a third of what is free."""
+    return free_memory(device) // 3
+
+
+def disk_budget(root: Path) -> int:
+    """Bytes that the cache folder may grow to without being asked: half of what is free."""
+    folder = next((p for p in (root, *root.parents) if p.exists()), Path("/"))
+    try:
+        free = shutil.disk_usage(folder).free
+    except OSError:
+        return 0
+    return min(_MOST_DISK, (free + folder_size(root)) // 2)
+
+
+def folder_size(root: Path) -> int:
+    """Bytes of all cache entries."""
+    return sum(_entry_size(entry) for entry in _entries(root))
+
+
+def prune(root: Path, *, limit: int, need: int = 0, keep: frozenset[str] = frozenset()) -> int:
+    """Delete the entries that were not used for longest until ``need`` more bytes fit.
+
+    Args:
+        root: The cache folder.
+        limit: Bytes that it may have.
+        need: Bytes that will be added.
+        keep: Names of entries that stay. Entries that a run has open stay, too.
+
+    Returns:
+        Bytes that were freed.
+    """
+    total, freed = folder_size(root), 0
+    for entry in sorted(_entries(root), key=_used):
+        if total - freed + need <= limit:
+            break
+        if entry.name in keep:
+            continue
+        size = _entry_size(entry)
+        lock = FileLock(entry / LOCK, timeout=0)
+        with contextlib.suppress(Timeout, OSError):
+            with lock:
+                for path in entry.iterdir():
+                    if path.name != LOCK:
+                        path.unlink(missing_ok=True)
+            shutil.rmtree(entry, ignore_errors=True)
+            freed += size
+    return freed
+
+
+def _entries(root: Path) -> list[Path]:
+    try:
+        return [path for path in root.iterdir() if path.is_dir()]
+    except OSError:
+        return []
+
+
+def _entry_size(entry: Path) -> int:
+    total = 0
+    with contextlib.suppress(OSError):
+        for path in entry.iterdir():
+            total += path.stat().st_blocks * 512 if os.name != "nt" else path.stat().st_size
+    return total
+
+
+def _used(entry: Path) -> float:
+    try:
+        return (entry / ABOUT).stat().st_mtime
+    except OSError:
+        return 0.0

@@ -1,0 +1,245 @@
+"""Batches of prefix outputs in place of images: the same images, order and views as without.
+
+A :class:`PrefixSource` stands where a loader stood. Without stores it runs the prefix on every
+batch. With stores it keeps what the prefix gave, one store for each view: epoch ``e`` uses view
+``e % K``, drawn as the uncached run draws it in epoch ``e % K``, in the order of epoch ``e``. The
+first K epochs fill the stores while they train, on the very batches that the uncached run sees;
+later epochs read. A run that is resumed computes what is missing when it is needed.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from zoo.data.views import Batch
+from zoo.engine.place import autocast
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from zoo.data.loaders import Loader
+    from zoo.engine.feed import Feed
+    from zoo.engine.place import Place
+    from zoo.engine.prefix.store import Store
+
+_TOLERANCE = 0.05
+
+
+class PrefixFeed:
+    """Takes the place of :class:`zoo.engine.feed.Feed`: batches hold prefix outputs already.
+
+    Args:
+        place: Where the model computes.
+        dtype: What the prefix gives under the place's precision.
+    """
+
+    def __init__(self, place: Place, dtype: torch.dtype) -> None:
+        self.place, self.dtype = place, dtype
+
+    def __call__(self, batch: Any, *, train: bool) -> tuple[Tensor, Tensor]:
+        """Move one batch to the device: prefix outputs (N, ...) and targets (N, ...)."""
+        del train
+        device = self.place.device
+        given = batch.images.to(device, self.dtype, non_blocking=True)
+        return given, batch.labels.to(device, non_blocking=True)
+
+
+class PrefixRunner:
+    """Uint8 images of a batch to prefix outputs, as the whole model would compute them.
+
+    Args:
+        prefix: Normalised images (N, C, H, W) to outputs (N, ...).
+        feed: Normalises.
+        place: Where and how precisely.
+    """
+
+    def __init__(self, prefix: Callable[[Tensor], Tensor], feed: Feed, place: Place) -> None:
+        self.prefix, self.feed, self.place = prefix, feed, place
+
+    def __call__(self, images: Tensor) -> Tensor:
+        """Compute (N, C, H, W) to (N, ...) on the device."""
+        with torch.no_grad(), autocast(self.place):
+            return self.prefix(self.feed.images(images))
+
+
+class PrefixSource:
+    """A loader of prefix outputs.
+
+    Args:
+        loader: The loader of images.
+        runner: Runs the prefix.
+        stores: Opens the store of a view, or ``None`` where nothing is kept.
+        views: Number of views K that are kept; 0 = every epoch draws anew.
+        nhwc: Rows are kept as (H, W, C).
+
+    Attributes:
+        notes: What is worth saying once.
+    """
+
+    def __init__(
+        self,
+        loader: Loader,
+        runner: PrefixRunner,
+        stores: Callable[[int, PrefixSource], Store | None] = lambda _view, _source: None,
+        *,
+        views: int = 0,
+        nhwc: bool = False,
+    ) -> None:
+        self.loader, self.runner, self.views, self.nhwc = loader, runner, views, nhwc
+        self.batches_per_epoch = loader.batches_per_epoch
+        self.notes: tuple[str, ...] = ()
+        self._open = stores
+        self._stores: dict[int, Store | None] = {}
+        self._labels = torch.as_tensor(list(loader.images.labels))
+        self._places: dict[int, Tensor] = {}
+
+    def __len__(self) -> int:
+        return self.batches_per_epoch
+
+    @property
+    def images(self) -> Any:
+        """The images behind the outputs, for messages that name them."""
+        return self.loader.images
+
+    @property
+    def skipped(self) -> dict[str, str]:
+        """Key of an image that was left out -> why."""
+        return self.loader.skipped
+
+    def indices(self, epoch: int) -> list[Tensor]:
+        """Which images each batch of an epoch holds, int64 (N,) each."""
+        return self.loader.indices(epoch)
+
+    def close(self) -> None:
+        """End loader processes and let go of the stores."""
+        self.loader.close()
+        for store in self._stores.values():
+            if store is not None:
+                store.close()
+        self._stores.clear()
+
+    def epoch(self, epoch: int, start_batch: int = 0) -> Iterator[Batch]:
+        """Give the batches of one epoch, ``images`` being prefix outputs (N, ...).
+
+        Args:
+            epoch: Which epoch.
+            start_batch: Begin at this batch.
+
+        Raises:
+            DataError: As the loader.
+            DiskError: A store cannot be written.
+        """
+        view = epoch % self.views if self.views and self.loader.train else 0
+        store = self._store(view)
+        if store is None:
+            for batch in self.loader.epoch(epoch, start_batch):
+                run = len(batch.indices) > 0  # else none of its images could be read
+                yield batch._replace(images=self.runner(batch.images)) if run else batch
+        elif epoch == view or not self.loader.train:
+            yield from self._own(store, view, start_batch)
+        else:
+            self._fill(store, view)
+            self.loader.close()  # nothing is decoded any more
+            yield from self._other(store, view, epoch, start_batch)
+
+    def _store(self, view: int) -> Store | None:
+        if view not in self._stores:
+            store = self._open(view, self)
+            if store is not None and any(store.done):
+                self._spot_check(store, view)
+            if store is not None and store.note:
+                self.notes = (*self.notes, store.note)
+            self._stores[view] = store
+        return self._stores[view]
+
+    def _own(self, store: Store, view: int, start: int) -> Iterator[Batch]:
+        """An epoch in the order in which the store was filled, computing what is missing."""
+        chunk, count = start, self.batches_per_epoch
+        while chunk < count:
+            if store.done[chunk]:
+                rows = torch.arange(store.starts[chunk], store.starts[chunk + 1])
+                yield self._kept(store, rows, self.indices(view)[chunk])
+                chunk += 1
+                continue
+            end = next((c for c in range(chunk, count) if store.done[c]), count)
+            yield from self._computed(store, view, range(chunk, end))
+            chunk = end
+
+    def _fill(self, store: Store, view: int) -> None:
+        """Compute what is missing."""
+        for chunk in range(self.batches_per_epoch):
+            if not store.done[chunk]:
+                later = range(chunk, self.batches_per_epoch)
+                end = next((c for c in later if store.done[c]), later.stop)
+                for _ in self._computed(store, view, range(chunk, end)):
+                    pass
+
+    def _computed(self, store: Store, view: int, chunks: range) -> Iterator[Batch]:
+        """Compute and keep chunks that are not there yet."""
+        order = self.indices(view)
+        batches = self.loader.epoch(view, chunks.start)
+        try:
+            for chunk, batch in zip(chunks, batches, strict=False):
+                values = torch.empty((0, *store.shape), dtype=store.dtype)
+                rows = torch.empty(0, dtype=torch.int64)
+                given = batch.images
+                if len(batch.indices):
+                    given = self.runner(batch.images).to(store.dtype)
+                    values = pack(given, nhwc=self.nhwc)
+                    rows = store.starts[chunk] + _positions(batch.indices, order[chunk])
+                store.write(chunk, rows, values)
+                yield batch._replace(images=given)
+        finally:
+            batches.close()  # type: ignore[attr-defined]  # a generator
+
+    def _other(self, store: Store, view: int, epoch: int, start: int) -> Iterator[Batch]:
+        """An epoch in another order than the store's."""
+        if view not in self._places:
+            order = torch.cat(self.indices(view))
+            place = torch.full((len(self._labels),), -1, dtype=torch.int64)
+            place[order] = torch.arange(len(order))
+            self._places[view] = place
+        for indices in self.indices(epoch)[start:]:
+            yield self._kept(store, self._places[view][indices], indices)
+
+    def _kept(self, store: Store, rows: Tensor, indices: Tensor) -> Batch:
+        if store.missing:
+            there = torch.tensor([int(row) not in store.missing for row in rows], dtype=torch.bool)
+            rows, indices = rows[there], indices[there]
+        return Batch(unpack(store.read(rows), nhwc=self.nhwc), self._labels[indices], indices)
+
+    def _spot_check(self, store: Store, view: int) -> None:
+        """Compute one kept chunk again: the cache must be of these images and this model."""
+        chunk = store.done.index(True)
+        rows = torch.arange(store.starts[chunk], store.starts[chunk + 1])
+        kept = self._kept(store, rows, self.indices(view)[chunk])
+        batch = next(self.loader.epoch(view, chunk), None)
+        if all(store.done):
+            self.loader.close()  # nothing else will be decoded
+        if batch is None or not len(kept.indices):
+            return
+        values = self.runner(batch.images).to("cpu", torch.float32)
+        found = kept.images.to("cpu", torch.float32)
+        scale = float(values.abs().max()) or 1.0
+        if values.shape != found.shape or float((values - found).abs().max()) > _TOLERANCE * scale:
+            store.forget()
+            self.notes = (*self.notes, "the cached prefix outputs do not fit: computed again")
+
+
+def pack(values: Tensor, *, nhwc: bool) -> Tensor:
+    """Rows as they are kept: (N, C, H, W) as (N, H, W, C) where the model computes in that layout."""
+    return values.permute(0, 2, 3, 1) if nhwc else values
+
+
+def unpack(rows: Tensor, *, nhwc: bool) -> Tensor:
+    """Undo :func:`pack`: (N, H, W, C) as a channels_last (N, C, H, W), nothing is moved."""
+    return rows.permute(0, 3, 1, 2) if nhwc else rows
+
+
+def _positions(indices: Tensor, rows: Tensor) -> Tensor:
+    """Where each of ``indices`` stands in ``rows``, int64 (N,)."""
+    where = {index: position for position, index in enumerate(rows.tolist())}
+    return torch.tensor([where[index] for index in indices.tolist()], dtype=torch.int64)

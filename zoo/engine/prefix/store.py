@@ -1,0 +1,286 @@
+"""Where prefix outputs are kept: in memory (host or device) or in a file, chunk by chunk.
+
+A store holds the rows of one view of one image set, in the order in which its epoch visits them,
+so that a chunk (one batch) is one contiguous piece. A file is written by ``pwrite`` into space
+that was reserved before, so a full disk is an error, not a crash; each chunk is then marked with
+its digest. A run that is killed half way leaves whole chunks and their marks. On opening, every
+marked chunk is checked; what does not match is computed again.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import math
+import os
+from abc import ABC, abstractmethod
+from typing import TYPE_CHECKING, Any
+
+import torch
+from filelock import FileLock, Timeout
+
+from zoo.engine.saving.atomic import disk_error, write_bytes
+from zoo.errors import BusyError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
+    from torch import Tensor
+
+FORMAT = 1
+ABOUT, DATA, MARKS, LOCK = "about.json", "features.bin", "done.jsonl", ".lock"
+
+
+class Store(ABC):
+    """Rows (R, ...) in chunks.
+
+    Args:
+        chunks: Number of rows of each chunk, in order.
+        shape: Shape of a row.
+        dtype: Its type.
+    """
+
+    def __init__(self, chunks: Sequence[int], shape: tuple[int, ...], dtype: torch.dtype) -> None:
+        self.shape, self.dtype = shape, dtype
+        self.starts = [0]
+        for count in chunks:
+            self.starts.append(self.starts[-1] + count)
+        self.done = [False] * len(chunks)
+        self.missing: set[int] = set()
+        self.note = ""
+
+    @property
+    def rows(self) -> int:
+        """Number of rows."""
+        return self.starts[-1]
+
+    @property
+    def bytes(self) -> int:
+        """Size of all rows."""
+        return self.rows * math.prod(self.shape) * self.dtype.itemsize
+
+    @property
+    @abstractmethod
+    def data(self) -> Tensor:
+        """All rows (R, ...)."""
+
+    def write(self, chunk: int, rows: Tensor, values: Tensor) -> None:
+        """Keep a chunk.
+
+        Args:
+            chunk: Which one.
+            rows: Its rows that have values, int64 (N,); the others are missing for good.
+            values: Their values (N, ...).
+
+        Raises:
+            DiskError: They cannot be written.
+        """
+        wanted = set(range(self.starts[chunk], self.starts[chunk + 1]))
+        lacking = sorted(wanted - set(rows.tolist()))
+        self._put(chunk, rows, values.to(self.dtype), lacking)
+        self.missing.update(lacking)
+        self.done[chunk] = True
+
+    @abstractmethod
+    def _put(self, chunk: int, rows: Tensor, values: Tensor, lacking: list[int]) -> None: ...
+
+    def read(self, rows: Tensor) -> Tensor:
+        """A copy of some rows, int64 (N,) to (N, ...)."""
+        data = self.data
+        return data.index_select(0, rows.to(data.device))
+
+    def forget(self) -> None:
+        """Mark nothing as done."""
+        self.done = [False] * len(self.done)
+        self.missing.clear()
+
+    @abstractmethod
+    def close(self) -> None:
+        """Let go of files and memory."""
+
+
+class MemoryStore(Store):
+    """Rows in memory.
+
+    Args:
+        chunks: As in :class:`Store`.
+        shape: As in :class:`Store`.
+        dtype: As in :class:`Store`.
+        device: Whose memory.
+    """
+
+    def __init__(
+        self,
+        chunks: Sequence[int],
+        shape: tuple[int, ...],
+        dtype: torch.dtype,
+        device: torch.device | None = None,
+    ) -> None:
+        super().__init__(chunks, shape, dtype)
+        self._data = torch.empty((self.rows, *shape), dtype=dtype, device=device or "cpu")
+
+    @property
+    def data(self) -> Tensor:
+        """All rows (R, ...)."""
+        return self._data
+
+    def _put(self, chunk: int, rows: Tensor, values: Tensor, lacking: list[int]) -> None:
+        del chunk, lacking
+        self._data.index_copy_(0, rows.to(self._data.device), values.to(self._data.device))
+
+    def close(self) -> None:
+        """Let go of the memory."""
+        self._data = torch.empty(0)
+
+
+class FileStore(Store):
+    """Rows in a file of a folder of their own, locked while it is open.
+
+    Args:
+        folder: The folder; made if it is not there.
+        about: What decides the rows; a folder made for something else is emptied.
+        chunks: As in :class:`Store`.
+        shape: As in :class:`Store`.
+        dtype: As in :class:`Store`.
+
+    Attributes:
+        reused: Chunks that were there already.
+
+    Raises:
+        BusyError: Another process has it open.
+        DiskError: The space cannot be reserved.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        about: Mapping[str, Any],
+        chunks: Sequence[int],
+        shape: tuple[int, ...],
+        dtype: torch.dtype,
+    ) -> None:
+        super().__init__(chunks, shape, dtype)
+        self.folder = folder
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            self._lock = FileLock(folder / LOCK, timeout=0)
+            self._lock.acquire()
+        except Timeout:
+            raise BusyError(f"another run uses {folder}") from None
+        except OSError as error:
+            raise disk_error(error, folder) from error
+        try:
+            self._open(about)
+        except OSError as error:
+            self._lock.release()
+            raise disk_error(error, folder) from error
+        self.reused = sum(self.done)
+
+    def _open(self, about: Mapping[str, Any]) -> None:
+        wanted = {
+            **about,
+            "format": FORMAT,
+            "starts": self.starts,
+            "shape": list(self.shape),
+            "dtype": str(self.dtype),
+        }
+        path = self.folder / DATA
+        if _read_json(self.folder / ABOUT) != wanted:
+            for name in (ABOUT, MARKS, DATA):
+                (self.folder / name).unlink(missing_ok=True)
+            write_bytes(self.folder / ABOUT, json.dumps(wanted).encode())
+        os.utime(self.folder / ABOUT)  # last use, for pruning
+        self._file = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+        whole = os.fstat(self._file).st_size == self.bytes
+        if self.bytes and not whole:
+            _reserve(self._file, self.bytes)
+        flat = torch.empty(0, dtype=torch.uint8)
+        if self.bytes:
+            flat = torch.from_file(str(path), shared=True, size=self.bytes, dtype=torch.uint8)
+        self._data = flat.view(self.dtype).view(self.rows, *self.shape)
+        marks = self.folder / MARKS
+        damaged = 0
+        for chunk, mark in _read_marks(marks).items():
+            if 0 <= chunk < len(self.done) and whole and self._digest(chunk) == mark["sha256"]:
+                self.done[chunk] = True
+                self.missing.update(mark["missing"])
+            else:
+                damaged += 1
+        if damaged:
+            self.note = f"{damaged} of {len(self.done)} cached chunks were damaged: computed again"
+        cut_off = marks.is_file() and marks.read_bytes()[-1:] not in (b"", b"\n")
+        self._marks = marks.open("a", encoding="utf-8")
+        if cut_off:
+            self._marks.write("\n")
+
+    @property
+    def data(self) -> Tensor:
+        """All rows (R, ...), a view of the file."""
+        return self._data
+
+    def _put(self, chunk: int, rows: Tensor, values: Tensor, lacking: list[int]) -> None:
+        start, end = self.starts[chunk], self.starts[chunk + 1]
+        whole = torch.zeros((end - start, *self.shape), dtype=self.dtype)
+        whole.index_copy_(0, rows.cpu() - start, values.cpu())
+        raw = memoryview(whole.view(-1).view(torch.uint8).numpy().data)
+        offset = start * math.prod(self.shape) * self.dtype.itemsize
+        mark = {"chunk": chunk, "sha256": hashlib.sha256(raw).hexdigest(), "missing": lacking}
+        try:
+            while raw:
+                written = os.pwrite(self._file, raw, offset)
+                raw, offset = raw[written:], offset + written
+            self._marks.write(json.dumps(mark) + "\n")
+            self._marks.flush()
+        except OSError as error:
+            raise disk_error(error, self.folder / DATA) from error
+
+    def _digest(self, chunk: int) -> str:
+        rows = self._data[self.starts[chunk] : self.starts[chunk + 1]]
+        return hashlib.sha256(rows.reshape(-1).view(torch.uint8).numpy().data).hexdigest()
+
+    def forget(self) -> None:
+        """Mark nothing as done, on the disk as well."""
+        super().forget()
+        self.reused = 0
+        self._marks.truncate(0)
+
+    def close(self) -> None:
+        """Let go of the file and the lock."""
+        self._data = torch.empty(0)
+        with contextlib.suppress(OSError):
+            self._marks.close()
+            os.close(self._file)
+        self._lock.release()
+
+
+def _reserve(file: int, size: int) -> None:
+    """Make a file of that size, its space taken where the system can do that."""
+    os.ftruncate(file, size)
+    if hasattr(os, "posix_fallocate"):
+        os.posix_fallocate(file, 0, size)
+
+
+def _read_json(path: Path) -> Any:
+    try:
+        return json.loads(path.read_bytes())
+    except (OSError, ValueError):
+        return None
+
+
+def _read_marks(path: Path) -> dict[int, dict[str, Any]]:
+    """Marks by chunk, the last one counts; a line that a kill cut off is left out."""
+    found: dict[int, dict[str, Any]] = {}
+    try:
+        lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        return found
+    for line in lines:
+        with contextlib.suppress(ValueError, KeyError, TypeError):
+            mark = json.loads(line)
+            found[int(mark["chunk"])] = {
+                "sha256": str(mark["sha256"]),
+                "missing": [int(row) for row in mark["missing"]],
+            }
+    return found

@@ -1,0 +1,309 @@
+"""Using a cut in a run: what is kept where, and what stands in the loop's places.
+
+The decision is made once, before training, and said in one line. ``auto`` keeps in the
+accelerator's memory what fits there, else in the machine's, else on the disk, else nothing; of
+training and validation, validation alone if only that fits. Validation outputs are exact. Kept
+training views are those of the first K epochs of the run without a cache.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import torch
+from torch import nn
+
+from zoo import __version__
+from zoo.engine.place import DTYPES, Place, autocast
+from zoo.engine.prefix.budget import disk_budget, memory_budget, prune, say_size
+from zoo.engine.prefix.cut import Cut, cut
+from zoo.engine.prefix.source import PrefixFeed, PrefixRunner, PrefixSource, pack
+from zoo.engine.prefix.store import FileStore, MemoryStore, Store
+from zoo.errors import BusyError, DiskError
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from zoo.core.specs import InputSpec
+    from zoo.data.loaders import Loader
+    from zoo.engine.feed import Feed
+    from zoo.engine.freezing.plan import FreezePlan
+
+Where = Literal["device", "ram", "disk", ""]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CacheWish:
+    """What was asked for.
+
+    Attributes:
+        mode: ``auto``, ``ram``, ``disk`` or ``off`` (the model is not cut at all).
+        size: Bytes that may be taken; ``None`` = a third of the free memory, half of the disk.
+        dtype: ``auto`` (what the prefix gives), ``fp32``, ``bf16`` or ``fp16``.
+        views: Random views of each training image that are kept; 0 = fresh ones every epoch.
+    """
+
+    mode: Literal["auto", "ram", "disk", "off"] = "auto"
+    size: int | None = None
+    dtype: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
+    views: int = 0
+
+
+def _same_model(model: nn.Module) -> nn.Module:
+    return model
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prefixed:
+    """What the loop runs instead.
+
+    Attributes:
+        train: Loader of training batches.
+        val: Loader of validation batches.
+        feed: Prepares them.
+        cut: A whole model to the part that the loop runs.
+        line: What was decided, for people.
+        used: Whether the model is cut.
+        notes: What is worth saying once.
+    """
+
+    train: Any
+    val: Any
+    feed: Any
+    cut: Callable[[nn.Module], nn.Module] = _same_model
+    line: str = ""
+    used: bool = False
+    notes: tuple[str, ...] = ()
+
+    def close(self) -> None:
+        """Let go of stores and loader processes."""
+        for source in (self.train, self.val):
+            close = getattr(source, "close", None)
+            if close is not None:
+                close()
+
+
+@dataclass(slots=True)
+class _Setting:
+    """What the parts of the decision share."""
+
+    made: Cut
+    place: Place
+    wish: CacheWish
+    natural: torch.dtype
+    stored: torch.dtype
+    row: tuple[int, ...]
+    nhwc: bool
+    folded: bool
+    root: Path
+    identity: Mapping[str, str]
+    budget: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def row_bytes(self) -> int:
+        """Bytes of one image's output."""
+        return math.prod(self.row) * self.stored.itemsize
+
+
+def use_prefix(
+    model: nn.Module,
+    plan: FreezePlan,
+    expects: InputSpec,
+    *,
+    train: Loader,
+    val: Loader,
+    feed: Feed,
+    place: Place,
+    wish: CacheWish,
+    epochs: int,
+    root: Path,
+    identity: Mapping[str, str],
+    world: int = 1,
+) -> Prefixed:
+    """Cut the model and decide what is kept.
+
+    Args:
+        model: The model on its device, the plan applied.
+        plan: Its freeze plan.
+        expects: Its input (C, H, W).
+        train: Loader of training images.
+        val: Loader of validation images.
+        feed: Prepares their batches.
+        place: Where and how precisely.
+        wish: What was asked for.
+        epochs: Epochs of the run.
+        root: Folder of cache entries.
+        identity: ``train`` and ``val``: texts that change whenever the images or their
+            transforms do.
+        world: Processes.
+    """
+    why = _refusal(plan, wish, feed, place, world)
+    made = Cut(model=model, why=why) if why else cut(model, plan, expects)
+    if not made.possible:
+        line = "" if not plan.frozen or wish.mode == "off" else f"runs uncut: {made.why}"
+        return Prefixed(train=train, val=val, feed=feed, line=line)
+    setting = _setting(made, place, wish, feed, root, identity)
+    runner = PrefixRunner(made.prefix(fold=setting.folded), feed, place)
+    views = _views(train, wish, epochs)
+    val_where = _where(setting, len(val.images), 1)
+    train_where = _where(setting, len(train.images), views) if views else ""
+    notes = _notes(wish, views, train_where, val_where)
+    sources = [
+        PrefixSource(
+            loader,
+            runner,
+            _opener(setting, where, part) if where else lambda _view, _source: None,
+            views=count if where else 0,
+            nhwc=setting.nhwc,
+        )
+        for loader, where, part, count in (
+            (train, train_where, "train", views),
+            (val, val_where, "val", 1),
+        )
+    ]
+    return Prefixed(
+        train=sources[0],
+        val=sources[1],
+        feed=PrefixFeed(place, setting.natural),
+        cut=made.tail,
+        line=_line(setting, train_where, val_where, views, len(train.images), len(val.images)),
+        used=True,
+        notes=notes,
+    )
+
+
+def _refusal(plan: FreezePlan, wish: CacheWish, feed: Feed, place: Place, world: int) -> str:
+    if wish.mode == "off":
+        return "it was switched off"
+    if not plan.ever_frozen:
+        return "nothing stays frozen for the whole run"
+    if world > 1:
+        return "several processes train"
+    if feed.batch_transforms:
+        return "whole-batch transforms (mixup, cutmix) mix images before the frozen part"
+    return "steps are compiled" if place.compile else ""
+
+
+def _setting(
+    made: Cut, place: Place, wish: CacheWish, feed: Feed, root: Path, identity: Mapping[str, str]
+) -> _Setting:
+    """Look at what the prefix gives under the place's precision."""
+    folded = place.precision != "fp32" and bool(made.folds)
+    blank = torch.zeros((2, *made.image), dtype=torch.uint8)
+    with torch.no_grad(), autocast(place):
+        out: Tensor = made.prefix(fold=folded)(feed.images(blank))
+    nhwc = (
+        out.ndim == 4
+        and out.is_contiguous(memory_format=torch.channels_last)
+        and not out.is_contiguous()
+    )
+    stored = out.dtype if wish.dtype == "auto" else DTYPES[wish.dtype]
+    row = tuple(pack(out, nhwc=nhwc).shape[1:])
+    return _Setting(made, place, wish, out.dtype, stored, row, nhwc, folded, root, dict(identity))
+
+
+def _views(train: Loader, wish: CacheWish, epochs: int) -> int:
+    """Views of training images that are worth keeping; 0 = none."""
+    every = sum(len(rows) for rows in train.indices(0)) == len(train.images)
+    views = 1 if train.fixed else wish.views
+    again = views < epochs or wish.mode == "disk"
+    return min(views, epochs) if every and again else 0
+
+
+def _where(setting: _Setting, images: int, views: int) -> Where:
+    """Where so many rows fit; takes them from the budget."""
+    wish, device, left = setting.wish, setting.place.device, setting.budget
+    need = images * views * setting.row_bytes
+    places: list[Where] = ["ram", "disk"] if wish.mode == "auto" else [wish.mode]  # type: ignore[list-item]
+    if device.type == "cuda" and wish.mode in ("auto", "ram"):
+        places.insert(0, "device")
+    for where in places:
+        if where not in left:
+            left[where] = wish.size if wish.size is not None else _budget(where, setting)
+        if need <= left[where]:
+            left[where] -= need
+            return where
+    return ""
+
+
+def _budget(where: Where, setting: _Setting) -> int:
+    if where == "disk":
+        return disk_budget(setting.root)
+    return memory_budget(setting.place.device if where == "device" else None)
+
+
+def _opener(
+    setting: _Setting, where: Where, part: str
+) -> Callable[[int, PrefixSource], Store | None]:
+    """Opens the store of a view when it is first needed."""
+
+    def open_store(view: int, source: PrefixSource) -> Store | None:
+        chunks = [len(rows) for rows in source.indices(view)]
+        shape, dtype = setting.row, setting.stored
+        if where != "disk":
+            device = setting.place.device if where == "device" else None
+            return MemoryStore(chunks, shape, dtype, device)
+        about = _about(setting, source, part, view)
+        name = hashlib.sha256(json.dumps(about, sort_keys=True).encode()).hexdigest()[:32]
+        need = sum(chunks) * setting.row_bytes
+        limit = disk_budget(setting.root) if setting.wish.size is None else setting.wish.size
+        prune(setting.root, limit=limit, need=need, keep=frozenset((name,)))
+        try:
+            return FileStore(setting.root / name, about, chunks, shape, dtype)
+        except (BusyError, DiskError) as error:
+            source.notes = (*source.notes, f"{error}: the {part} outputs are not kept")
+            return None
+
+    return open_store
+
+
+def _about(setting: _Setting, source: PrefixSource, part: str, view: int) -> dict[str, Any]:
+    """Everything that decides what a store holds, and in which order."""
+    loader = source.loader
+    random = loader.train
+    return {
+        "prefix": setting.made.digest(),
+        "images": setting.identity[part],
+        "view": view,
+        "seed": loader.seed if random else None,
+        "precision": setting.place.precision,
+        "folded": setting.folded,
+        "nhwc": setting.nhwc,
+        "torch": torch.__version__,
+        "zoo": __version__,
+    }
+
+
+def _notes(wish: CacheWish, views: int, train: Where, val: Where) -> tuple[str, ...]:
+    lacking = [
+        name for name, lost in (("training", views and not train), ("validation", not val)) if lost
+    ]
+    if not lacking:
+        return ()
+    what = " and ".join(lacking)
+    return (f"{what} outputs do not fit into the cache (--cache-size, --cache {wish.mode})",)
+
+
+def _line(setting: _Setting, train: Where, val: Where, views: int, images: int, others: int) -> str:
+    """The decision in one line."""
+    made = setting.made
+    shape = "x".join(map(str, made.shape))
+    kind = str(setting.stored).removeprefix("torch.")
+    said = {"device": "in device memory", "ram": "in memory", "disk": "on disk", "": "computed"}
+    kept_train = (
+        f"train {said[train]} ({views} view{'s' if views > 1 else ''}, "
+        f"{say_size(images * views * setting.row_bytes)})"
+        if train
+        else "train computed for fresh views"
+    )
+    kept_val = f"val {said[val]}" + (
+        f" ({say_size(others * setting.row_bytes)})" if val else " each time"
+    )
+    fold = f", {len(made.folds)} norms folded" if setting.folded else ""
+    return f"cut {made.point}: {shape} {kind}{fold}; {kept_train}; {kept_val}"

@@ -1,0 +1,1 @@
+"""One run in several processes: what ranks agree on, how they start, how they stop."""

@@ -1,0 +1,201 @@
+"""Keeps a run safe: saves states and the best weights, goes back to the newest good one."""
+
+from __future__ import annotations
+
+import math
+import platform
+import time
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from zoo.engine.processes.distributed import ALONE
+from zoo.engine.reports import SavedReport
+from zoo.engine.saving.checkpoint import (
+    Found,
+    list_states,
+    newest_state,
+    prune_states,
+    save_state,
+    save_weights,
+    state_path,
+)
+from zoo.errors import CheckpointError, DiskError, NumericsError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from zoo.core.metadata import CheckpointInfo
+    from zoo.engine.place import Place
+    from zoo.engine.processes.distributed import World
+    from zoo.engine.saving.live import Live
+    from zoo.engine.saving.rundir import RunFolder
+
+BEST = "model.safetensors"
+
+
+def environment(place: Place, world: World, **more: Any) -> dict[str, Any]:
+    """What must be equal for a resumed run to give the same bits."""
+    return {
+        "torch": torch.__version__,
+        "machine": platform.machine(),
+        "world": world.size,
+        **place.to_dict(),
+        **more,
+    }
+
+
+def drift(saved: Mapping[str, Any], now: Mapping[str, Any]) -> tuple[str, ...]:
+    """What differs between two environments, one line each."""
+    keys = [key for key in {**saved, **now} if saved.get(key) != now.get(key)]
+    return tuple(f"{key} was {saved.get(key)}, is {now.get(key)}" for key in keys)
+
+
+class Keeper:
+    """Saves and restores one run. Every rank has one; only rank 0's touches the disk.
+
+    Args:
+        folder: The run's folder on rank 0, else ``None``.
+        info: What travels with every checkpoint; epoch, step and metrics are filled in.
+        keep: States that are kept, at least 2.
+        environment: See :func:`environment`.
+        world: The ranks.
+    """
+
+    def __init__(
+        self,
+        folder: RunFolder | None,
+        info: CheckpointInfo,
+        *,
+        keep: int = 2,
+        environment: Mapping[str, Any] | None = None,
+        world: World = ALONE,
+    ) -> None:
+        self.folder = folder
+        self.info = info
+        self.keep = max(2, keep)
+        self.environment = dict(environment or {})
+        self.world = world
+        self.last_good: int | None = None
+
+    def require_space(self, live: Live) -> None:
+        """Refuse to start a run whose states would not fit on the disk.
+
+        Raises:
+            DiskError: There is less room than two states and the best weights take.
+        """
+        if self.folder is None:
+            return
+        weights = _size(live.model.state_dict().values())
+        trained = _size(p for group in live.optimizer.param_groups for p in group["params"])
+        state = weights * (2 if live.ema else 1) + 2 * trained
+        self.folder.require_space(2 * state + weights + state // 5)
+
+    def save(self, live: Live, *, reason: str, best: Mapping[str, float] | None = None) -> Any:
+        """Save the whole state, and the best weights if this is the best moment.
+
+        The best weights are written first: a kill in between leaves an older state, from which
+        the run comes to this moment again.
+
+        Args:
+            live: What training changes.
+            reason: ``epoch``, ``interval``, ``stop`` or ``error``.
+            best: Metrics of the best moment, if this is it.
+
+        Returns:
+            A :class:`SavedReport`, or ``None`` on ranks that do not write.
+
+        Raises:
+            DiskError: The system refused, also after older states were deleted, or what was
+                written does not read back; says which state stays valid.
+            NumericsError: The model is not finite; such a state is never saved.
+        """
+        if self.folder is None:
+            return None
+        start, at = time.monotonic(), live.position
+        broken = live.not_finite()
+        if broken:
+            raise NumericsError(
+                f"{broken} is not finite after step {at.step}; nothing was saved{self._valid()}",
+                hint="lower --lr, or clip the gradient with --set optim.clip=1",
+            )
+        path = state_path(self.folder.path, at.step)
+        self._write(live, path, best)
+        try:
+            prune_states(self.folder.path, self.keep)
+        except CheckpointError as error:
+            raise DiskError(
+                f"what was just saved does not read back: {error.message}{self._valid()}",
+                hint="the disk is failing: choose another with --set output.dir=FOLDER",
+            ) from error
+        self.last_good = at.step
+        return SavedReport(
+            path=path,
+            step=at.step,
+            epoch=at.epoch,
+            reason=reason,
+            seconds=time.monotonic() - start,
+            best=best is not None,
+        )
+
+    def _write(self, live: Live, path: Path, best: Mapping[str, float] | None) -> None:
+        try:
+            self._write_once(live, path, best)
+        except DiskError as error:
+            if not self._make_room():
+                raise self._refused(error) from error
+            try:
+                self._write_once(live, path, best)
+            except DiskError as again:
+                raise self._refused(again) from again
+
+    def _write_once(self, live: Live, path: Path, best: Mapping[str, float] | None) -> None:
+        assert self.folder is not None
+        self.folder.flush()
+        at, staging = live.position, self.folder.staging
+        if best is not None:
+            finite = {name: value for name, value in best.items() if math.isfinite(value)}
+            info = replace(self.info, epoch=at.epoch, step=at.step, metrics=finite)
+            save_weights(self.folder.path / BEST, live.judged.state_dict(), info, staging=staging)
+        save_state(path, live, self.info, environment=self.environment, staging=staging)
+
+    def _make_room(self) -> bool:
+        """Delete all states but the newest good one; whether that gave any room."""
+        assert self.folder is not None
+        good = newest_state(self.folder.path).state
+        others = [p for _, p in list_states(self.folder.path) if good and p != good.path]
+        for path in others:
+            path.unlink(missing_ok=True)
+        return bool(others)
+
+    def _refused(self, error: DiskError) -> DiskError:
+        return DiskError(f"{error.message}{self._valid()}", hint=error.hint)
+
+    def _valid(self) -> str:
+        return "" if self.last_good is None else f"; the state of step {self.last_good} stays valid"
+
+    def resume(self, live: Live) -> Found:
+        """Put the newest good state into live objects, on every rank.
+
+        Returns:
+            What was found; ``state`` is ``None`` if the run has none, and live is untouched.
+
+        Raises:
+            CheckpointError: The newest good state does not fit the live objects.
+        """
+        found = Found(None)
+        if self.folder is not None:
+            found = newest_state(self.folder.path)
+        found = self.world.share(found)
+        if found.state is not None:
+            found.state.restore(live)
+            self.last_good = found.state.step
+        if self.folder is not None:
+            self.folder.rewind(live.position)
+        return found
+
+
+def _size(tensors: Any) -> int:
+    return sum(t.numel() * t.element_size() for t in tensors if isinstance(t, torch.Tensor))

@@ -1,0 +1,1 @@
+"""Where a model starts: weights, the Hub's repositories, foreign files, trained models."""
