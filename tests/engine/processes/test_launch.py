@@ -12,7 +12,7 @@ from zoo.engine.processes import launch as launch_module
 from zoo.engine.processes.launch import FINAL, launch
 from zoo.errors import UsageError
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 
 
 @pytest.fixture
