@@ -6,6 +6,11 @@ import sys
 import textwrap
 from pathlib import Path
 
+if os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1") != "1":
+    # One thread for each of several workers and what they start: threads that outnumber the
+    # cores wait for each other, and a suite takes several times as long. Set before torch comes.
+    os.environ["OMP_NUM_THREADS"] = "1"
+
 import pytest
 from hypothesis import settings as hypothesis_settings
 from loopback_fixtures import home, hub, known_shapes  # noqa: F401
@@ -14,6 +19,12 @@ ROOT = Path(__file__).resolve().parent.parent
 
 hypothesis_settings.register_profile("zoo", deadline=None, derandomize=True, max_examples=60)
 hypothesis_settings.load_profile("zoo")
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers(config):
+    """``-n auto``: a worker holds half a gigabyte, so four at most."""
+    return min(4, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 2)
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -22,7 +22,8 @@ from zoo.engine.place import (
 from zoo.errors import DeviceError, UsageError
 
 
-def test_auto_takes_the_best_device_there_is():
+def test_auto_takes_the_best_device_there_is(monkeypatch):
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
     place = choose(DevicePart())
     assert str(place.device) == available()[0]
     assert place.threads == usable_cores()
@@ -62,7 +63,17 @@ def test_channels_last_is_the_convolutions_default():
     assert choose(DevicePart(device="cpu", channels_last=True), conv=False).channels_last
 
 
-def test_threads_are_shared_between_processes():
+def test_the_users_word_on_threads_counts_for_one_process(monkeypatch):
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    assert choose(DevicePart(device="cpu")).threads == 1
+    monkeypatch.setenv("OMP_NUM_THREADS", "4096")
+    assert choose(DevicePart(device="cpu")).threads == usable_cores()
+    monkeypatch.setenv("OMP_NUM_THREADS", "2,1")  # a list of nested levels: no plain number
+    assert choose(DevicePart(device="cpu")).threads == usable_cores()
+
+
+def test_threads_are_shared_between_processes(monkeypatch):
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")  # as torchrun sets it for every rank
     place = choose(DevicePart(device="cpu"), local_rank=1, local_size=4)
     assert place.threads == max(1, usable_cores() // 4)
     assert choose(DevicePart(device="cpu", threads=3)).threads == 3

@@ -262,7 +262,7 @@ class DevicePart:
     ] = False
     seed: Annotated[int, Meta(ge=0, lt=2**53, description="Seed of everything random.")] = 0
     threads: Annotated[
-        Count | None, Meta(description="CPU threads; default: the cores that zoo may use.")
+        Count | None, Meta(description="CPU threads; default: `OMP_NUM_THREADS`, else the cores that zoo may use.")
     ] = None
     nproc: Annotated[int, Meta(ge=1, description="Processes on this machine (torchrun).")] = 1
     sync_bn: Annotated[

@@ -91,7 +91,7 @@ def choose(
         device=device,
         precision=_precision(part.precision, device),
         channels_last=conv if part.channels_last is None else part.channels_last,
-        threads=part.threads or max(1, usable_cores() // local_size),
+        threads=part.threads or _share_of_cores(local_size),
         deterministic=part.deterministic,
         compile=part.compile,
     )
@@ -164,6 +164,16 @@ def computes_bf16(device: torch.device) -> bool:
         probes = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
         return any(getattr(torch.cpu, name, bool)() for name in probes)
     return False
+
+
+def _share_of_cores(local_size: int) -> int:
+    """Threads of one of several processes; alone, ``OMP_NUM_THREADS`` is the user's word.
+
+    torchrun sets that variable to 1 for every rank, which is nobody's word.
+    """
+    wished = os.environ.get("OMP_NUM_THREADS", "") if local_size == 1 else ""
+    cores = max(1, usable_cores() // local_size)
+    return min(cores, int(wished)) if wished.isdecimal() and int(wished) else cores
 
 
 def usable_cores() -> int:
