@@ -136,19 +136,33 @@ def summary(name: str, *, classes: int | None = None, **options: Any) -> Summary
     return summarise(model, spec.input)
 
 
-def load(run: str | Path, *, runs: str = "runs") -> Loaded:
-    """Load the model of a run, with its class names and everything its checkpoint knows.
+def load(
+    model: str | Path,
+    *,
+    runs: str = "runs",
+    progress: Callable[[int, int | None], None] | None = None,
+    note: Callable[[str], None] | None = None,
+) -> Loaded:
+    """Load a trained model, with its class names and everything its checkpoint knows.
 
     Args:
-        run: A run's name or folder, or a safetensors file written by zoo.
+        model: A run's name or folder, a safetensors file written by zoo, ``hub:org/repo``, or a
+            model of the registry with its published weights: ``resnet18``, ``resnet18:TAG``.
         runs: Folder that runs lie in.
+        progress: Called with (bytes so far, total or ``None``) during a download.
+        note: Told about waits, one line each.
 
     Raises:
+        HubError: The weights cannot be fetched.
         CheckpointError: Missing, damaged, or it does not fit what it says.
     """
     from zoo.engine.start.loaded import load_run
 
-    return load_run(str(run), registries.load(), runs=runs)
+    return load_run(str(model), registries.load(), runs=runs, progress=progress, note=note)
+
+
+def _opened(model: str | Path | Loaded, runs: str) -> Loaded:
+    return load(model, runs=runs) if isinstance(model, str | Path) else model
 
 
 def freeze_upto(
@@ -254,7 +268,7 @@ def _last(events: Iterator[Any]) -> RunResult:
 
 
 def evaluate(
-    run: str | Path,
+    model: str | Path | Loaded,
     *,
     data: str | Path | None = None,
     split: str = "val",
@@ -266,10 +280,10 @@ def evaluate(
     on_bad_image: str | None = None,
     runs: str = "runs",
 ) -> Judgement:
-    """Measure a run on labelled images.
+    """Measure a trained model on labelled images.
 
     Args:
-        run: A run's name or folder, or a checkpoint file.
+        model: As for :func:`load`, or what it gave.
         data: Folder or data set; default: the validation images that it was trained beside.
         split: Split of the data.
         metric: Further metrics by name; default: those of the run's recipe.
@@ -288,7 +302,7 @@ def evaluate(
     from zoo.core.recipe import Recipe
     from zoo.engine.judge import judge
 
-    loaded = load(run, runs=runs)
+    loaded = _opened(model, runs)
     given = {"data.batch_size": batch_size, "data.on_bad_image": on_bad_image}
     given |= {"data.root": data_root, "device.precision": precision}
     changes = {key: value for key, value in given.items() if value is not None}
@@ -309,7 +323,7 @@ def evaluate(
 
 
 def predict(
-    run: str | Path,
+    model: str | Path | Loaded,
     images: Sequence[str | Path],
     *,
     top: int = 5,
@@ -320,7 +334,7 @@ def predict(
     """Classify images.
 
     Args:
-        run: A run's name or folder, or a checkpoint file.
+        model: As for :func:`load`, or what it gave.
         images: Files and folders.
         top: Classes to give for each image.
         device: ``auto``, ``cpu``, ``cuda`` ...
@@ -337,7 +351,7 @@ def predict(
     if not images:
         raise UsageError("no images were given", hint="zoo.predict(run, ['cat.jpg', 'folder'])")
     place = DevicePart(device=device, precision="fp32")
-    loaded = load(run, runs=runs)
+    loaded = _opened(model, runs)
     return list(
         judge.predict(
             loaded, registries.load(), images, top=top, device=place, on_bad_image=on_bad_image
@@ -346,7 +360,7 @@ def predict(
 
 
 def export(
-    run: str | Path,
+    model: str | Path | Loaded,
     *,
     format: str = "torch-export",  # noqa: A002 - the flag's name
     out: str | Path | None = None,
@@ -355,12 +369,12 @@ def export(
     options: Mapping[str, Any] | None = None,
     runs: str = "runs",
 ) -> ExportResult:
-    """Write a run's model in another format, and check what was written.
+    """Write a trained model in another format, and check what was written.
 
     Args:
-        run: A run's name or folder, or a checkpoint file.
+        model: As for :func:`load`, or what it gave.
         format: Exporter by name (``zoo list --kind exporter``).
-        out: File or folder; default: beside the weights.
+        out: File or folder; default: beside the run's weights, else this folder.
         tolerance: Largest difference allowed, as a share of the largest output.
         check: Validation images that zoo and the file must give the same labels for; 0 = none.
         options: Options of the exporter.
@@ -372,12 +386,12 @@ def export(
     """
     from zoo.exporting.parity import export_run
 
-    loaded = load(run, runs=runs)
+    loaded = _opened(model, runs)
     return export_run(
         loaded,
         registries.load(),
         format,
-        Path(out) if out is not None else loaded.path.parent,
+        Path(out) if out is not None else loaded.path.parent if loaded.own else Path(),
         tolerance=tolerance,
         options=options,
         check=check,

@@ -9,6 +9,7 @@ from zoo.cli.options import (
     RecipeCommand,
     RecipeOption,
     complete_model,
+    complete_trained,
     keyword_values,
     recipe_options,
 )
@@ -178,3 +179,13 @@ def test_models_complete_by_name_and_by_qualified_name(fresh):
     assert "tutorials/lenet" in complete("tutorials/")
     assert "tutorials/lenet" in complete("lenet")
     assert complete("zzz") == []
+
+
+def test_completion_of_trained_models_begins_with_runs(tmp_path, monkeypatch):
+    run = tmp_path / "runs" / "resnet18-photos-001"
+    run.mkdir(parents=True)
+    (run / "recipe.toml").write_text("")
+    monkeypatch.chdir(tmp_path)
+    context = click.Context(click.Command("predict"))
+    found = complete_trained(context, context.command, "resnet18")
+    assert [item.value for item in found[:2]] == ["resnet18-photos-001", "resnet18"]

@@ -53,3 +53,12 @@ def test_labels_are_aligned_by_name_to_the_order_of_a_model():
 def test_classes_unknown_to_the_model_are_named():
     with pytest.raises(DataError, match="does not know: emu"):
         align(images(("cat", "emu"), [0, 1]), ("cat", "dog"))
+
+
+def test_folders_of_imagenet_synsets_have_its_order():
+    names = [f"n{number:08d}" for number in range(1000)]
+    turned = images(names[::-1], [0, 999])
+    found = align(turned, [f"kind {n}" for n in range(1000)])
+    assert list(found.labels) == [999, 0]
+    with pytest.raises(DataError, match="does not know"):
+        align(images(names[:2], [0, 1]), [f"kind {n}" for n in range(1000)])

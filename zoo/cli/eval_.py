@@ -6,12 +6,14 @@ from typing import Any
 
 import click
 
+from zoo.cli.opened import opened
+from zoo.cli.options import complete_trained
 from zoo.cli.output import Out
 from zoo.core import registry
 
 
 @click.command("eval")
-@click.argument("run")
+@click.argument("model", shell_complete=complete_trained)
 @click.option("--data", metavar="SOURCE", help="Images; default: the run's own validation images.")
 @click.option("--split", default="val", metavar="NAME", help="Split of the data.  [val]")
 @click.option(
@@ -37,8 +39,13 @@ from zoo.core import registry
 @click.option("--worst", type=click.IntRange(0), default=10, help="Classes to list.  [10]")
 @click.option("--dir", "runs", default="runs", metavar="FOLDER", help="Where runs lie.  [runs]")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, all classes included.")
-def command(run: str, as_json: bool, worst: int, metrics: tuple[str, ...], **options: Any) -> None:
-    """Measure RUN (a name, a folder or a file): top-1, top-5, loss, and each class.
+def command(
+    model: str, runs: str, as_json: bool, worst: int, metrics: tuple[str, ...], **options: Any
+) -> None:
+    """Measure MODEL on labelled images: top-1, top-5, loss, and each class.
+
+    MODEL is a run (a name, a folder or a file), hub:ORG/REPO, or a name of zoo list, with the
+    weights of its tag or its default ones.
 
     Images are matched to the model's classes by the names of their folders.
     """
@@ -47,7 +54,7 @@ def command(run: str, as_json: bool, worst: int, metrics: tuple[str, ...], **opt
     out = Out("json" if as_json else "table")
     registry.load()
     named = [name for text in metrics for name in text.split(",") if name]
-    found = evaluate(run, metric=named or None, **options)
+    found = evaluate(opened(model, runs, show=not as_json), metric=named or None, **options)
     if as_json:
         out.json(found.to_dict())
         return

@@ -7,12 +7,14 @@ from typing import Any
 
 import click
 
+from zoo.cli.opened import opened
+from zoo.cli.options import complete_trained
 from zoo.cli.output import Out, size
 from zoo.errors import UsageError
 
 
 @click.command("export")
-@click.argument("run")
+@click.argument("model", shell_complete=complete_trained)
 @click.option(
     "--format",
     "form",
@@ -20,7 +22,9 @@ from zoo.errors import UsageError
     metavar="NAME",
     help="safetensors, torch-export or onnx (zoo list --kind exporter).  [torch-export]",
 )
-@click.option("--out", metavar="PATH", help="File or folder; default: beside the weights.")
+@click.option(
+    "--out", metavar="PATH", help="File or folder; default: beside the run's weights, else here."
+)
 @click.option(
     "--tolerance",
     type=click.FloatRange(min=0.0),
@@ -43,8 +47,13 @@ from zoo.errors import UsageError
 )
 @click.option("--dir", "runs", default="runs", metavar="FOLDER", help="Where runs lie.  [runs]")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
-def command(run: str, form: str, options: tuple[str, ...], as_json: bool, **given: Any) -> None:
-    """Write RUN (a name, a folder or a file) in another format, and check the file.
+def command(
+    model: str, runs: str, form: str, options: tuple[str, ...], as_json: bool, **given: Any
+) -> None:
+    """Write MODEL in another format, and check the file.
+
+    MODEL is a run (a name, a folder or a file), hub:ORG/REPO, or a name of zoo list, with the
+    weights of its tag or its default ones.
 
     It is read back with its own runtime, compared with the model at other batch sizes, and asked
     for the labels of validation images, from file to label. A file that fails is not kept.
@@ -52,7 +61,8 @@ def command(run: str, form: str, options: tuple[str, ...], as_json: bool, **give
     from zoo.api import export
 
     out = Out("json" if as_json else "table")
-    result = export(run, format=form, options=_options(options), **given)
+    loaded = opened(model, runs, show=not as_json)
+    result = export(loaded, format=form, options=_options(options), **given)
     if as_json:
         agreement = result.agreement
         out.json({**asdict(result), "agreement": asdict(agreement) if agreement else None})

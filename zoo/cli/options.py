@@ -7,6 +7,7 @@ docs cannot disagree.
 from __future__ import annotations
 
 import types
+from pathlib import Path
 from typing import (
     TYPE_CHECKING,
     Annotated,
@@ -201,3 +202,15 @@ def complete_model(
     shelf = registry.load().shelf("model")
     found = [n for n in shelf if n.startswith(incomplete) or shelf[n].name.startswith(incomplete)]
     return [CompletionItem(name, help=shelf[name].summary) for name in found]
+
+
+def complete_trained(
+    ctx: click.Context, param: click.Parameter, incomplete: str
+) -> list[CompletionItem]:
+    """Shell completion of trained models: runs first, then names of the registry."""
+    from click.shell_completion import CompletionItem
+
+    folder = Path(ctx.params.get("runs") or "runs")
+    names = sorted(path.parent.name for path in folder.glob("*/recipe.toml"))
+    runs = [CompletionItem(n, help="a run of yours") for n in names if n.startswith(incomplete)]
+    return runs + complete_model(ctx, param, incomplete)

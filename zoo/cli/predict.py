@@ -6,11 +6,13 @@ from typing import Any
 
 import click
 
+from zoo.cli.opened import opened
+from zoo.cli.options import complete_trained
 from zoo.cli.output import Out
 
 
 @click.command("predict")
-@click.argument("run")
+@click.argument("model", shell_complete=complete_trained)
 @click.argument("images", nargs=-1, required=True, type=click.Path())
 @click.option("--top", type=click.IntRange(1), default=3, help="Classes to show.  [3]")
 @click.option("--device", default="auto", metavar="NAME", help="auto, cpu, cuda, cuda:N or mps.")
@@ -20,8 +22,13 @@ from zoo.cli.output import Out
 @click.option("--dir", "runs", default="runs", metavar="FOLDER", help="Where runs lie.  [runs]")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 @click.option("--csv", "as_csv", is_flag=True, help="Print comma-separated lines.")
-def command(run: str, images: tuple[str, ...], as_json: bool, as_csv: bool, **options: Any) -> None:
-    """Classify IMAGES (files or folders) with RUN (a name, a folder or a file).
+def command(
+    model: str, images: tuple[str, ...], runs: str, as_json: bool, as_csv: bool, **options: Any
+) -> None:
+    """Classify IMAGES (files or folders) with MODEL.
+
+    MODEL is a run (a name, a folder or a file), hub:ORG/REPO, or a name of zoo list, with the
+    weights of its tag or its default ones.
 
     Where an image lies in a folder named after one of the classes, that is shown as the actual
     class.
@@ -29,7 +36,8 @@ def command(run: str, images: tuple[str, ...], as_json: bool, as_csv: bool, **op
     from zoo.api import predict
 
     out = Out("json" if as_json else "table")
-    found = predict(run, images, **options)
+    loaded = opened(model, runs, show=not (as_json or as_csv))
+    found = predict(loaded, images, **options)
     if as_json:
         out.json(
             [

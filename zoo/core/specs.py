@@ -48,7 +48,7 @@ class WeightsSpec:
         format: ``safetensors`` or ``pickle`` (read with ``weights_only`` and converted once).
         bytes: Size of the file.
         classes: Number of outputs of the head that these weights carry.
-        labels: Name of the label list (``imagenet1k``) or empty.
+        labels: Data set whose class names the outputs have (``imagenet1k``), or empty.
         trained_on: Data set that they were trained on.
         metrics: Published numbers, e.g. ``{"imagenet1k/top1": 69.758}`` in percent.
         licence: SPDX identifier; empty = not verified.
@@ -154,6 +154,8 @@ class DatasetSpec(PartSpec):
         channels: Channels of an image.
         download: ``none`` (needs nothing), ``auto`` (can be downloaded), ``manual``.
         licence: SPDX identifier or a sentence; empty = not verified.
+        labels: ``"module:attr"`` of a function that gives the names of its classes in the order of
+            the labels, for weights that were trained on it and name it.
     """
 
     task: str = "classification"
@@ -163,6 +165,7 @@ class DatasetSpec(PartSpec):
     channels: int | None = None
     download: Literal["none", "auto", "manual"] = "none"
     licence: str = ""
+    labels: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

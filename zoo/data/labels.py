@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter, defaultdict
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from zoo.data.images import ImageSet
 
 _SHOWN: Final = 10
+_SYNSET: Final = re.compile(r"n\d{8}\Z")
 
 
 def listed(names: Iterable[str], limit: int = _SHOWN) -> str:
@@ -102,6 +104,9 @@ def check_range(labels: Sequence[int], classes: int, where: str) -> None:
 def align(images: ImageSet, classes: Sequence[str]) -> ImageSet:
     """Relabel images by class name to another order of classes, such as a checkpoint's.
 
+    Folders that are named after the 1,000 ImageNet synsets (``n01440764``) have the order of
+    ImageNet-1k's labels, which is theirs sorted.
+
     Args:
         images: Labelled images.
         classes: The order to use; may have classes that ``images`` has not.
@@ -111,7 +116,11 @@ def align(images: ImageSet, classes: Sequence[str]) -> ImageSet:
     """
     if tuple(images.classes) == tuple(classes):
         return images
-    place = {name: label for label, name in enumerate(classes)}
+    synsets = len(classes) == len(images.classes) == 1000 and all(
+        map(_SYNSET.match, images.classes)
+    )
+    order = sorted(images.classes) if synsets else classes
+    place = {name: label for label, name in enumerate(order)}
     used = {images.classes[label] for label in set(images.labels) if label >= 0}
     unknown = sorted(used - set(place))
     if unknown:

@@ -19,7 +19,7 @@ from zoo.engine.feed import Feed
 from zoo.engine.parts import is_convolutional
 from zoo.engine.place import choose, settle, usable_cores
 from zoo.engine.transforms import image_transform
-from zoo.errors import DataError
+from zoo.errors import DataError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -211,6 +211,11 @@ def _images(
             data, registry=registry, classes=loaded.classes, channels=channels, split=split
         )
         return opened.images, opened.images.name, opened.notes
+    if not loaded.info.recipe:
+        raise UsageError(
+            f"{loaded.info.model} was not trained here: it has no images of its own",
+            hint="--data FOLDER, one folder for each of its classes",
+        )
     splits = open_data(
         recipe.data,
         registry=registry,

@@ -101,4 +101,4 @@ def load_hub(reference: str, registry: Registry, *, note: Note | None = None) ->
         input=found.input or input_of(registry.model(found.model)),
         base={**found.record()},
     )
-    return Loaded(restore(info, tensors, registry, reference), info, found.path)
+    return Loaded(restore(info, tensors, registry, reference), info, found.path, own=False)

@@ -8,14 +8,17 @@ from typing import TYPE_CHECKING
 
 from torch import nn
 
+from zoo.core import names
 from zoo.core.metadata import CheckpointInfo
 from zoo.core.specs import InputSpec
 from zoo.engine.parts import restore
 from zoo.engine.saving.checkpoint import load_weights
 from zoo.engine.start.stored import not_ours, weights_path
+from zoo.errors import CheckpointError, UnknownNameError, UsageError
 
 if TYPE_CHECKING:
     from zoo.core.registry import Registry
+    from zoo.engine.start.weights import Note, Progress
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,11 +29,13 @@ class Loaded:
         model: In eval mode, on the CPU, fp32.
         info: Names of the classes, recipe, metrics, origin.
         path: The file that it came from.
+        own: Whether that file is the user's, rather than one in a download cache.
     """
 
     model: nn.Module
     info: CheckpointInfo
     path: Path
+    own: bool = True
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -43,25 +48,68 @@ class Loaded:
         return self.info.input or InputSpec()
 
 
-def load_run(reference: str, registry: Registry, *, runs: str = "runs") -> Loaded:
-    """Load the model of a run or of a checkpoint file.
+def load_run(
+    reference: str,
+    registry: Registry,
+    *,
+    runs: str = "runs",
+    progress: Progress | None = None,
+    note: Note | None = None,
+) -> Loaded:
+    """Load a trained model: a run's, a checkpoint's, or a published one.
+
+    A run is taken before a model of the same name; ``run:NAME`` is always a run.
 
     Args:
-        reference: A run's name or folder, a safetensors file written by zoo, or ``hub:org/repo``.
+        reference: A run's name or folder, a safetensors file written by zoo, ``hub:org/repo``, or
+            a model of the registry, with its default weights or those of its tag.
         registry: Where its architecture is.
         runs: Folder that runs lie in.
+        progress: Called with (bytes so far, total or ``None``) during a download.
+        note: Told about waits, one line each.
 
     Raises:
-        HubError: A repository cannot be fetched.
+        HubError: Weights cannot be fetched.
         CheckpointError: Missing, damaged, not from zoo, or it does not fit what it says.
         UnknownNameError: The plugin that has the model is not installed.
+        UsageError: The model has no published weights.
     """
     if reference.startswith("hub:"):
         from zoo.engine.start.hubmodel import load_hub
 
-        return load_hub(reference, registry)
-    path = weights_path(reference, runs)
+        return load_hub(reference, registry, note=note)
+    try:
+        path = weights_path(reference, runs)
+    except CheckpointError as error:
+        if Path(runs, reference).is_dir() or Path(reference).is_dir():
+            raise
+        if not published(reference, registry):
+            raise _neither(reference, registry, error) from error
+        from zoo.engine.start.named import load_named
+
+        return load_named(reference, registry, progress=progress, note=note)
     tensors, info = load_weights(path)
     if info is None:
         raise not_ours(path)
     return Loaded(restore(info, tensors, registry, path), info, path)
+
+
+def published(reference: str, registry: Registry) -> bool:
+    """Whether a reference names a model of the registry, rather than a run or a file."""
+    try:
+        parsed = names.parse(reference)
+        return not parsed.source and bool(registry.model(parsed.qualified))
+    except (UnknownNameError, UsageError):
+        return False
+
+
+def _neither(reference: str, registry: Registry, error: CheckpointError) -> CheckpointError:
+    """The error for what is no run, no file and no model; names models that are close."""
+    if reference.startswith(("run:", "file:")) or "/" in reference:
+        return error
+    close = names.suggest(reference.partition(":")[0], list(registry.shelf("model")))
+    if not close or error.hint.startswith("did you mean"):
+        return error
+    return CheckpointError(
+        error.message, hint=f"{names.did_you_mean(close)}; runs are listed by zoo runs"
+    )
