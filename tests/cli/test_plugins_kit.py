@@ -5,29 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
-
-LOSS = """
-[plugin]
-api = ">=1,<2"
-
-[[loss]]
-name = "good"
-target = "zoo_odd_parts:good"
-summary = "For the test"
-form = "function"
-
-[[loss]]
-name = "bad"
-target = "zoo_odd_parts:bad"
-summary = "For the test"
-form = "function"
-"""
-PARTS = """
-from torch.nn.functional import cross_entropy as good
-
-def bad(outputs, targets):
-    return outputs.sum(1)
-"""
+from oddplugin import LOSS, PARTS
 
 
 @pytest.fixture

@@ -6,30 +6,9 @@ import subprocess
 import sys
 import textwrap
 
+from oddplugin import LOSS, PARTS
+
 from zoo.testing import Settings, check_plugin, contract
-
-LOSS = """
-[plugin]
-api = ">=1,<2"
-
-[[loss]]
-name = "good"
-target = "zoo_odd_parts:good"
-summary = "For the test"
-form = "function"
-
-[[loss]]
-name = "bad"
-target = "zoo_odd_parts:bad"
-summary = "For the test"
-form = "function"
-"""
-PARTS = """
-from torch.nn.functional import cross_entropy as good
-
-def bad(outputs, targets):
-    return outputs.sum(1)
-"""
 
 
 def test_asking_for_the_list_imports_nothing_of_the_plugin(site):

@@ -3,27 +3,9 @@
 from __future__ import annotations
 
 import pytest
+from oddplugin import ask
 
-from zoo.testing import Settings, contract
-
-
-def ask(site, kind, code, entry="", **settings):
-    """Answers about one part ``odd`` whose target is ``Part`` in ``code``."""
-    text = f"""
-[plugin]
-api = ">=1,<2"
-
-[[{kind}]]
-name = "odd"
-target = "zoo_odd_parts:Part"
-summary = "For the test"
-{entry}
-"""
-    site.manifest("odd", text, **{"zoo_odd_parts.py": code})
-    asked = [c for c in contract("odd", Settings(**settings)) if c.subject != "plugin"]
-    answers = [check.answer() for check in asked]
-    return {a.question: a.text for a in answers if a.state == "failed"}
-
+from zoo.testing import contract
 
 DATA = """
 import random
