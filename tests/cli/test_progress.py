@@ -42,9 +42,10 @@ def test_programs_that_read_json_get_nothing(capsys):
 
 
 def test_a_download_in_a_pipe_says_so_now_and_then(capsys, monkeypatch):
-    clock = iter([100.0, 100.0, 105.0, 120.0, 120.0])
+    clock = iter([100.0, 100.5, 111.0, 111.0, 115.0, 125.0, 125.0])
     monkeypatch.setattr(progress.time, "monotonic", lambda: next(clock))
     with Live() as live:
+        live.bytes("resnet18", 0, 46_800_000)  # a short one says nothing
         live.bytes("resnet18", 10_000_000, 46_800_000)
         live.bytes("resnet18", 20_000_000, 46_800_000)
         live.bytes("resnet18", 30_000_000, None)

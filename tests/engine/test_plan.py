@@ -138,3 +138,17 @@ def test_a_run_from_a_run_is_named_after_it(finished_run, tmp_path, monkeypatch)
     (tmp_path / "best.safetensors").write_bytes(file.read_bytes())
     wanted = recipe("file:best.safetensors", data="demo", classes=2)
     assert stem(wanted, splits) == "best-demo"
+
+
+def test_a_copy_of_torchs_is_named_before_a_download(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+
+    def said():
+        return dict(early_plan(recipe(classes=3), registry.load()).lines)["weights"]
+
+    assert "to fetch from url:" in said()
+    copy = tmp_path / "hub" / "checkpoints" / "resnet18-f37072fd.pth"
+    copy.parent.mkdir(parents=True)
+    copy.write_bytes(b"")
+    assert "the copy of torch.hub" in said()

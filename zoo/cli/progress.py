@@ -27,7 +27,7 @@ class Live:
         self._bar: Any = None
         self._task: Any = None
         self._title = ""
-        self._said = 0.0
+        self._said = time.monotonic()
 
     def __enter__(self) -> Self:
         return self

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from zoo.core import names
 from zoo.core.metadata import read_header
+from zoo.core.settings import torch_checkpoints
 from zoo.core.specs import InputSpec, ModelSpec, WeightsSpec
 from zoo.data.cuts import cuts
 from zoo.data.sources import open_data
@@ -128,6 +128,7 @@ def make_plan(recipe: Recipe, spec: ModelSpec | None, splits: Splits, shown: Inp
         ("input", _input(recipe, shown)),
         ("training", _training(recipe, steps)),
         ("device", f"{recipe.device.device}, precision {recipe.device.precision}"),
+        ("processes", _processes(recipe)),
         (
             "output",
             f"{Path(recipe.output.dir) / (recipe.output.name or stem(recipe, splits) + '-NNN')}/",
@@ -143,8 +144,7 @@ def make_plan(recipe: Recipe, spec: ModelSpec | None, splits: Splits, shown: Inp
 
 def steps_per_epoch(recipe: Recipe, images: int) -> int:
     """Optimizer steps of an epoch, a partial last batch and window included."""
-    world = int(os.environ.get("WORLD_SIZE", "1"))
-    batches = len(cuts(images, recipe.data.batch_size, world=world))
+    batches = len(cuts(images, recipe.data.batch_size, world=recipe.device.nproc))
     return -(-batches // recipe.optim.accumulate)
 
 
@@ -203,7 +203,11 @@ def _place(weights: WeightsSpec) -> str:
     kind, _, rest = weights.source.partition(":")
     if kind in ("file", "package"):
         return f"from {weights.source}"
-    return "cached" if _cached(kind, rest, weights) else f"to fetch from {weights.source}"
+    if _cached(kind, rest, weights):
+        return "cached"
+    if kind == "url" and (torch_checkpoints() / weights.file).is_file() and weights.sha256:
+        return "the copy of torch.hub, if its digest is right"
+    return f"to fetch from {weights.source}"
 
 
 def _cached(kind: str, rest: str, weights: WeightsSpec) -> bool:
@@ -240,6 +244,13 @@ def _input(recipe: Recipe, shown: InputSpec) -> str:
     judged = _chosen(recipe.data.eval_transform, shown, train=False)
     batch = "".join(f" + {name}" for name in recipe.data.batch_transforms)
     return f"{channels} x {height} x {width}; transform {train}{batch}, eval {judged}"
+
+
+def _processes(recipe: Recipe) -> str:
+    if recipe.device.nproc == 1:
+        return ""
+    norms = "; batch norms synchronised" if recipe.device.sync_bn else ""
+    return f"{recipe.device.nproc}, {recipe.data.batch_size} images of a batch each{norms}"
 
 
 def _chosen(name: str, shown: InputSpec, *, train: bool) -> str:
