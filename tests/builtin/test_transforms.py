@@ -59,7 +59,7 @@ def test_evaluation_transforms_are_fixed_and_take_batches(name):
 @pytest.mark.parametrize("interpolation", ["bilinear", "bicubic", "nearest"])
 def test_centre_crops_are_torchvisions(interpolation):
     spec = InputSpec(size=(3, 32, 32), resize=40, crop=32, interpolation=interpolation)
-    mode = transforms.MODES[interpolation]
+    mode = v2.InterpolationMode(interpolation)
     theirs = v2.Compose(
         [v2.Resize(40, mode, antialias=interpolation != "nearest"), v2.CenterCrop(32)]
     )

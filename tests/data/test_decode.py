@@ -1,4 +1,6 @@
 import io
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -21,6 +23,34 @@ def test_jpeg_is_equal_to_pillow_with_and_without_the_operator(tmp_path, monkeyp
     assert torch.equal(read_image(path), truth)
     monkeypatch.setattr(decode, "fast_jpeg", lambda: None)
     assert torch.equal(read_image(path), truth)
+
+
+def test_the_operator_comes_without_torchvision_and_is_the_same_one(tmp_path):
+    path = put(tmp_path / "a.jpg", jpeg(1, height=61, width=43))
+    probe = (
+        "import sys, torch; from zoo.data.decode import fast_jpeg, read_image; "
+        f"image = read_image({str(path)!r}); "
+        "assert fast_jpeg() is not None, 'Pillow did it'; "
+        "assert 'torchvision' not in sys.modules; assert 'torch._dynamo' not in sys.modules; "
+        "import torchvision; from torchvision.io import read_file; "
+        f"again = torch.ops.image.decode_jpeg(read_file({str(path)!r}), 3, True); "
+        "assert torch.equal(image, again); print('same')"
+    )
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", probe], capture_output=True, text=True, check=False
+    )
+    assert done.stdout == "same\n", done.stderr
+
+
+def test_where_the_library_is_not_found_torchvision_is_imported(monkeypatch, tmp_path):
+    assert decode.find_library([str(tmp_path)]) is None
+    monkeypatch.setattr(decode, "find_library", lambda _folders: str(tmp_path / "gone.so"))
+    monkeypatch.delitem(sys.modules, "torchvision", raising=False)
+    decode.fast_jpeg.cache_clear()
+    try:
+        assert decode.fast_jpeg() is not None
+    finally:
+        decode.fast_jpeg.cache_clear()
 
 
 @pytest.mark.parametrize("fast", [True, False])

@@ -129,3 +129,64 @@ for info in pkgutil.walk_packages(getattr(room, "__path__", []), "zoo.{room}."):
     importlib.import_module(info.name)
 """
     subprocess.run([sys.executable, "-c", probe], cwd=ROOT, check=True, timeout=120)
+
+
+@pytest.mark.slow
+def test_a_model_that_is_not_torchvisions_is_used_without_it(tmp_path):
+    """Classifying an image needs torch; not its compiler, nor a catalogue of other models.
+
+    (torch's optimizers import the compiler themselves, so a training run pays for it anyway; and
+    an architecture of torchvision cannot be had without all of torchvision.)
+    """
+    from pictures import jpeg, put
+
+    import zoo
+
+    run = zoo.train(
+        "tutorials/lenet", data="demo", data_option={"per_class": 2, "size": 28}, classes=2,
+        epochs=1, batch_size=2, device="cpu", threads=1, out=str(tmp_path),
+    )  # fmt: skip
+    put(tmp_path / "a.jpg", jpeg(1, height=40, width=50))
+    code, names = modules(f"predict {run.dir} a.jpg --device cpu", tmp_path)
+    assert code == 0
+    heavy = ("torchvision", "torch._dynamo", "torch._inductor", "sympy", "triton", "onnx", "rich")
+    assert [name for name in heavy if name in names] == []
+    bare = subprocess.run(
+        [sys.executable, "-c", "import sys, torch; print(len(sys.modules))"],
+        capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    assert len(names) <= int(bare.stdout) + 220
+
+
+def cpu(argv, tmp_path):
+    """CPU seconds of one Python process, and what it printed."""
+    resource = pytest.importorskip("resource")
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    done = subprocess.run(
+        [sys.executable, "-P", *argv],
+        cwd=tmp_path,
+        env={k: v for k, v in os.environ.items() if k not in ("ZOO_PLUGINS", "PYTHONPATH")},
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=120,
+    )
+    now = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return now.ru_utime + now.ru_stime - before.ru_utime - before.ru_stime, done.stdout
+
+
+@pytest.mark.parametrize(("line", "most", "lines"), [("--help", 1.8, 20), ("list", 4.2, 1400)])
+def test_answering_costs_little_more_than_importing_click(line, most, lines, tmp_path):
+    """The best of several, beside click in the same moment: a slow or busy machine slows both.
+
+    Measured were 1.2 and 3.2 times as much. ``list`` shows all models of this repository's
+    plugins; parsing the catalogue anew each time costs 4.
+    """
+    cpu(["-m", "zoo", line], tmp_path)  # fills the caches of Python and of zoo
+    click, zoo = [], []
+    for _ in range(9):
+        click.append(cpu(["-c", "import click"], tmp_path)[0])
+        spent, said = cpu(["-m", "zoo", line], tmp_path)
+        zoo.append(spent)
+    assert len(said.splitlines()) > lines
+    assert min(zoo) < most * min(click), f"{min(zoo) * 1000:.0f} ms, click {min(click) * 1000:.0f}"

@@ -33,42 +33,16 @@ import math
 from typing import TYPE_CHECKING, Any
 
 import torch
-from torchvision.transforms import v2
-from torchvision.transforms.v2 import functional as F  # noqa: N812 - its usual name
 
+from zoo.builtin.pixels import PADDING, center_crop, pad, resize
 from zoo.plugin import UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from torch import Tensor
 
     from zoo.plugin import InputSpec
-
-MODES = {
-    "bilinear": v2.InterpolationMode.BILINEAR,
-    "bicubic": v2.InterpolationMode.BICUBIC,
-    "nearest": v2.InterpolationMode.NEAREST,
-}
-
-
-def resize(image: Tensor, height: int, width: int, interpolation: str) -> Tensor:
-    """Resize, with antialiasing where pixels get lost.
-
-    Args:
-        image: uint8 ``(..., C, H, W)``.
-        height: New height in pixels.
-        width: New width in pixels.
-        interpolation: ``bilinear``, ``bicubic`` or ``nearest``.
-
-    Returns:
-        uint8 ``(..., C, height, width)``.
-    """
-    if tuple(image.shape[-2:]) == (height, width):
-        return image
-    antialias = interpolation != "nearest"
-    out: Tensor = F.resize(image, [height, width], MODES[interpolation], antialias=antialias)
-    return out
 
 
 class CenterCrop:
@@ -100,8 +74,7 @@ class CenterCrop:
             w = round(self.width * self.zoom)
             h = max(self.height, int(w * high / wide))
         resized = resize(image, h, w, self.interpolation)
-        cut: Tensor = F.center_crop(resized, [self.height, self.width])
-        return cut
+        return center_crop(resized, self.height, self.width)
 
 
 class Squash:
@@ -147,8 +120,7 @@ class Letterbox:
         left, top = (self.width - wide) // 2, (self.height - high) // 2
         edges = [left, top, self.width - wide - left, self.height - high - top]
         fitted = resize(image, high, wide, self.interpolation)
-        padded: Tensor = F.pad(fitted, edges, fill=self.fill)
-        return padded
+        return pad(fitted, edges, fill=self.fill)
 
 
 class Standard:
@@ -190,8 +162,7 @@ class Standard:
         part = resize(part, self.height, self.width, self.interpolation)
         if self.flip and torch.rand(()).item() < self.flip:
             part = part.flip(-1)
-        done: Tensor = self.after(part)
-        return done
+        return self.after(part) if self.after else part
 
 
 class RandomCrop:
@@ -220,25 +191,25 @@ class RandomCrop:
         erase: float = 0.0,
         mode: str = "constant",
     ) -> None:
-        if mode not in ("constant", "reflect", "edge"):
+        if mode not in PADDING:
             raise UsageError(f"mode {mode!r} is unknown", hint="constant, reflect or edge")
         self.first = CenterCrop(input)
         self.first.zoom = 1.0
         self.padding = padding if padding >= 0 else max(1, min(input.size[1:]) // 8)
         self.flip, self.mode = _probability("flip", flip), mode
         self.after = _after(policy, magnitude, erase)
-        self.draws = 3 if isinstance(self.after, v2.Identity) else 0
+        self.draws = 0 if self.after else 3
 
     def __call__(self, image: Tensor) -> Tensor:
         """Transform uint8 ``(C, H, W)`` to the input's size."""
-        done: Tensor = self.after(self.many(image[None], torch.rand(1, 3))[0])
-        return done
+        part = self.many(image[None], torch.rand(1, 3))[0]
+        return self.after(part) if self.after else part
 
     def many(self, images: Tensor, draws: Tensor) -> Tensor:
         """Transform a batch, uint8 ``(N, C, H, W)``, by draws from 0..1, ``(N, 3)``."""
         images = self.first(images)
         high, wide = images.shape[-2:]
-        padded: Tensor = F.pad(images, [self.padding] * 4, padding_mode=self.mode)
+        padded = pad(images, [self.padding] * 4, mode=self.mode)
         top, left = (draws[:, :2] * (2 * self.padding + 1)).long().unbind(1)
         columns = torch.arange(wide)
         turned = draws[:, 2] < self.flip
@@ -324,6 +295,8 @@ class Mix:
             raise UsageError(f"method {method!r} is unknown", hint="mixup or cutmix")
         if alpha <= 0:
             raise UsageError(f"alpha must be above 0, not {alpha}")
+        from torchvision.transforms import v2
+
         kind = v2.MixUp if method == "mixup" else v2.CutMix
         self.classes, self._mix = classes, kind(alpha=alpha, num_classes=classes)
 
@@ -351,7 +324,12 @@ def _part(
     return (high - h) // 2, (wide - w) // 2, h, w
 
 
-def _after(policy: str, magnitude: int, erase: float) -> Any:
+def _after(policy: str, magnitude: int, erase: float) -> Callable[[Tensor], Tensor] | None:
+    """What else happens to an image; torchvision is imported for nothing less."""
+    if policy == "none" and not _probability("erase", erase):
+        return None
+    from torchvision.transforms import v2
+
     steps: list[Any] = []
     bilinear = v2.InterpolationMode.BILINEAR
     if policy == "randaugment":
@@ -369,9 +347,8 @@ def _after(policy: str, magnitude: int, erase: float) -> Any:
         )
     if _probability("erase", erase):
         steps.append(v2.RandomErasing(p=erase))
-    if not steps:
-        return v2.Identity()
-    return steps[0] if len(steps) == 1 else v2.Compose(steps)
+    whole: Callable[[Tensor], Tensor] = steps[0] if len(steps) == 1 else v2.Compose(steps)
+    return whole
 
 
 def _probability(name: str, value: float) -> float:

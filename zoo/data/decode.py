@@ -8,9 +8,12 @@ white, 16 bits are scaled (never clipped), of an animation the first frame is us
 
 from __future__ import annotations
 
+import importlib.util
 import io
 import os
+import sys
 from functools import cache
+from importlib.machinery import EXTENSION_SUFFIXES, ExtensionFileLoader, FileFinder
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -22,7 +25,7 @@ from zoo.data.scan import quote
 from zoo.errors import DataError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     from torch import Tensor
 
@@ -92,14 +95,46 @@ def decode(data: bytearray, channels: int = 3) -> Tensor:
 
 @cache
 def fast_jpeg() -> Callable[[Tensor, int, bool], Tensor] | None:
-    """Give torchvision's JPEG operator, if it has one: bytes ``(N,)``, mode, upright, to ``(C, H, W)``."""
-    try:
-        import torchvision  # noqa: F401 - loads the operators
+    """Give torchvision's JPEG operator, if it has one: bytes ``(N,)``, mode, upright, to ``(C, H, W)``.
 
-        found: Callable[[Tensor, int, bool], Tensor] = torch.ops.image.decode_jpeg
-    except (ImportError, AttributeError, RuntimeError):
-        return None
-    return found
+    The library that holds it is loaded by itself: importing torchvision would bring torch's
+    compiler and every architecture along. Where that does not work, torchvision is imported.
+    """
+    for load in (_load_operators, _import_torchvision):
+        try:
+            load()
+            found: Callable[[Tensor, int, bool], Tensor] = torch.ops.image.decode_jpeg
+        except (ImportError, AttributeError, RuntimeError, OSError):
+            continue
+        return found
+    return None
+
+
+def _load_operators() -> None:
+    spec = importlib.util.find_spec("torchvision")
+    folders = (spec.submodule_search_locations if spec else None) or []
+    library = find_library(str(folder) for folder in folders)
+    if library and "torchvision" not in sys.modules:  # which has loaded it
+        torch.ops.load_library(library)  # type: ignore[no-untyped-call]
+
+
+def find_library(folders: Iterable[str]) -> str | None:
+    """Find torchvision's library of image operators.
+
+    Args:
+        folders: Where the package lies.
+    """
+    endings = (ExtensionFileLoader, EXTENSION_SUFFIXES)
+    for folder in folders:
+        for name in ("image_stable", "image"):
+            spec = FileFinder(folder, endings).find_spec(name)
+            if spec is not None:
+                return spec.origin
+    return None
+
+
+def _import_torchvision() -> None:
+    import torchvision  # noqa: F401 - loads the operators
 
 
 def from_pillow(picture: Image.Image, channels: int = 3) -> Tensor:

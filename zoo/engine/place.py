@@ -213,7 +213,8 @@ def settle(place: Place) -> None:
     torch.set_num_threads(place.threads)
     if place.deterministic:
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
-    torch.use_deterministic_algorithms(place.deterministic)
+    if place.deterministic != torch.are_deterministic_algorithms_enabled():  # it imports a compiler
+        torch.use_deterministic_algorithms(place.deterministic)
     if place.device.type == "cuda":
         torch.cuda.set_device(place.device)
         torch.backends.cudnn.benchmark = not place.deterministic

@@ -1,0 +1,104 @@
+"""Resizing, cropping and padding of uint8 images, by torch alone.
+
+The same pixels as ``torchvision.transforms.v2.functional`` gives (a test compares them): zoo does
+not call that because ``import torchvision`` brings torch's compiler along, which costs more than
+half as much as torch itself, for three functions.
+"""
+
+from __future__ import annotations
+
+import platform
+from functools import cache
+from typing import TYPE_CHECKING
+
+import torch
+from torch.nn import functional
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from torch import Tensor
+
+PADDING = {"constant": "constant", "reflect": "reflect", "edge": "replicate"}
+"""Our name of what a padding shows -> torch's."""
+
+
+def resize(image: Tensor, height: int, width: int, interpolation: str) -> Tensor:
+    """Resize, with antialiasing where pixels get lost.
+
+    Args:
+        image: uint8 ``(..., C, H, W)``.
+        height: New height in pixels.
+        width: New width in pixels.
+        interpolation: ``bilinear``, ``bicubic`` or ``nearest``.
+
+    Returns:
+        uint8 ``(..., C, height, width)``.
+    """
+    if tuple(image.shape[-2:]) == (height, width):
+        return image
+    flat = image.reshape(-1, *image.shape[-3:])
+    strides = flat.stride()
+    if len(flat) == 1 and flat.is_contiguous(memory_format=torch.channels_last):
+        # one image's batch stride says nothing; torch then would not see that channels come last
+        flat = flat.as_strided(flat.shape, (flat.numel(), *strides[1:]))
+    smooth = interpolation != "nearest"
+    cast = smooth and not (flat.device.type == "cpu" and _in_bytes(interpolation))
+    out = functional.interpolate(
+        flat.to(torch.float32) if cast else flat,
+        size=[height, width],
+        mode=interpolation,
+        align_corners=False if smooth else None,
+        antialias=smooth,
+    )
+    if cast:
+        out = out.clamp_(0, 255).round_().to(torch.uint8)
+    return out.reshape(*image.shape[:-2], height, width)
+
+
+@cache
+def _in_bytes(interpolation: str) -> bool:
+    """Whether torch resizes bytes as fast as it resizes floats, on this processor."""
+    vectors = torch.backends.cpu.get_cpu_capability() in ("AVX2", "AVX512")
+    return interpolation == "bicubic" or vectors or platform.machine() in ("aarch64", "arm64")
+
+
+def center_crop(image: Tensor, height: int, width: int) -> Tensor:
+    """Cut the centre out; black is added around an image that is too small.
+
+    Args:
+        image: uint8 ``(..., C, H, W)``.
+        height: In pixels.
+        width: In pixels.
+
+    Returns:
+        uint8 ``(..., C, height, width)``.
+    """
+    tall, wide = max(0, height - image.shape[-2]), max(0, width - image.shape[-1])
+    if tall or wide:
+        edges = [wide // 2, (wide + 1) // 2, tall // 2, (tall + 1) // 2]
+        image = functional.pad(image, edges)
+    top = round((image.shape[-2] - height) / 2.0)
+    left = round((image.shape[-1] - width) / 2.0)
+    return image[..., top : top + height, left : left + width]
+
+
+def pad(image: Tensor, edges: Sequence[int], fill: int = 0, mode: str = "constant") -> Tensor:
+    """Add pixels around images.
+
+    Args:
+        image: uint8 ``(..., C, H, W)``.
+        edges: Pixels to add left, top, right, bottom.
+        fill: Their value, 0 to 255, for ``constant``.
+        mode: ``constant``, ``reflect`` or ``edge``.
+
+    Returns:
+        uint8 ``(..., C, top + H + bottom, left + W + right)``.
+    """
+    left, top, right, bottom = edges
+    sides = [left, right, top, bottom]
+    if mode == "constant":
+        return functional.pad(image, sides, value=float(fill))
+    flat = image.reshape(-1, *image.shape[-3:]).to(torch.float32)  # torch mirrors floats only
+    out = functional.pad(flat, sides, mode=PADDING[mode]).to(torch.uint8)
+    return out.reshape(*image.shape[:-2], *out.shape[-2:])
