@@ -1,0 +1,204 @@
+"""Who takes part in ``peers.py``: how each is started, what it freezes, where its accuracy lies."""
+
+from __future__ import annotations
+
+import csv
+import json
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+DRIVERS = Path(__file__).parent / "drivers"
+Job = dict[str, Any]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Peer:
+    """One way to fine-tune.
+
+    Attributes:
+        name: For ``--only`` and the raw runs.
+        title: In the table.
+        frozen: What it freezes when it is asked to freeze, and how.
+        needs: Packages that its Python must have; the last one's version is shown.
+        script: The option that names its script, if its script is in no wheel.
+        command: The command line after the Python, of a job.
+        top1: Shares right after each epoch, of a job that is done and its output.
+        prepared: Whether ``drivers/prepare.py`` writes its pretrained file.
+        only_frozen: Left out where nothing is frozen.
+    """
+
+    name: str
+    title: str
+    frozen: str
+    command: Callable[[Job], list[str]]
+    top1: Callable[[Job, str], list[float]]
+    needs: tuple[str, ...] = ("torchvision", "torch")
+    script: str = ""
+    prepared: bool = False
+    only_frozen: bool = False
+
+    @property
+    def ours(self) -> bool:
+        """Whether it is zoo."""
+        return self.name.startswith("zoo")
+
+
+def zoo_line(job: Job, *more: str) -> list[str]:
+    """``zoo finetune`` as its users type it, the job's numbers in place of the defaults."""
+    weights = Path(job["weights"]).with_suffix(".safetensors")
+    words = {
+        "--weights": f"file:{weights}",
+        "--data": job["data"],
+        "--epochs": job["epochs"],
+        "--size": job["size"],
+        "--batch-size": job["batch"],
+        "--lr": job["lr"],
+        "--seed": job["seed"],
+        "--threads": job["threads"],
+        "--device": job["device"],
+        "--out": job["out"],
+        "--name": "run",
+    }
+    line = ["-m", "zoo", "finetune", "resnet18"]
+    for flag, value in words.items():
+        line += [flag, str(value)]
+    if job["freeze"] != "none":
+        line += ["--freeze-upto", job["freeze"]]
+    return [*line, *more]
+
+
+def zoo_top1(job: Job, output: str) -> list[float]:
+    """Of the lines of the run's metrics.jsonl that end an epoch."""
+    lines = Path(job["out"], "run", "metrics.jsonl").read_text().splitlines()
+    return [row["val"]["top1"] for row in map(json.loads, lines) if row.get("kind") == "epoch"]
+
+
+def timm_line(job: Job, *more: str) -> list[str]:
+    """timm's train.py: same optimizer and crops; its own extras (jitter, smoothing) off."""
+    words = f"""
+        --model resnet18 --pretrained --pretrained-path {job["weights"]}
+        --num-classes {job["classes"]} --input-size 3 {job["size"]} {job["size"]}
+        --val-split val --epochs {job["epochs"]} --batch-size {job["batch"]} --lr {job["lr"]}
+        --opt momentum --weight-decay 1e-4 --sched cosine --warmup-epochs 0 --color-jitter 0
+        --smoothing 0 --crop-pct 0.875 --workers {job["workers"]} --seed {job["seed"]}
+        --device {job["device"]} --output {job["out"]} --experiment run
+    """
+    return [job["timm_script"], job["data"], *words.split(), *more]
+
+
+def timm_top1(job: Job, output: str) -> list[float]:
+    """Of its summary.csv."""
+    with Path(job["out"], "run", "summary.csv").open() as file:
+        return [float(row["eval_top1"]) / 100 for row in csv.DictReader(file)]
+
+
+def torchvision_line(job: Job) -> list[str]:
+    """torchvision's references/classification/train.py, resumed from the prepared checkpoint."""
+    words = f"""
+        --model resnet18 --resume {job["out"]}/start.pth --epochs {job["epochs"]}
+        --batch-size {job["batch"]} --lr {job["lr"]} --lr-scheduler cosineannealinglr
+        --workers {job["workers"]} --train-crop-size {job["size"]} --val-crop-size {job["size"]}
+        --val-resize-size {job["size"] * 256 // 224} --device {job["device"]}
+        --output-dir {job["out"]}
+    """
+    script = Path(job["torchvision_references"], "train.py")
+    return [str(script), "--data-path", job["data"], *words.split()]
+
+
+def torchvision_top1(job: Job, output: str) -> list[float]:
+    """Of what it printed after each epoch."""
+    return [float(share) / 100 for share in re.findall(r"^Test:\s+Acc@1 ([\d.]+)", output, re.M)]
+
+
+def driven(driver: str) -> Callable[[Job], list[str]]:
+    """One of our drivers, with the job in a file."""
+    return lambda job: [str(DRIVERS / f"{driver}.py"), f"{job['out']}/job.json"]
+
+
+def driven_top1(job: Job, output: str) -> list[float]:
+    """As the driver handed it over."""
+    return json.loads(Path(job["out"], "top1.json").read_text())
+
+
+HELD = "stages and their norms, held and proved"
+LINEUP = (
+    Peer(name="zoo", title="zoo finetune", frozen=HELD, command=zoo_line, top1=zoo_top1),
+    Peer(
+        name="zoo-fresh",
+        title="zoo finetune --views fresh",
+        frozen=HELD,
+        command=lambda job: zoo_line(job, "--views", "fresh"),
+        top1=zoo_top1,
+        only_frozen=True,
+    ),
+    Peer(
+        name="plain",
+        title="plain PyTorch loop",
+        frozen="parameters; norms drift",
+        command=driven("plain_loop"),
+        top1=driven_top1,
+    ),
+    Peer(
+        name="split",
+        title="the same by an expert: split, bf16, channels_last",
+        frozen="modules, by hand",
+        command=driven("split_loop"),
+        top1=driven_top1,
+    ),
+    Peer(
+        name="timm",
+        title="timm train.py",
+        frozen="nothing: it cannot",
+        command=timm_line,
+        top1=timm_top1,
+        needs=("torch", "timm"),
+        script="timm_script",
+    ),
+    Peer(
+        name="timm-amp",
+        title="timm train.py --amp --channels-last",
+        frozen="nothing: it cannot",
+        command=lambda job: timm_line(job, "--amp", "--amp-dtype", "bfloat16", "--channels-last"),
+        top1=timm_top1,
+        needs=("torch", "timm"),
+        script="timm_script",
+    ),
+    Peer(
+        name="torchvision",
+        title="torchvision references",
+        frozen="nothing: it cannot",
+        command=torchvision_line,
+        top1=torchvision_top1,
+        needs=("torch", "torchvision"),
+        script="torchvision_references",
+        prepared=True,
+    ),
+    Peer(
+        name="lightning",
+        title="Lightning",
+        frozen="modules, by hand",
+        command=driven("with_lightning"),
+        top1=driven_top1,
+        needs=("torch", "torchvision", "lightning"),
+    ),
+    Peer(
+        name="fastai",
+        title="fastai",
+        frozen="parameter groups; norms train",
+        command=driven("with_fastai"),
+        top1=driven_top1,
+        needs=("torch", "torchvision", "fastai"),
+    ),
+    Peer(
+        name="transformers",
+        title="transformers Trainer",
+        frozen="parameters; norms drift",
+        command=driven("with_transformers"),
+        top1=driven_top1,
+        needs=("torch", "torchvision", "accelerate", "transformers"),
+        prepared=True,
+    ),
+)
