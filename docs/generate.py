@@ -281,6 +281,7 @@ def registry_format() -> str:
                 ["`schema`", "Version of this format: 1."],
                 ["`[plugin]`", '`summary`, `api` (range, as `">=1,<2"`), `hooks` (module).'],
                 ["`[input.NAME]`", 'A preset that `input = "NAME"` refers to.'],
+                ["`[stages]`", 'Lists of stages by a name that `stages = "NAME"` refers to.'],
                 *([f"`[[{kind}]]`", f"A {kind}."] for kind in KINDS),
                 ["`[[known]]`", "A part of a plugin that may not be installed."],
                 ["`[hub]`", "`endpoint`: address of an internal Hub."],

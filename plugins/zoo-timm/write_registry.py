@@ -1,6 +1,7 @@
 """Write ``zoo_timm/registry.json`` from the metadata of the installed timm.
 
     python write_registry.py                    # rewrite the file (minutes: builds every model)
+    python write_registry.py NAME ...           # rewrite these entries and all weights (seconds)
     python write_registry.py --check NAME ...   # exit 1 if these models would be written otherwise
 
 Everything comes from timm: names, sizes, input, head (``pretrained_cfg``), stages
@@ -18,6 +19,7 @@ import re
 import sys
 import warnings
 from concurrent.futures import ProcessPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -58,6 +60,8 @@ def input_of(cfg: Any) -> dict[str, Any]:
     found["crop"] = min(height, width)
     if cfg.interpolation in ("bicubic", "nearest"):
         found["interpolation"] = cfg.interpolation
+    if cfg.crop_mode != "center":
+        found["crop_mode"] = cfg.crop_mode
     return found
 
 
@@ -86,17 +90,22 @@ def weights_of(name: str, classes: int) -> list[dict[str, Any]]:
     return found
 
 
-def head_of(model: nn.Module, cfg: Any) -> str:
-    """Path of the one layer that classifies; empty if there are several or none."""
-    path = getattr(model, "pretrained_cfg", {}).get("classifier", cfg.classifier)
-    if not isinstance(path, str) or not cfg.num_classes:
-        return ""
-    try:
-        layer = model.get_submodule(path)
-    except AttributeError:
-        return ""
-    width = getattr(layer, "out_features", getattr(layer, "out_channels", None))
-    return path if width == model.num_classes else ""  # type: ignore[comparison-overlap]
+def heads_of(model: nn.Module, cfg: Any) -> list[str]:
+    """Paths of the layers that classify, or of the identity where one would be; may be none.
+
+    Distilled models have two heads and average what they give.
+    """
+    paths = getattr(model, "pretrained_cfg", {}).get("classifier", cfg.classifier)
+    classes = int(getattr(model, "num_classes", 0) or 0)
+    for path in [paths] if isinstance(paths, str) else paths or ():
+        try:
+            layer = model.get_submodule(path)
+        except AttributeError:
+            return []
+        width = getattr(layer, "out_features", getattr(layer, "out_channels", None))
+        if width != classes if classes else not isinstance(layer, nn.Identity):
+            return []
+    return [paths] if isinstance(paths, str) else list(paths or ())
 
 
 def topmost(model: nn.Module, names: list[str]) -> list[str]:
@@ -115,12 +124,12 @@ def topmost(model: nn.Module, names: list[str]) -> list[str]:
     return found
 
 
-def groups_of(model: nn.Module, head: str) -> tuple[list[list[str]], list[str]]:
+def groups_of(model: nn.Module, heads: list[str]) -> tuple[list[list[str]], list[str]]:
     """Paths of the groups of timm's coarse matcher, and those behind the last (the neck)."""
     matcher = model.group_matcher(coarse=True)  # type: ignore[operator]
     grouped = group_with_matcher(model.named_parameters(), matcher)
     groups = [list(names) for _, names in sorted(grouped.items())]
-    own = [n for n in groups[-1] if not (n == head or n.startswith(f"{head}."))]
+    own = [n for n in groups[-1] if not n.startswith(tuple(f"{head}." for head in heads))]
     neck = own if len(own) < len(groups[-1]) else []
     stages = groups[:-1] if len(own) < len(groups[-1]) else groups
     return [topmost(model, names) for names in stages], topmost(model, neck)
@@ -144,16 +153,14 @@ def alias(model: nn.Module, paths: list[str], number: int) -> str:
 def stages_of(model: nn.Module, spec: ModelSpec) -> dict[str, Any]:
     """Stages and neck as an entry says them, if zoo's tracer agrees; else nothing."""
     try:
-        groups, neck = groups_of(model, spec.head)
+        groups, neck = groups_of(model, [path for path in (spec.head, *spec.aux) if path])
     except Exception:  # some of timm's models have no matcher, or one that does not match
         return {}
     names = [alias(model, paths, number) for number, paths in enumerate(groups)]
     if len(set(names)) < len(names):
         names = ["stem" if n == 0 else f"stage{n}" for n in range(len(groups))]
     stages = tuple((name, tuple(paths)) for name, paths in zip(names, groups, strict=True))
-    whole = ModelSpec(
-        name=spec.name, target="", head=spec.head, stages=stages, neck=tuple(neck), input=spec.input
-    )
+    whole = replace(spec, stages=stages, neck=tuple(neck))
     try:
         wrong = problems(Tracer(model, spec.input, stages=stages), whole)
     except Exception:  # a model that cannot be followed on the meta device
@@ -163,18 +170,19 @@ def stages_of(model: nn.Module, spec: ModelSpec) -> dict[str, Any]:
     found: dict[str, Any] = {"stages": [[name, list(paths)] for name, paths in stages]}
     if neck:
         found["neck"] = neck
-    found["stage_params"] = sizes_of(model, found, spec.head)
+    found["stage_params"] = sizes_of(model, found, spec)
     return found
 
 
-def sizes_of(model: nn.Module, found: dict[str, Any], head: str) -> dict[str, int]:
-    """Parameters by stage, and of the neck and the head."""
-    groups = [*found["stages"], ["neck", found.get("neck", [])], ["head", [head] if head else []]]
+def sizes_of(model: nn.Module, found: dict[str, Any], spec: ModelSpec) -> dict[str, int]:
+    """Parameters by stage, and of the neck, the head and further heads."""
+    ends = [["neck", found.get("neck", [])], ["head", [spec.head]], ["aux", spec.aux]]
+    groups = [*found["stages"], *ends]
     counts = {
         alias: sum(
             parameter.numel()
             for name, parameter in model.named_parameters()
-            if any(name == path or name.startswith(f"{path}.") for path in paths)
+            if any(path and (name == path or name.startswith(f"{path}.")) for path in paths)
         )
         for alias, paths in groups
     }
@@ -209,9 +217,9 @@ def entry(name: str) -> dict[str, Any]:
     cfg = _model_default_cfgs[name].default
     expects = input_of(cfg)
     classes = int(getattr(model, "num_classes", 0) or 0)
-    head = head_of(model, cfg) if classes else ""
+    head, *aux = heads_of(model, cfg) or [""]
     made = {key: tuple(v) if isinstance(v, list) else v for key, v in expects.items()}
-    spec = ModelSpec(name=name, target="", head=head, input=InputSpec(**made))
+    spec = ModelSpec(name=name, target="", head=head, aux=tuple(aux), input=InputSpec(**made))
     paper = str(cfg.paper_ids or "") if isinstance(cfg.paper_ids, str) else ""
     found = {
         "name": name,
@@ -220,6 +228,7 @@ def entry(name: str) -> dict[str, Any]:
         "task": "classification" if classes else "features",
         "family": family_of(name),
         "head": head,
+        "aux": aux,
         **stages_of(model, spec),
         "input": expects,
         "classes": classes,
@@ -232,35 +241,43 @@ def entry(name: str) -> dict[str, Any]:
     return {key: value for key, value in found.items() if value not in ("", 0, [], None)}
 
 
-def preset(table: dict[str, dict[str, Any]], expects: dict[str, Any]) -> str:
-    """The name of an input preset, made where it is new."""
-    for name, known in table.items():
-        if known == expects:
-            return name
+def preset(table: dict[str, Any], value: Any, name: str) -> str:
+    """The name of a preset, made where it is new."""
+    for known, shared in table.items():
+        if known.rpartition("-")[0] == name and shared == value:
+            return known
+    fresh = f"{name}-{sum(known.rpartition('-')[0] == name for known in table)}"
+    table[fresh] = value
+    return fresh
+
+
+def size_of(expects: dict[str, Any]) -> str:
+    """What the presets of an input are called after."""
     _, height, width = expects["size"]
-    size = f"{height}" if height == width else f"{height}x{width}"
-    name = f"i{size}-{len(table)}"
-    table[name] = expects
-    return name
+    return f"i{height}" if height == width else f"i{height}x{width}"
 
 
 def document(entries: list[dict[str, Any]]) -> dict[str, Any]:
-    """The whole registry: entries with their inputs replaced by presets."""
-    presets: dict[str, dict[str, Any]] = {}
+    """The whole registry: inputs and lists of stages become presets, which entries share."""
+    inputs: dict[str, Any] = {}
+    layouts: dict[str, Any] = {}
     for found in entries:
         for weights in found.get("weights", ()):
             if weights["input"] == found["input"]:
                 del weights["input"]
             else:
-                weights["input"] = preset(presets, weights["input"])
-        found["input"] = preset(presets, found["input"])
+                weights["input"] = preset(inputs, weights["input"], size_of(weights["input"]))
+        found["input"] = preset(inputs, found["input"], size_of(found["input"]))
+        if "stages" in found:
+            found["stages"] = preset(layouts, found["stages"], found["family"])
     return {
         "schema": 1,
         "plugin": {
             "summary": f"Architectures and weights of timm {timm.__version__}",
             "api": ">=1,<2",
         },
-        "input": presets,
+        "input": inputs,
+        "stages": layouts,
         "model": entries,
     }
 
@@ -268,9 +285,10 @@ def document(entries: list[dict[str, Any]]) -> dict[str, Any]:
 def write(found: dict[str, Any], place: Path) -> None:
     """One line a model, so that a change of timm is a readable difference."""
     lines = ["{", f'"schema": {found["schema"]},', f'"plugin": {json.dumps(found["plugin"])},']
-    lines.append('"input": {')
-    presets = [f"{json.dumps(k)}: {json.dumps(v)}" for k, v in found["input"].items()]
-    lines += [",\n".join(presets), "},", '"model": [']
+    for key in ("input", "stages"):
+        presets = [f"{json.dumps(k)}: {json.dumps(v)}" for k, v in found[key].items()]
+        lines += [f'"{key}": {{', ",\n".join(presets), "},"]
+    lines.append('"model": [')
     lines += [",\n".join(json.dumps(e, separators=(",", ":")) for e in found["model"]), "]", "}"]
     place.write_text("\n".join(lines) + "\n", encoding="utf-8")
 
@@ -281,6 +299,8 @@ def stored(place: Path = PLACE) -> dict[str, dict[str, Any]]:
     entries = {found["name"]: found for found in table["model"]}
     for found in entries.values():
         found["input"] = table["input"][found["input"]]
+        if isinstance(found.get("stages"), str):
+            found["stages"] = table["stages"][found["stages"]]
         for weights in found.get("weights", ()):
             weights["input"] = (
                 table["input"][weights["input"]] if "input" in weights else (found["input"])
@@ -288,17 +308,35 @@ def stored(place: Path = PLACE) -> dict[str, dict[str, Any]]:
     return entries
 
 
+def renewed(names: list[str]) -> list[dict[str, Any]]:
+    """All entries: those of ``names`` made anew, of the others what costs nothing to know."""
+    known = stored()
+    for name in timm.list_models():
+        if name in names or name not in known:
+            known[name] = entry(name)
+            continue
+        found = known[name]
+        found["input"] = input_of(_model_default_cfgs[name].default)
+        found.pop("weights", None)
+        if weights := weights_of(name, found.get("classes", 0)):
+            found["weights"] = weights
+    return [known[name] for name in timm.list_models()]
+
+
 def main() -> int:
     """Write the file, or compare some of its entries."""
+    names = [name for name in sys.argv[1:] if not name.startswith("-")]
     if "--check" in sys.argv:
-        names = [name for name in sys.argv[1:] if not name.startswith("-")]
         known = stored()
         wrong = [name for name in names if known.get(name) != entry(name)]
         sys.stdout.write("".join(f"{name}\n" for name in wrong) or "as timm says\n")
         return int(bool(wrong))
     torch.set_num_threads(1)
-    with ProcessPoolExecutor() as pool:
-        entries = list(pool.map(entry, timm.list_models(), chunksize=8))
+    if names:
+        entries = renewed(names)
+    else:
+        with ProcessPoolExecutor() as pool:
+            entries = list(pool.map(entry, timm.list_models(), chunksize=8))
     write(document(entries), PLACE)
     count = sum(len(found.get("weights", ())) for found in entries)
     sys.stdout.write(f"{len(entries)} models, {count} weights\n")

@@ -94,6 +94,19 @@ def test_squash_keeps_everything_and_letterbox_keeps_proportions():
     assert boxed[:, 22:].unique().tolist() == [7]
 
 
+def test_weights_that_were_judged_squashed_or_bordered_are_shown_that_way():
+    white = torch.full((3, 20, 80), 255, dtype=torch.uint8)
+    said = {"size": (3, 32, 32), "resize": 40, "crop": 32, "mean": (0.2, 0.4, 0.6)}
+    boxed = Letterbox(InputSpec(**said, crop_mode="border"))(white)
+    assert boxed[:, 0, 0].tolist() == [51, 102, 153]
+    assert bool((boxed[:, 11:21] == 255).all())
+    assert bool((boxed[:, 9] == boxed[:, :1, 0]).all())
+    ramp = torch.arange(80, dtype=torch.uint8).mul(3).expand(3, 20, 80)
+    cut = Squash(InputSpec(**said, crop_mode="squash"))(ramp)
+    whole = Squash(InputSpec(**said))(ramp)
+    assert (cut[0, 0, 0].item(), whole[0, 0, 0].item()) == (pytest.approx(24, abs=4), 3)
+
+
 def test_crops_cover_the_scales_and_ratios_that_were_asked_for():
     torch.manual_seed(0)
     areas, ratios = [], []

@@ -5,9 +5,9 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from zoo.core.convert import Mismatch, convert
+from zoo.core.convert import Mismatch, convert, record
 from zoo.core.hookspecs import KINDS
-from zoo.core.specs import InputSpec, ModelSpec, WeightsSpec
+from zoo.core.specs import InputSpec, ModelSpec, Stages, WeightsSpec
 
 VALUES = [
     (["a", 1], tuple[str, int]),
@@ -71,3 +71,44 @@ def test_records_pass_as_they_are():
 def test_every_record_can_be_made():
     for _, spec, _ in KINDS.values():
         assert convert({"name": "n", "target": "a:b"}, spec).name == "n"
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        [],
+        [["a", ["x", "y"]], ["b", []]],
+        [("a", ("x",))],
+        (("a", ["x"]),),
+        [["a", ["x"]], ["b", "y"]],
+        [["a", ["x"]], ["b"]],
+        [["a", ["x"]], "bc"],
+        [["a", ["x", 3]]],
+        [[1, ["x"]]],
+        [None],
+        "ab",
+        {"a": ["x"]},
+        7,
+    ],
+)
+def test_stages_are_counted_at_once_and_mean_the_same(value):
+    try:
+        expected = msgspec.convert(value, Stages)
+    except msgspec.ValidationError:
+        with pytest.raises(Mismatch):
+            convert(value, Stages)
+    else:
+        assert convert(value, Stages) == expected
+
+
+def test_a_field_that_is_ready_is_taken_as_it_is():
+    made = record({"name": "m", "target": "a:b", "stages": "shared"}, ModelSpec, {"stages": ()})
+    assert made == ModelSpec(name="m", target="a:b")
+    with pytest.raises(Mismatch, match="stages"):
+        record({"name": "m", "target": "a:b", "stages": "shared"}, ModelSpec, {})
+
+
+def test_a_table_of_a_record_is_a_copy():
+    given = {"a": 1}
+    assert convert(given, dict[str, int]) == given
+    assert convert(given, dict[str, int]) is not given

@@ -201,3 +201,20 @@ def test_any_json_is_a_manifest_or_a_usage_error(tmp_path_factory, table):
             manifest.read(path, patches=patches)
         except UsageError:
             continue
+
+
+def test_stages_can_be_shared_by_name(read):
+    made = read(
+        "[stages]\nresnet = [['stem', ['conv1', 'bn1']], ['layer1', ['layer1']]]\n"
+        "[[model]]\nname = 'a'\ntarget = 'm:a'\nstages = 'resnet'\n"
+        "[[model]]\nname = 'b'\ntarget = 'm:b'\nstages = 'resnet'\n"
+    )
+    one, two = made.parts["model"]
+    assert one.stages == (("stem", ("conv1", "bn1")), ("layer1", ("layer1",)))
+    assert one.stages is two.stages
+
+
+def test_stages_that_nobody_shares_are_named(read):
+    said = wrong(read, "[stages]\nresnet = []\n[[model]]\nname='a'\ntarget='m:a'\nstages='resnt'")
+    assert "no stages preset 'resnt' | did you mean resnet?" in said
+    assert "stages 'odd'" in wrong(read, "[stages]\nodd = [['stem', 3]]")

@@ -28,7 +28,7 @@ def test_an_imagenet_spec_resizes_crops_scales_and_normalises():
 def test_other_transforms_are_told_as_they_are_and_unknown_ones_not_at_all():
     assert ops(IMAGENET, "squash") == ["decode", "resize", "scale", "normalize"]
     assert ops(IMAGENET, "letterbox", {"fill": 9})[1:3] == ["resize", "pad"]
-    assert steps_of(IMAGENET, "letterbox", {"fill": 9})[2]["fill"] == 9
+    assert steps_of(IMAGENET, "letterbox", {"fill": 9})[2]["fill"] == [9]
     assert steps_of(IMAGENET, "my/transform") == []
 
 
@@ -55,7 +55,12 @@ SPECS = {
     "wide": InputSpec(size=(3, 20, 36)),
     "grey": InputSpec(size=(1, 32, 32), resize=32, crop=32),
     "other size": InputSpec(size=(3, 64, 64), resize=256, crop=224),
-}
+    "squashed": InputSpec(size=(3, 32, 32), resize=36, crop=32, crop_mode="squash"),
+    "bordered": InputSpec(
+        size=(3, 32, 32), mean=(0.4, 0.5, 0.6), std=(1.0,) * 3, resize=36, crop=32,
+        crop_mode="border",
+    ),
+}  # fmt: skip
 
 
 @pytest.mark.parametrize("name", ["center-crop", "squash", "letterbox"])
@@ -70,7 +75,15 @@ def test_the_steps_say_what_zoos_own_transform_does(name, spec, size, tmp_path):
     transform = registry.load().build("transform", name, spec)
     own = transform(read_image(str(tmp_path / "a.png"), spec.size[0]))
     told = apply(steps_of(spec, name), tmp_path / "a.png")
+    if spec.mean:
+        told = told + torch.tensor(spec.mean).view(-1, 1, 1)
     torch.testing.assert_close(told, own[None] / 255)
+
+
+def test_auto_does_what_the_input_says():
+    assert ops(SPECS["squashed"], "auto")[1:3] == ["resize", "center_crop"]
+    assert steps_of(SPECS["squashed"])[1]["size"] == [36, 36]
+    assert steps_of(SPECS["bordered"])[2]["fill"] == [102, 128, 153]
 
 
 def test_the_camera_orientation_is_honoured(tmp_path):

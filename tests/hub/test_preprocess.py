@@ -8,7 +8,9 @@ import torch
 from PIL import Image
 from timm.data import create_transform, resolve_data_config
 
+from zoo.core import registry
 from zoo.core.specs import InputSpec
+from zoo.engine.transforms import auto_transform
 from zoo.hub.preprocess import crop_fraction, from_timm, from_transformers, to_timm
 
 CFG = {
@@ -43,6 +45,32 @@ def test_what_we_write_makes_timm_compute_the_same_pixels(crop, resize):
     assert transform(image).shape == (3, crop, crop)
 
 
+@pytest.mark.parametrize("size", [(90, 60), (61, 97), (300, 40)])
+@pytest.mark.parametrize("resize", [32, 36])
+@pytest.mark.parametrize("mode", ["center", "squash", "border"])
+def test_each_crop_mode_shows_what_timm_shows(mode, resize, size):
+    given = InputSpec(
+        size=(3, 32, 32), mean=(0.5, 0.2, 0.7), std=(1.0,) * 3, resize=resize, crop=32,
+        interpolation="bicubic", crop_mode=mode,
+    )  # fmt: skip
+    cfg = {**to_timm(given), "num_classes": 3}
+    assert from_timm(cfg)[0] == given
+    generator = np.random.default_rng(0)
+    small = Image.fromarray(generator.integers(0, 255, (5, 7, 3), np.uint8))
+    image = small.resize(size, Image.Resampling.BICUBIC)  # smooth, as photographs are
+    theirs = (
+        create_transform(**resolve_data_config(cfg))(image)
+        + torch.tensor(given.mean)[:, None, None]
+    )
+    name = auto_transform(given, train=False)
+    pixels = torch.from_numpy(np.array(image)).permute(2, 0, 1)
+    ours = registry.load().build("transform", name, given)(pixels) / 255
+    assert ours.shape == theirs.shape
+    assert (ours - theirs).abs().mean() < 0.006  # Pillow's bicubic against torch's, in bytes
+    flat = theirs.flatten(1).std()
+    assert flat > 0.05
+
+
 def test_crop_fractions_are_short_and_exact():
     for crop in (32, 64, 224, 299, 384):
         for resize in range(crop, crop * 2):
@@ -53,12 +81,12 @@ def test_crop_fractions_are_short_and_exact():
 
 
 def test_odd_configs_are_read_and_said():
-    given, notes = from_timm({"crop_mode": "squash", "interpolation": "lanczos", "mean": "x"})
+    given, notes = from_timm({"crop_mode": "warp", "interpolation": "lanczos", "mean": "x"})
     assert given.size == (3, 224, 224)
     assert given.mean == ()
     assert given.interpolation == "bicubic"
     assert notes == (
-        "crop mode 'squash' is read as 'center'",
+        "crop mode 'warp' is read as 'center'",
         "interpolation 'lanczos' is read as 'bicubic'",
     )
     assert from_timm({"interpolation": "random"})[1] == ()
@@ -92,7 +120,8 @@ def test_transformers_oddities_are_said():
     assert given.mean == (0.0,)
     assert given.std == (1.0,)
     assert given.size == (1, 20, 20)
-    assert [n.split(" ")[0] for n in notes] == ["images", "images", "rescale_factor"]
+    assert given.crop_mode == "squash"
+    assert [n.split(" ")[0] for n in notes] == ["images", "rescale_factor"]
 
 
 def test_the_real_resnet_processor_gives_the_same_pixels():

@@ -83,6 +83,29 @@ def center_crop(image: Tensor, height: int, width: int) -> Tensor:
     return image[..., top : top + height, left : left + width]
 
 
+def on_canvas(image: Tensor, height: int, width: int, fill: Sequence[int]) -> Tensor:
+    """Lay images on the centre of a coloured canvas; what stands out is cut off.
+
+    Args:
+        image: uint8 ``(..., C, H, W)``.
+        height: Of the canvas, in pixels.
+        width: Of the canvas, in pixels.
+        fill: Its colour, 0 to 255: one value a channel, or one for all.
+
+    Returns:
+        uint8 ``(..., C, height, width)``.
+    """
+    high, wide = min(height, image.shape[-2]), min(width, image.shape[-1])
+    part = center_crop(image, high, wide)
+    if (high, wide) == (height, width):
+        return part
+    colour = torch.tensor(fill, dtype=image.dtype, device=image.device).view(-1, 1, 1)
+    canvas = colour.expand(*image.shape[:-2], height, width).clone()
+    top, left = (height - high) // 2, (width - wide) // 2
+    canvas[..., top : top + high, left : left + wide] = part
+    return canvas
+
+
 def pad(image: Tensor, edges: Sequence[int], fill: int = 0, mode: str = "constant") -> Tensor:
     """Add pixels around images.
 

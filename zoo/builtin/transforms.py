@@ -34,7 +34,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from zoo.builtin.pixels import PADDING, center_crop, pad, resize
+from zoo.builtin.pixels import PADDING, center_crop, on_canvas, pad, resize
 from zoo.plugin import UsageError
 
 if TYPE_CHECKING:
@@ -60,8 +60,7 @@ class CenterCrop:
 
     def __init__(self, input: InputSpec) -> None:  # noqa: A002 - the contract's word
         _, self.height, self.width = input.size
-        crop = input.crop or min(self.height, self.width)
-        self.zoom = max((input.resize or crop) / crop, 1.0)
+        self.zoom = input.zoom
         self.interpolation = input.interpolation
 
     def __call__(self, image: Tensor) -> Tensor:
@@ -80,8 +79,11 @@ class CenterCrop:
 class Squash:
     """Resize to the input's size, proportions lost, nothing cut off.
 
+    Weights that were judged squashed and cut (``crop_mode = "squash"`` with a larger ``resize``)
+    are shown that cut.
+
     Args:
-        input: Gives size and interpolation.
+        input: Gives size, interpolation and crop mode.
     """
 
     deterministic = True
@@ -89,38 +91,40 @@ class Squash:
 
     def __init__(self, input: InputSpec) -> None:  # noqa: A002
         _, self.height, self.width = input.size
+        self.zoom = input.zoom if input.crop_mode == "squash" else 1.0
         self.interpolation = input.interpolation
 
     def __call__(self, image: Tensor) -> Tensor:
         """Transform uint8 ``(..., C, H, W)`` to the input's size."""
-        return resize(image, self.height, self.width, self.interpolation)
+        high, wide = round(self.height * self.zoom), round(self.width * self.zoom)
+        return center_crop(resize(image, high, wide, self.interpolation), self.height, self.width)
 
 
 class Letterbox:
     """Resize to fit and pad the rest: proportions kept, nothing cut off.
 
     Args:
-        input: Gives size and interpolation.
-        fill: Value of the padding, 0 to 255.
+        input: Gives size, interpolation and crop mode.
+        fill: Value of the padding, 0 to 255; ``None`` = the mean's colour where the weights were
+            judged like that (``crop_mode = "border"``), else black.
     """
 
     deterministic = True
     batched = True
 
-    def __init__(self, input: InputSpec, fill: int = 0) -> None:  # noqa: A002
+    def __init__(self, input: InputSpec, fill: int | None = None) -> None:  # noqa: A002
         _, self.height, self.width = input.size
         self.interpolation = input.interpolation
-        self.fill = fill
+        self.zoom = input.zoom if input.crop_mode == "border" else 1.0
+        self.fill = input.padding if fill is None else (fill,)
 
     def __call__(self, image: Tensor) -> Tensor:
         """Transform uint8 ``(..., C, H, W)`` to the input's size."""
         high, wide = image.shape[-2:]
-        factor = min(self.height / high, self.width / wide)
+        factor = min(self.height / high, self.width / wide) * self.zoom
         high, wide = max(1, round(high * factor)), max(1, round(wide * factor))
-        left, top = (self.width - wide) // 2, (self.height - high) // 2
-        edges = [left, top, self.width - wide - left, self.height - high - top]
         fitted = resize(image, high, wide, self.interpolation)
-        return pad(fitted, edges, fill=self.fill)
+        return on_canvas(fitted, self.height, self.width, self.fill)
 
 
 class Standard:

@@ -177,6 +177,8 @@ def _input(spec: InputSpec | None) -> str:
         text += f", resize {spec.resize}"
     if spec.crop:
         text += f", crop {spec.crop}"
+    if spec.crop_mode != "center":
+        text += f", {spec.crop_mode}"
     if spec.mean:
         text += f"\nmean {', '.join(map(str, spec.mean))}; std {', '.join(map(str, spec.std))}"
     return text

@@ -7,6 +7,7 @@ imported when it is typed. Plugins add commands through the registry.
 from __future__ import annotations
 
 import errno
+import gc
 import os
 import sys
 from typing import TYPE_CHECKING, Any, Final
@@ -167,7 +168,10 @@ def main(argv: Sequence[str] | None = None) -> None:
     Args:
         argv: Arguments without the program's name; default: the process's.
     """
-    sys.exit(run(argv))
+    code = run(argv)
+    if "torch" not in sys.modules:  # with it, triton's bindings would report leaks
+        gc.freeze()  # nothing is left to do: Python need not look through thousands of records
+    sys.exit(code)
 
 
 def run(argv: Sequence[str] | None = None) -> int:
@@ -188,7 +192,8 @@ def run(argv: Sequence[str] | None = None) -> int:
             import traceback
 
             traceback.print_exception(error)
-        if not (isinstance(error, Interrupted) and os.environ.get("RANK", "0") != "0"):
+        together = error.everywhere or isinstance(error, Interrupted)
+        if not (together and os.environ.get("RANK", "0") != "0"):
             out.error(error, code)  # of a stop that all ranks made together, one speaks
         return code
     except click.exceptions.NoArgsIsHelpError as error:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 import sys
-from dataclasses import asdict, dataclass, is_dataclass
-from typing import TYPE_CHECKING, Literal
+from dataclasses import asdict, is_dataclass
+from typing import TYPE_CHECKING, Final, Literal
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -15,15 +15,15 @@ if TYPE_CHECKING:
 Form = Literal["table", "json", "names"]
 
 
-@dataclass(frozen=True, slots=True)
 class Out:
     """Where a command's words go.
 
-    Attributes:
+    Args:
         form: ``table`` for people, ``json`` for programs, ``names`` for pipes.
     """
 
-    form: Form = "table"
+    def __init__(self, form: Form = "table") -> None:
+        self.form: Final = form
 
     def table(
         self,
@@ -42,15 +42,15 @@ class Out:
         cells = [["" if cell is None else str(cell) for cell in row] for row in rows]
         if not cells:
             return
-        widths = [max(len(head), *(len(row[i]) for row in cells)) for i, head in enumerate(columns)]
         limit = os.get_terminal_size().columns if sys.stdout.isatty() else 0
         to_right = set(right)
-        for row in ([head.upper() for head in columns], *cells):
-            pieces = [
-                cell.rjust(width) if head in to_right else cell.ljust(width)
-                for cell, width, head in zip(row, widths, columns, strict=True)
-            ]
-            self.line(_cut("  ".join(pieces).rstrip(), limit))
+        aligned = []
+        for head, column in zip(columns, zip(*cells, strict=True), strict=True):
+            width = max(len(head), *map(len, column))
+            form = f"{{:{'>' if head in to_right else '<'}{width}}}".format
+            aligned.append([form(cell) for cell in (head.upper(), *column)])
+        for row in zip(*aligned, strict=True):
+            self.line(_cut("  ".join(row).rstrip(), limit))
 
     def pairs(self, items: Iterable[tuple[str, object]], *, indent: int = 0) -> None:
         """Print ``name  value`` lines, names aligned; empty values are left out."""

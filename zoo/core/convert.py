@@ -9,10 +9,14 @@ from __future__ import annotations
 import dataclasses
 import functools
 import types
+from itertools import chain
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal, Union, get_args, get_origin, get_type_hints
 
+from zoo.core.specs import Stages
+
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable, Mapping
 
     Converter = Callable[[Any], Any]
 
@@ -52,6 +56,20 @@ def convert(value: Any, wanted: Any) -> Any:
     return _converter(wanted)(value)
 
 
+def record(value: Any, wanted: type, ready: Mapping[str, Any]) -> Any:
+    """Give a table as a record, with some of its fields converted already.
+
+    Args:
+        value: The table; what it says of those fields is ignored.
+        wanted: A dataclass.
+        ready: Field name -> value as the record holds it.
+
+    Raises:
+        Mismatch: Another field is of another type, or one is missing.
+    """
+    return _record(wanted, value, ready)
+
+
 @functools.cache
 def _converter(wanted: Any) -> Converter:
     origin, args = get_origin(wanted), get_args(wanted)
@@ -67,11 +85,12 @@ def _converter(wanted: Any) -> Converter:
     if origin is tuple and args == (str, Ellipsis):
         return _texts
     if origin is tuple and args[-1] is Ellipsis:
-        return functools.partial(_list, _converter(args[0]))
+        checked = functools.partial(_list, _converter(args[0]))
+        return functools.partial(_stages, checked) if wanted == Stages else checked
     if origin is tuple:
         return functools.partial(_row, tuple(map(_converter, args)))
     if origin is dict:
-        return functools.partial(_table, _converter(args[1]))
+        return functools.partial(_table, args[1], _converter(args[1]))
     if dataclasses.is_dataclass(wanted) and isinstance(wanted, type):
         return functools.partial(_record, wanted)
     raise TypeError(f"records do not hold {wanted}")
@@ -112,10 +131,24 @@ def _texts(value: Any) -> tuple[str, ...]:
     """Most of what a catalogue holds: a list of names."""
     if not isinstance(value, list | tuple):
         raise _wrong("array", value)
-    for index, item in enumerate(value):
-        if type(item) is not str:
-            raise _wrong("str", item).inside(f"[{index}]")
+    if not _types(value) <= {str}:
+        index = next(i for i, item in enumerate(value) if type(item) is not str)
+        raise _wrong("str", value[index]).inside(f"[{index}]")
     return tuple(value)
+
+
+def _stages(checked: Converter, value: Any) -> Any:
+    """Thousands of ``[name, [path, ...]]``: their types are counted at once, not one by one."""
+    if type(value) is list and _types(value) == {list} and set(map(len, value)) == {2}:
+        names, paths = zip(*value, strict=True)
+        plain = _types(names) == {str} and _types(paths) == {list}
+        if plain and _types(chain.from_iterable(paths)) <= {str}:
+            return tuple(zip(names, map(tuple, paths), strict=True))
+    return checked(value)  # says what is wrong and where
+
+
+def _types(values: Iterable[Any]) -> set[type]:
+    return set(map(type, values))
 
 
 def _list(inner: Converter, value: Any) -> tuple[Any, ...]:
@@ -144,9 +177,11 @@ def _row(inner: tuple[Converter, ...], value: Any) -> tuple[Any, ...]:
     return tuple(made)
 
 
-def _table(inner: Converter, value: Any) -> dict[str, Any]:
+def _table(held: Any, inner: Converter, value: Any) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise _wrong("object", value)
+    if _types(value) <= {str} and (held is Any or _types(value.values()) <= {held}):
+        return value.copy()
     made: dict[str, Any] = {}
     for key, item in value.items():
         try:
@@ -157,32 +192,36 @@ def _table(inner: Converter, value: Any) -> dict[str, Any]:
 
 
 @functools.cache
-def _fields(record: type) -> tuple[dict[str, Converter], tuple[str, ...]]:
+def _fields(record: type) -> tuple[dict[str, tuple[Any, Converter]], tuple[str, ...]]:
+    """What each field holds and who converts it; the fields that must be there."""
     hints = get_type_hints(record)
     needed = tuple(
         field.name
         for field in dataclasses.fields(record)
         if field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
     )
-    return {f.name: _converter(hints[f.name]) for f in dataclasses.fields(record)}, needed
+    fields = dataclasses.fields(record)
+    return {f.name: (hints[f.name], _converter(hints[f.name])) for f in fields}, needed
 
 
-def _record(record: type, value: Any) -> Any:
-    if isinstance(value, record):
+def _record(wanted: type, value: Any, ready: Mapping[str, Any] = MappingProxyType({})) -> Any:
+    if isinstance(value, wanted):
         return value
     if not isinstance(value, dict):
         raise _wrong("object", value)
-    makers, needed = _fields(record)
+    makers, needed = _fields(wanted)
     for name in needed:
         if name not in value:
             raise Mismatch(f"Object missing required field `{name}`")
-    made: dict[str, Any] = {}
+    made = dict(ready)
     for name, item in value.items():
-        maker = makers.get(name)
-        if maker is None:
+        if name in ready:
+            continue
+        if name not in makers:
             raise Mismatch(f"Object contains unknown field `{name}`")
+        kind, maker = makers[name]
         try:
-            made[name] = maker(item)
+            made[name] = item if type(item) is kind else maker(item)
         except Mismatch as error:
             raise error.inside(f".{name}") from error
-    return record(**made)
+    return wanted(**made)

@@ -8,22 +8,24 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import tomllib
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
 
-from zoo.core.convert import Mismatch, convert
+from zoo.core import parsed
+from zoo.core.convert import Mismatch, convert, record
 from zoo.core.hookspecs import KINDS
 from zoo.core.names import NAME, did_you_mean, suggest
-from zoo.core.specs import InputSpec, ModelSpec, PartSpec, WeightsSpec
+from zoo.core.specs import InputSpec, ModelSpec, PartSpec, Stages, WeightsSpec
 from zoo.errors import UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
 SCHEMA: Final = 1
-_TOP: Final = {"schema", "plugin", "input", "known", "hub", "pin", *KINDS}
+_NOTHING: Final[Mapping[str, Any]] = MappingProxyType({})
+_TOP: Final = {"schema", "plugin", "input", "stages", "known", "hub", "pin", *KINDS}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,16 +111,13 @@ def read(path: Path, *, patches: bool = False, plugin: str = "") -> Manifest:
         raise UsageError(f"{where}: schema must be {SCHEMA}, not {table.get('schema')!r}")
     about = _table(table, "plugin", where)
     _only(about, {"summary", "api", "hooks"}, where, "[plugin]")
-    inputs = {
-        name: _convert(value, InputSpec, where, f"input {name!r}")
-        for name, value in _table(table, "input", where).items()
-    }
+    presets = _Presets(table, where)
     parts: dict[str, tuple[PartSpec, ...]] = {}
     patched: list[dict[str, Any]] = []
     for kind, (_, spec, _) in KINDS.items():
         entries = _entries(table, kind, where)
         parts[kind] = tuple(
-            _part(entry, kind, spec, inputs, where, plugin)
+            _part(entry, kind, spec, presets, where, plugin)
             for entry in entries
             if "target" in entry or not patches
         )
@@ -150,7 +149,7 @@ def read_table(path: Path) -> dict[str, Any]:
     except OSError as error:
         raise UsageError(f"cannot read {path}: {error.strerror or error}") from error
     try:
-        table = _json(text) if path.suffix == ".json" else tomllib.loads(text)
+        table = _json(text) if path.suffix == ".json" else parsed.toml(path, text)
     except (ValueError, RecursionError) as error:
         raise UsageError(f"{path}: {error}") from error
     if not isinstance(table, dict):
@@ -164,11 +163,38 @@ def _json(text: str) -> Any:
     return json.loads(text)
 
 
+class _Presets:
+    """What several entries of a file share and say by name: inputs, and lists of stages."""
+
+    def __init__(self, table: Mapping[str, Any], where: str) -> None:
+        self._shared = {
+            key: {
+                name: _convert(value, wanted, where, f"{key} {name!r}")
+                for name, value in _table(table, key, where).items()
+            }
+            for key, wanted in (("input", InputSpec), ("stages", Stages))
+        }
+
+    def of(self, entry: Mapping[str, Any], where: str, label: str) -> dict[str, Any]:
+        """The fields of an entry that name a preset, as the presets say them; its own input."""
+        found: dict[str, Any] = {}
+        for key, shared in self._shared.items():
+            name = entry.get(key)
+            if isinstance(name, str):
+                if name not in shared:
+                    hint = did_you_mean(suggest(name, shared))
+                    raise UsageError(f"{where}: {label}: no {key} preset {name!r}", hint=hint)
+                found[key] = shared[name]
+        if isinstance(own := entry.get("input"), dict):
+            found["input"] = _convert(own, InputSpec, where, f"{label}, input")
+        return found
+
+
 def _part(
     entry: dict[str, Any],
     kind: str,
     spec: type[PartSpec],
-    inputs: Mapping[str, InputSpec],
+    presets: _Presets,
     where: str,
     plugin: str,
 ) -> PartSpec:
@@ -176,56 +202,47 @@ def _part(
     label = f"{kind} {name!r}"
     if not (isinstance(name, str) and NAME.match(name)):
         raise UsageError(f"{where}: {label}: a name is letters, digits, '.', '_' and '-'")
-    entry = dict(entry)
     if "plugin" in entry:
         raise UsageError(f"{where}: {label}: unknown key 'plugin' (zoo stamps it itself)")
-    entry["plugin"] = plugin
+    ready: dict[str, Any] = {"plugin": plugin}
     if spec is ModelSpec:
-        entry["weights"] = weights(entry.get("weights", ()), inputs, where, label)
-        _input(entry, inputs, where, label)
-    made: PartSpec = _convert(entry, spec, where, label)
+        ready |= presets.of(entry, where, label)
+        ready["weights"] = _weights(entry.get("weights", ()), presets, where, label)
+    made: PartSpec = _convert(entry, spec, where, label, ready)
     return made
 
 
-def weights(
-    entries: Iterable[Any], inputs: Mapping[str, InputSpec], where: str, label: str
-) -> tuple[WeightsSpec, ...]:
-    """Convert ``[[model.weights]]`` entries.
+def weights(entries: Iterable[Any], where: str, label: str) -> tuple[WeightsSpec, ...]:
+    """Convert ``[[model.weights]]`` entries that stand alone; their inputs are written out.
 
     Raises:
         UsageError: A key is unknown or wrong.
     """
+    return _weights(entries, _Presets({}, where), where, label)
+
+
+def _weights(
+    entries: Iterable[Any], presets: _Presets, where: str, label: str
+) -> tuple[WeightsSpec, ...]:
     if not isinstance(entries, list | tuple):
         raise UsageError(f"{where}: {label}: weights must be a list of tables")
     found = []
     for entry in entries:
         if not isinstance(entry, dict):
             raise UsageError(f"{where}: {label}: weights must be a list of tables")
-        own = dict(entry)
-        if "source" in own:
-            own["source"] = _placed(own["source"], where)
-        _input(own, inputs, where, label)
-        found.append(_convert(own, WeightsSpec, where, f"{label}, weights {own.get('name')!r}"))
+        own = f"{label}, weights {entry.get('name')!r}"
+        ready = presets.of(entry, where, own)
+        source = entry.get("source")
+        if isinstance(source, str) and source.startswith("file:"):
+            ready["source"] = _placed(source, where)
+        found.append(_convert(entry, WeightsSpec, where, own, ready))
     return tuple(found)
 
 
-def _placed(source: Any, where: str) -> Any:
+def _placed(source: str, where: str) -> str:
     """``file:`` sources are relative to the registry file that names them (``zoo mirror``)."""
-    if not (isinstance(source, str) and source.startswith("file:")):
-        return source
     path = Path(source.removeprefix("file:")).expanduser()
     return source if path.is_absolute() else f"file:{Path(where).resolve().parent / path}"
-
-
-def _input(entry: dict[str, Any], inputs: Mapping[str, InputSpec], where: str, label: str) -> None:
-    value = entry.get("input")
-    if isinstance(value, str):
-        if value not in inputs:
-            hint = did_you_mean(suggest(value, inputs))
-            raise UsageError(f"{where}: {label}: no input preset {value!r}", hint=hint)
-        entry["input"] = inputs[value]
-    elif isinstance(value, dict):
-        entry["input"] = _convert(value, InputSpec, where, f"{label}, input")
 
 
 @functools.cache
@@ -233,19 +250,24 @@ def _keys(spec: type) -> frozenset[str]:
     return frozenset(item.name for item in dataclasses.fields(spec))
 
 
-def _convert(entry: Any, spec: Any, where: str, label: str) -> Any:
-    if isinstance(spec, type) and dataclasses.is_dataclass(spec):
+def _convert(
+    entry: Any, spec: Any, where: str, label: str, ready: Mapping[str, Any] = _NOTHING
+) -> Any:
+    is_record = isinstance(spec, type) and dataclasses.is_dataclass(spec)
+    if is_record:
         if not isinstance(entry, dict):
             raise UsageError(f"{where}: {label}: expected a table")
         _only(entry, _keys(spec), where, label)
     try:
-        return convert(entry, spec)
+        return record(entry, spec, ready) if is_record else convert(entry, spec)
     except Mismatch as error:
         raise UsageError(f"{where}: {label}: {error}") from error
 
 
 def _only(table: Mapping[str, Any], keys: Iterable[str], where: str, label: str) -> None:
     allowed = keys if isinstance(keys, set | frozenset) else set(keys)
+    if table.keys() <= allowed:
+        return
     for key in table:
         if key not in allowed:
             hint = did_you_mean(suggest(key, allowed))

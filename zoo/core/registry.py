@@ -227,7 +227,7 @@ def _merge_weights(
         raise UsageError(f"{where}: model {label!r}: weights must be a list of tables")
     for entry in entries:
         base = next((_plain(w) for name, w in merged.items() if name == entry.get("name")), {})
-        (made,) = manifest.weights([{**base, **entry}], {}, where, f"model {label!r}")
+        (made,) = manifest.weights([{**base, **entry}], where, f"model {label!r}")
         if made.name not in merged:
             fresh.append(made.name)
         merged[made.name] = made

@@ -25,6 +25,9 @@ class InputSpec:
         resize: Shorter edge in pixels before the centre crop; ``None`` = the crop's own size.
         crop: Centre-crop size in pixels; ``None`` = no crop.
         interpolation: ``bilinear``, ``bicubic`` or ``nearest``.
+        crop_mode: How an image becomes that size. ``center``: its shorter edge is resized, the
+            centre is cut out. ``squash``: both edges are resized, proportions lost. ``border``:
+            the longer edge is resized, the rest is filled with the mean's colour.
     """
 
     size: tuple[int, int, int] = (3, 224, 224)
@@ -33,6 +36,20 @@ class InputSpec:
     resize: int | None = None
     crop: int | None = None
     interpolation: Literal["bilinear", "bicubic", "nearest"] = "bilinear"
+    crop_mode: Literal["center", "squash", "border"] = "center"
+
+    @property
+    def zoom(self) -> float:
+        """How much larger than the crop an image is made before it is cut; at least 1."""
+        crop = self.crop or min(self.size[1:])
+        return max((self.resize or crop) / crop, 1.0)
+
+    @property
+    def padding(self) -> tuple[int, ...]:
+        """Colour around images that do not fill the input, 0 to 255: a value a channel, or one."""
+        if self.crop_mode == "border" and self.mean:
+            return tuple(round(255 * value) for value in self.mean)
+        return (0,)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -113,10 +130,11 @@ class ModelSpec(PartSpec):
     Attributes:
         task: ``classification``, ``features``, ``regression`` ...
         family: Group for listing (``resnet``).
-        head: Dotted path of the classifier's last layer.
+        head: Dotted path of the classifier's last layer; an identity there takes one.
         stages: Ordered :data:`Stages`; includes ``stem`` where there is one.
         neck: Paths between the last stage and the head.
-        aux: Paths of auxiliary heads that only training uses.
+        aux: Paths of further heads: those that only training uses, and those whose outputs are
+            averaged with the head's (distilled transformers).
         input: Expected input.
         classes: Number of outputs when ``num_classes`` is not given.
         params: Number of parameters with ``classes`` outputs.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from zoo.errors import UsageError
 
@@ -14,16 +14,21 @@ if TYPE_CHECKING:
 SMALL = 64
 """Inputs smaller than this (pixels) are drawings and digits more often than photographs."""
 
+EVALUATION: Final = {"center": "center-crop", "squash": "squash", "border": "letterbox"}
+"""Crop mode that an input states -> the transform that does it."""
+
 
 def auto_transform(shown: InputSpec, *, train: bool) -> str:
     """What ``auto`` means: random crops and flips for photographs, small shifts for tiny images.
+
+    Evaluation shows images as the weights' publisher did.
 
     Args:
         shown: What the model expects to see.
         train: For training, or for evaluation.
     """
     if not train:
-        return "center-crop"
+        return EVALUATION[shown.crop_mode]
     return "standard" if min(shown.size[1:]) >= SMALL else "shift"
 
 

@@ -10,7 +10,7 @@ decode        read the file upright (EXIF) in ``mode``; transparency over white,
 resize        to ``size``; or, proportions kept, to ``cover`` or to ``fit`` a size, times ``zoom``
               (covering: the edge that binds is rounded, the other is rounded down)
 center_crop   cut ``size`` out of the centre
-pad           lay the image on the centre of ``size`` filled with ``fill``
+pad           lay the image on the centre of ``size`` filled with the colour ``fill``
 scale         multiply by ``by``: bytes become 0..1
 normalize     subtract ``mean``, divide by ``std``, channel by channel
 ============= ==================================================================================
@@ -54,32 +54,37 @@ def steps_of(
     Returns:
         The steps; empty if they cannot be told (a plugin's transform, an unusual channel count).
     """
-    channels, height, width = spec.size
+    channels = spec.size[0]
     if channels not in _MODES:
         return []
-    how = {"interpolation": spec.interpolation, "antialias": spec.interpolation != "nearest"}
-    size = [height, width]
-    if transform in ("auto", "center-crop", "none"):
-        crop = spec.crop or min(size)
-        zoom = max((spec.resize or crop) / crop, 1.0)
-        fitting: list[Step] = [
-            {"op": "resize", "cover": size, "zoom": zoom, **how},
-            {"op": "center_crop", "size": size},
-        ]
-    elif transform == "squash":
-        fitting = [{"op": "resize", "size": size, **how}]
-    elif transform == "letterbox":
-        fill = int((options or {}).get("fill", 0))
-        fitting = [
-            {"op": "resize", "fit": size, "zoom": 1.0, **how},
-            {"op": "pad", "size": size, "fill": fill},
-        ]
-    else:
+    fitting = _fitting(spec, transform, options or {})
+    if not fitting:
         return []
     steps = [{"op": "decode", "mode": _MODES[channels]}, *fitting, {"op": "scale", "by": 1 / 255}]
     if spec.mean and spec.std:
         steps.append({"op": "normalize", "mean": list(spec.mean), "std": list(spec.std)})
     return steps
+
+
+def _fitting(spec: InputSpec, transform: str, options: Mapping[str, Any]) -> list[Step]:
+    """The steps that bring an image to the input's size."""
+    how = {"interpolation": spec.interpolation, "antialias": spec.interpolation != "nearest"}
+    size = list(spec.size[1:])
+    cut: Step = {"op": "center_crop", "size": size}
+    name = spec.crop_mode if transform == "auto" else transform
+    if name in ("center", "center-crop", "none"):
+        return [{"op": "resize", "cover": size, "zoom": spec.zoom, **how}, cut]
+    if name == "squash":
+        zoom = spec.zoom if spec.crop_mode == "squash" else 1.0
+        grown = [round(side * zoom) for side in size]
+        return [{"op": "resize", "size": grown, **how}, *([cut] if grown != size else [])]
+    if name in ("border", "letterbox"):
+        zoom = spec.zoom if spec.crop_mode == "border" else 1.0
+        fill = options.get("fill")
+        colour = list(spec.padding) if fill is None else [int(fill)]
+        fit = {"op": "resize", "fit": size, "zoom": zoom, **how}
+        return [fit, {"op": "pad", "size": size, "fill": colour}]
+    return []
 
 
 def apply(steps: Sequence[Step], path: Path) -> Tensor:
@@ -143,8 +148,11 @@ def _target(image: Tensor, step: Step) -> list[int]:
 
 
 def _pad(image: Tensor, step: Step) -> Tensor:
-    spare = [want - side for want, side in zip(step["size"], image.shape[-2:], strict=True)]
-    top, left = spare[0] // 2, spare[1] // 2
-    edges = [left, top, spare[1] - left, spare[0] - top]
-    padded: Tensor = functional.pad(image, edges, fill=int(step["fill"]))
-    return padded
+    height, width = step["size"]
+    high, wide = min(height, image.shape[-2]), min(width, image.shape[-1])
+    image = functional.center_crop(image, [high, wide])
+    colour = torch.tensor(step["fill"], dtype=image.dtype).view(-1, 1, 1)
+    canvas = colour.expand(image.shape[-3], height, width).clone()
+    top, left = (height - high) // 2, (width - wide) // 2
+    canvas[..., top : top + high, left : left + wide] = image
+    return canvas

@@ -19,6 +19,11 @@ from zoo.hub.config import timm_name
 BEGIN: Final = "<!-- zoo: begin -->"
 END: Final = "<!-- zoo: end -->"
 _SHOWN: Final = 40
+_EDGES: Final = {
+    "center": "the shorter edge",
+    "squash": "both edges (proportions lost)",
+    "border": "the longer edge (the rest is the mean's colour)",
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -213,7 +218,7 @@ def _data(info: CheckpointInfo) -> str:
     crop = given.crop or given.size[1]
     resize = given.resize or crop
     lines += [
-        f"- resize the shorter edge to {resize} ({given.interpolation}), "
+        f"- resize {_EDGES[given.crop_mode]} to {resize} ({given.interpolation}), "
         f"crop the centre {crop} x {crop}, values 0 to 1",
         f"- mean {list(given.mean)}, std {list(given.std)}",
     ]

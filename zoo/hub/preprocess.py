@@ -13,13 +13,15 @@ from typing import Any, Final, Literal, cast
 from zoo.core.specs import InputSpec
 
 Interpolation = Literal["bilinear", "bicubic", "nearest"]
+CropMode = Literal["center", "squash", "border"]
 _PIL: Final = {0: "nearest", 1: "lanczos", 2: "bilinear", 3: "bicubic", 4: "box", 5: "hamming"}
 
 
 def from_timm(cfg: Mapping[str, Any]) -> tuple[InputSpec, tuple[str, ...]]:
     """Read timm's ``pretrained_cfg`` (or an old config's top level).
 
-    Centre mode resizes the shorter edge to ``floor(size / crop_pct)`` and crops the centre.
+    Centre mode resizes the shorter edge to ``floor(size / crop_pct)`` and crops the centre;
+    squash resizes both edges to that, border the longer one.
 
     Returns:
         The input, and what could not be carried over, one line each.
@@ -28,8 +30,9 @@ def from_timm(cfg: Mapping[str, Any]) -> tuple[InputSpec, tuple[str, ...]]:
     size = _triple(cfg.get("input_size"))
     pct = _number(cfg.get("crop_pct"), 0.875)
     mode = str(cfg.get("crop_mode") or "center")
-    if mode != "center":
+    if mode not in ("center", "squash", "border"):
         notes.append(f"crop mode {mode!r} is read as 'center'")
+        mode = "center"
     return (
         InputSpec(
             size=size,
@@ -38,6 +41,7 @@ def from_timm(cfg: Mapping[str, Any]) -> tuple[InputSpec, tuple[str, ...]]:
             resize=math.floor(size[1] / pct) if pct else size[1],
             crop=size[1],
             interpolation=_interpolation(cfg.get("interpolation") or "bicubic", notes),
+            crop_mode=cast("CropMode", mode),
         ),
         tuple(notes),
     )
@@ -56,7 +60,7 @@ def from_transformers(
         The input, and what could not be carried over, one line each.
     """
     notes: list[str] = []
-    resize, crop = _edges(processor, notes)
+    resize, crop, mode = _edges(processor, notes)
     normal = processor.get("do_normalize", True)
     factor = _number(processor.get("rescale_factor"), 1 / 255)
     if not math.isclose(factor, 1 / 255, rel_tol=1e-3):
@@ -69,26 +73,28 @@ def from_transformers(
             resize=resize,
             crop=crop,
             interpolation=_interpolation(processor.get("resample", 2), notes),
+            crop_mode=mode,
         ),
         tuple(notes),
     )
 
 
-def _edges(processor: Mapping[str, Any], notes: list[str]) -> tuple[int, int]:
-    """(shorter edge before the crop, crop) in pixels."""
+def _edges(processor: Mapping[str, Any], notes: list[str]) -> tuple[int, int, CropMode]:
+    """(edge in pixels before the crop, crop, how)."""
     size = processor.get("size")
     cropped = _edge(processor.get("crop_size")) if processor.get("do_center_crop") else None
     pct = processor.get("crop_pct")
-    if isinstance(size, Mapping) and "height" in size and not cropped:
+    mode: CropMode = "center"
+    if isinstance(size, Mapping) and "height" in size:
+        mode = "squash"
         if size.get("height") != size.get("width"):
             notes.append("images are not square there; the height is taken")
-        notes.append("images are squeezed to a square there; zoo resizes and crops the centre")
     edge = _edge(size) or cropped or 224
     if cropped:
-        return edge, cropped
+        return edge, cropped, mode
     if pct and edge < 384:  # ConvNext's processor, which ResNet repositories use
-        return int(edge / float(pct)), edge
-    return edge, edge
+        return int(edge / float(pct)), edge, mode
+    return edge, edge, mode
 
 
 def _edge(size: Any) -> int | None:
@@ -139,7 +145,7 @@ def to_timm(given: InputSpec) -> dict[str, Any]:
         "input_size": list(given.size),
         "interpolation": given.interpolation,
         "crop_pct": crop_fraction(crop, resize),
-        "crop_mode": "center",
+        "crop_mode": given.crop_mode,
         "mean": list(given.mean) or [0.0] * given.size[0],
         "std": list(given.std) or [1.0] * given.size[0],
     }
