@@ -18,6 +18,7 @@ from torchvision.models import resnet18
 from zoo.core.metadata import CheckpointInfo
 from zoo.engine.saving.checkpoint import read_state, save_state
 from zoo.engine.saving.live import Live
+from zoo.engine.saving.moment import Moment
 from zoo.engine.schedule import Schedule
 
 
@@ -50,7 +51,7 @@ def main() -> int:
             "torch.save": median(lambda: torch.save(tensors, path)),
             "save_file": median(lambda: save_file(tensors, path)),
             "ours: one file, digest, fsync": median(
-                lambda: save_state(path, live, CheckpointInfo())
+                lambda: save_state(path, Moment.of(live), CheckpointInfo())
             ),
             "ours: read and verify": median(lambda: read_state(path)),
         }

@@ -1,5 +1,6 @@
 import json
 import math
+import time
 
 import pytest
 import torch
@@ -12,11 +13,13 @@ from zoo.engine.feed import Feed
 from zoo.engine.loop import fit
 from zoo.engine.processes.signals import Stop
 from zoo.engine.reports import EpochReport, Note, SavedReport, StepReport
+from zoo.engine.saving import keeper as keeper_module
 from zoo.engine.saving.checkpoint import list_states, load_weights, read_state
 from zoo.engine.saving.keeper import BEST, Keeper
 from zoo.engine.saving.live import Position
+from zoo.engine.saving.moment import Moment
 from zoo.engine.saving.rundir import RunFolder
-from zoo.errors import DataError, Interrupted, NumericsError
+from zoo.errors import DataError, DiskError, Interrupted, NumericsError
 
 
 def kinds(reports):
@@ -27,7 +30,9 @@ def kinds(reports):
 def test_a_run_is_steps_epochs_and_saves(tmp_path):
     run = TinyRun(tmp_path / "run", epochs=2)
     reports = list(run.go())
-    assert kinds(reports) == ["step", "step", "step", "epoch", "saved"] * 2
+    heard = kinds(reports)  # a save is reported once it is on the disk, some steps later
+    assert [kind for kind in heard if kind != "saved"] == ["step", "step", "step", "epoch"] * 2
+    assert (heard.count("saved"), heard[-1]) == (2, "saved")
     assert [r.step for r in reports if isinstance(r, StepReport)] == [1, 2, 3, 4, 5, 6]
     assert run.live.position.finished
     assert [step for step, _ in list_states(run.folder)] == [6, 3]
@@ -98,7 +103,7 @@ def test_the_position_is_right_at_every_yield(tmp_path):
         elif isinstance(report, EpochReport):
             assert (at.epoch, at.batch) == (report.epoch + 1, 0)
         elif isinstance(report, SavedReport):
-            assert read_state(report.path).skeleton["position"]["step"] == at.step
+            assert read_state(report.path).skeleton["position"]["step"] == report.step <= at.step
 
 
 def test_a_run_without_keeper_writes_nothing(tmp_path):
@@ -253,7 +258,7 @@ def test_nan_skip_leaves_the_step_out_and_goes_on(tmp_path):
     skipped = [r for r in reports if isinstance(r, StepReport) and r.skipped]
     assert len(skipped) == 2
     assert run.live.position.skipped == 2
-    assert run.live.not_finite() == ""
+    assert Moment.of(run.live).not_finite() == ""
     assert run.live.position.step == 6
 
 
@@ -319,3 +324,69 @@ def test_an_unreadable_image_ends_the_run_but_not_what_was_trained(tmp_path):
     whole = TinyRun(tmp_path / "whole", epochs=2)
     list(whole.go())
     assert fingerprint(again.live) == fingerprint(whole.live)
+
+
+def test_a_save_that_fails_ends_the_run_at_the_next_step(tmp_path, monkeypatch):
+    def refuse(path, *_args, **_kwargs):
+        raise DiskError(f"cannot write {path}: the disk is full", hint="free some space")
+
+    run = TinyRun(tmp_path / "run", epochs=4, save_steps=2)
+    monkeypatch.setattr(keeper_module, "save_state", refuse)
+    seen = []
+    with pytest.raises(DiskError, match="the disk is full"):
+        seen.extend(iter(run.go()))
+    steps = [r.step for r in seen if isinstance(r, StepReport)]
+    assert steps[-1] in (3, 4)
+    assert not [r for r in seen if isinstance(r, SavedReport)]
+
+
+def test_who_leaves_waits_for_the_save_and_hears_of_its_failure(tmp_path, monkeypatch):
+    run = TinyRun(tmp_path / "run", epochs=2, save_steps=1)
+    reports = run.go()
+    while not isinstance(next(reports), EpochReport):
+        pass
+    reports.close()
+    assert list_states(run.folder)[0][0] >= 2
+
+    def refuse(path, *_args, **_kwargs):
+        raise DiskError(f"cannot write {path}: the disk is full")
+
+    monkeypatch.setattr(keeper_module, "save_state", refuse)
+    reports = TinyRun(tmp_path / "other", save_steps=1).go()
+    for report in reports:
+        if isinstance(report, StepReport) and report.step == 2:
+            break
+    with pytest.raises(DiskError, match="the disk is full"):
+        reports.close()
+
+
+def test_an_error_of_the_training_stands_before_one_of_the_save(tmp_path, monkeypatch):
+    def refuse(path, *_args, **_kwargs):
+        raise DiskError(f"cannot write {path}: the disk is full")
+
+    class Dying(TinyLoader):
+        def epoch(self, epoch, start_batch=0):
+            for number, batch in enumerate(super().epoch(epoch, start_batch), start_batch):
+                if number == 2:
+                    raise ZeroDivisionError
+                yield batch
+
+    monkeypatch.setattr(keeper_module, "save_state", refuse)
+    run = TinyRun(tmp_path / "run", save_steps=1, loader=Dying())
+    with pytest.raises(ZeroDivisionError) as caught:
+        list(run.go())
+    assert "the disk is full" in caught.value.__notes__[0]
+
+
+def test_saving_faster_than_the_disk_is_said_once(tmp_path, monkeypatch):
+    real = keeper_module.save_state
+
+    def slow(*args, **kwargs):
+        time.sleep(0.03)
+        return real(*args, **kwargs)
+
+    monkeypatch.setattr(keeper_module, "save_state", slow)
+    monkeypatch.setattr("zoo.engine.course.SLOW_DISK", 0.01)
+    reports = list(TinyRun(tmp_path / "run", save_steps=1).go())
+    (note,) = (r.text for r in reports if isinstance(r, Note))
+    assert "slower than --save-every is often" in note

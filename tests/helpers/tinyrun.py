@@ -6,7 +6,7 @@ The loader keeps the loop's contract: order is a function of (seed, epoch), augm
 
 from __future__ import annotations
 
-from contextlib import nullcontext
+from contextlib import closing, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -171,7 +171,7 @@ class TinyRun:
             keeper = Keeper(folder, CheckpointInfo(model="tiny"), world=self.world)
             self.found = keeper.resume(self.live)
             transforms = (mix,) if self.mixup else ()
-            for report in fit(
+            reports = fit(
                 self.live,
                 self.rules,
                 train=self.train,
@@ -183,10 +183,12 @@ class TinyRun:
                 stop=stop,
                 world=self.world,
                 **more,
-            ):
-                if folder is not None and hasattr(report, "row"):
-                    folder.record(report.row())
-                yield report
+            )
+            with closing(reports):
+                for report in reports:
+                    if folder is not None and hasattr(report, "row"):
+                        folder.record(report.row())
+                    yield report
 
     def _opened(self):
         if not self.world.main:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import math
 import signal
 import time
+from contextlib import contextmanager
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from zoo.engine.evaluate import Evaluation, evaluate
-from zoo.engine.reports import EpochReport, SavedReport, StepReport
-from zoo.errors import DataError, Interrupted, NumericsError, UsageError
+from zoo.engine.reports import EpochReport, Note, SavedReport, StepReport
+from zoo.errors import DataError, Interrupted, NumericsError, UsageError, ZooError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -30,6 +31,8 @@ MOST_SKIPPED = 10
 """Steps left out one after another before a run gives up."""
 MOST_ROLLBACKS = 3
 """Returns to a save before a run gives up."""
+SLOW_DISK = 0.5
+"""Seconds that a save may wait for the one before until it is said."""
 
 
 class Course:
@@ -70,6 +73,7 @@ class Course:
         self._saved_at = self._epoch_began = self._clock = time.monotonic()
         self._trained = self._evaluated = 0.0
         self._images = self._steps = 0
+        self._slow = False
         at = live.position
         if not self.batches:
             raise DataError(
@@ -268,19 +272,62 @@ class Course:
     def _better(self, value: float, best: float) -> bool:
         return value < best if self.rules.goal == "min" else value > best
 
-    def save(self, reason: str, report: EpochReport | None = None) -> Iterator[SavedReport]:
-        """Save the state, and the best weights if the report says that this is the best."""
+    def save(self, reason: str, report: EpochReport | None = None) -> Iterator[SavedReport | Note]:
+        """Save the state, and the best weights if the report says that this is the best.
+
+        The state is copied; it is written down while training goes on, except where nothing goes
+        on after it (``stop``, ``error``): there this waits until it is on the disk.
+        """
         if self.keeper is None:
             return
         metrics = None
         if report is not None and report.best:
             metrics = report.val.to_dict() if report.val else {"train/loss": report.loss}
-        saved = self.keeper.save(self.live, reason=reason, best=metrics)
+        start = time.monotonic()
+        done = [self.keeper.begin(self.live, reason=reason, best=metrics)]
+        self._saved_at = self._clock = time.monotonic()
+        if reason in ("stop", "error"):
+            done.append(self.keeper.collect(wait=True))
         if reason == "stop":
             self.world.barrier()  # nobody leaves, and ends the launcher, before all is written
-        self._saved_at = self._clock = time.monotonic()
-        if saved is not None:
-            yield saved
+        elif reason == "interval" and self._saved_at - start > SLOW_DISK and not self._slow:
+            self._slow = True
+            yield Note(
+                text=f"a save waited {self._saved_at - start:.1f} s for the one before it: the disk "
+                "is slower than --save-every is often"
+            )
+        yield from (saved for saved in done if saved is not None)
+
+    def saved(self, *, wait: bool = False) -> Iterator[SavedReport]:
+        """What was written down since somebody looked.
+
+        Raises:
+            DiskError: It could not be written.
+            NumericsError: It was not finite.
+        """
+        found = self.keeper.collect(wait=wait) if self.keeper else None
+        if found is not None:
+            yield found
+
+    @contextmanager
+    def left_safely(self) -> Iterator[None]:
+        """Wait for the save that is being written where the block is left by an error.
+
+        Raises:
+            DiskError: It could not be written, and the consumer only closed the generator; any
+                other error stands, with a note.
+        """
+        try:
+            yield
+        except BaseException as error:
+            try:
+                if self.keeper is not None:
+                    self.keeper.collect(wait=True)
+            except ZooError as lost:
+                if isinstance(error, GeneratorExit):
+                    raise
+                error.add_note(f"besides: {lost.message}")
+            raise
 
     def not_finite(self, window: Sequence[Any], outcome: Outcome) -> str:
         """Decide what to do about a step whose loss or gradient is not finite.
@@ -290,6 +337,7 @@ class Course:
 
         Raises:
             NumericsError: The rules say stop, or nothing helped.
+            DiskError: The last save, which was still being written, failed.
         """
         at, rules = self.live.position, self.rules
         where = (at.epoch, at.batch)
@@ -323,6 +371,8 @@ class Course:
         return ", ".join(named[:3]) + more
 
     def _last_good(self) -> str:
+        if self.keeper is not None:
+            self.keeper.collect(wait=True)
         good = self.keeper.last_good if self.keeper else None
         return "; nothing is saved" if good is None else f"; the last good save is step {good}"
 

@@ -2,7 +2,7 @@
 
 For each epoch: unfreeze what is due; for each window of micro-batches one optimizer step and one
 report; evaluate; save. The run's position is right at every yield, so that it may be saved, and
-left, at any of them.
+left, at any of them. Saves are written down beside the steps (see the keeper).
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from zoo.engine.step import Stepper
 from zoo.errors import DataError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Generator, Mapping
 
     from torch import nn
 
@@ -48,7 +48,7 @@ def fit(
     hold: Callable[[nn.Module], object] = lambda _model: None,
     thaw: Callable[[int], bool] = lambda _epoch: False,
     cut: Callable[[nn.Module], nn.Module] = lambda model: model,
-) -> Iterator[Report]:
+) -> Generator[Report, None, None]:
     """Train from the live position to the end of the rules.
 
     Args:
@@ -69,13 +69,14 @@ def fit(
         cut: The part of a model that training and evaluation run (see the prefix cache).
 
     Yields:
-        A report per optimizer step, per epoch, per save, and remarks.
+        A report per optimizer step, per epoch, per save (once it is on the disk, some steps
+        later), and remarks. Closing the generator waits for a save that is being written.
 
     Raises:
         Interrupted: Asked to stop; the state is saved.
         NumericsError: The loss is not finite and the rules do not allow for it.
         DataError: An image cannot be read, or a loader process died; the state is saved.
-        DiskError: A state cannot be saved.
+        DiskError: A state could not be saved; raised after the next step.
     """
     course = Course(live, rules, train=train, val=val, place=place, world=world, keeper=keeper)
     course.watch(stop)
@@ -83,35 +84,38 @@ def fit(
         live, loss=loss, feed=feed, place=place, world=world, seed=rules.seed, clip=rules.clip
     )
     module: nn.Module | None = None
-    while not live.position.finished:
-        if thaw(live.position.epoch) or module is None:
-            module = distributed.wrap(cut(live.model), world, place)
-        live.model.train()
-        hold(live.model)
-        course.begin_epoch()
-        stepper.begin_epoch()
-        try:
-            for window in course.windows():
-                outcome = stepper.step(module, window, flags=course.flags)
-                yield from (Note(text=text) for text in stepper.remarks())
-                if not outcome.updated and (text := course.not_finite(window, outcome)):
-                    yield Note(text=text)
-                    break  # back at an earlier position: begin its epoch again
-                yield course.advance(window, outcome)
-                if course.save_due(outcome):
-                    yield from course.save("interval")
-                if course.stop_asked(outcome):
-                    yield from course.save("stop")
-                    raise course.interrupted()
-            else:
-                found = course.evaluate(cut(live.judged), loss=loss, feed=feed, metrics=metrics)
-                report = course.end_epoch(found)
-                yield report
-                yield from (Note(text=text) for text in course.remarks())
-                yield from course.save("epoch", report)
-        except Stopped:
-            yield from course.save("stop")
-            raise course.interrupted() from None
-        except DataError:
-            yield from course.save("error")
-            raise
+    with course.left_safely():
+        while not live.position.finished:
+            if thaw(live.position.epoch) or module is None:
+                module = distributed.wrap(cut(live.model), world, place)
+            live.model.train()
+            hold(live.model)
+            course.begin_epoch()
+            stepper.begin_epoch()
+            try:
+                for window in course.windows():
+                    outcome = stepper.step(module, window, flags=course.flags)
+                    yield from (Note(text=text) for text in stepper.remarks())
+                    if not outcome.updated and (text := course.not_finite(window, outcome)):
+                        yield Note(text=text)
+                        break  # back at an earlier position: begin its epoch again
+                    yield course.advance(window, outcome)
+                    yield from course.saved()
+                    if course.save_due(outcome):
+                        yield from course.save("interval")
+                    if course.stop_asked(outcome):
+                        yield from course.save("stop")
+                        raise course.interrupted()
+                else:
+                    found = course.evaluate(cut(live.judged), loss=loss, feed=feed, metrics=metrics)
+                    report = course.end_epoch(found)
+                    yield report
+                    yield from (Note(text=text) for text in course.remarks())
+                    yield from course.save("epoch", report)
+            except Stopped:
+                yield from course.save("stop")
+                raise course.interrupted() from None
+            except DataError:
+                yield from course.save("error")
+                raise
+        yield from course.saved(wait=True)

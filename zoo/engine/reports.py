@@ -114,14 +114,16 @@ class EpochReport:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SavedReport:
-    """A state was saved.
+    """A state was saved: it is on the disk, and reads back.
 
     Attributes:
         path: The file.
         step: Optimizer steps done.
         epoch: Epochs done.
         reason: ``epoch``, ``interval``, ``stop`` or ``error``.
-        seconds: That it took.
+        seconds: From the wish to the last byte on the disk, most of them beside the training.
+        held: Seconds of those for which the training stood still: a copy to host memory, and
+            where the save before was not done, the wait for it.
         best: Whether ``model.safetensors`` was replaced, too.
     """
 
@@ -130,6 +132,7 @@ class SavedReport:
     epoch: int
     reason: str
     seconds: float
+    held: float = 0.0
     best: bool = False
 
 

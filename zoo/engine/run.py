@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -272,13 +272,12 @@ def _train(
     folder = keeper.folder
     outcome: Any = None
     try:
-        with Stop() as stop:
-            for report in fit(
-                made.live, made.rules, train=made.train, val=made.val, loss=made.loss,
-                feed=made.feed, place=made.place, world=run.world, keeper=keeper, stop=stop,
-                cut=made.cut,
-                metrics=made.metrics, hold=made.frozen.hold, thaw=made.frozen.thaw,
-            ):  # fmt: skip
+        with Stop() as stop, closing(fit(
+            made.live, made.rules, train=made.train, val=made.val, loss=made.loss,
+            feed=made.feed, place=made.place, world=run.world, keeper=keeper, stop=stop,
+            cut=made.cut, metrics=made.metrics, hold=made.frozen.hold, thaw=made.frozen.thaw,
+        )) as reports:  # fmt: skip
+            for report in reports:
                 if folder is not None:
                     _write_down(folder, report)
                 if isinstance(report, EpochReport):

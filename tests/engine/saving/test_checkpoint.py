@@ -17,6 +17,7 @@ from zoo.engine.saving.checkpoint import (
     save_weights,
     state_path,
 )
+from zoo.engine.saving.moment import Moment
 from zoo.errors import CheckpointError, DiskError
 
 INFO = CheckpointInfo(model="tiny", classes=("a", "b", "c"), num_classes=3)
@@ -59,7 +60,7 @@ def run(tmp_path):
 
 def test_a_state_holds_everything_in_one_file(tmp_path, run):
     path = tmp_path / "state.safetensors"
-    save_state(path, run.live, INFO, environment={"torch": "x"})
+    save_state(path, Moment.of(run.live), INFO, environment={"torch": "x"})
     state = read_state(path)
     assert state.step == run.live.position.step
     assert state.environment == {"torch": "x"}
@@ -98,7 +99,7 @@ def test_the_newest_is_found_by_number_not_by_text(tmp_path, run):
     live = run.live
     for step in (100_000_000, 99_999_999):
         live.position.step = step
-        save_state(state_path(run.folder, step), live, INFO)
+        save_state(state_path(run.folder, step), Moment.of(live), INFO)
     (run.folder / "checkpoints" / "step-00000001.safetensors.tmp").write_bytes(b"")
     (run.folder / "checkpoints" / "notes.txt").write_bytes(b"")
     assert [step for step, _ in list_states(run.folder)][:2] == [100_000_000, 99_999_999]
@@ -142,12 +143,12 @@ def test_nothing_good_is_said_too(run):
 def test_old_states_go_only_when_the_newest_is_good(run):
     for step in (20, 21, 22):
         run.live.position.step = step
-        save_state(state_path(run.folder, step), run.live, INFO)
+        save_state(state_path(run.folder, step), Moment.of(run.live), INFO)
     assert len(prune_states(run.folder, 1)) == 3
     assert [step for step, _ in list_states(run.folder)] == [22, 21]
     assert prune_states(run.folder, 2) == []
     run.live.position.step = 23
-    save_state(state_path(run.folder, 23), run.live, INFO)
+    save_state(state_path(run.folder, 23), Moment.of(run.live), INFO)
     path = state_path(run.folder, 23)
     raw = bytearray(path.read_bytes())
     raw[-1] ^= 1
@@ -160,4 +161,4 @@ def test_old_states_go_only_when_the_newest_is_good(run):
 def test_a_refused_write_is_a_disk_error(tmp_path, run):
     (tmp_path / "file").write_bytes(b"")
     with pytest.raises(DiskError):
-        save_state(tmp_path / "file" / "a", run.live, INFO)
+        save_state(tmp_path / "file" / "a", Moment.of(run.live), INFO)

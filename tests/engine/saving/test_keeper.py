@@ -1,5 +1,7 @@
 import errno
 import os
+import shutil
+import threading
 from dataclasses import replace
 
 import pytest
@@ -163,3 +165,89 @@ def test_the_environment_says_what_bits_depend_on():
     other = environment(replace(CPU, threads=9), ALONE, data="abc")
     assert drift(one, other) == ("threads was 1, is 9",)
     assert drift({}, {"a": 1}) == ("a was None, is 1",)
+
+
+def slow_disk(monkeypatch, gate):
+    """Hold every write of a state until the gate opens."""
+    real = keeper_module.save_state
+
+    def save(*args, **kwargs):
+        assert gate.wait(20)
+        return real(*args, **kwargs)
+
+    monkeypatch.setattr(keeper_module, "save_state", save)
+
+
+def test_training_goes_on_while_a_save_is_written(folder, live, tmp_path, monkeypatch):
+    gate = threading.Event()
+    slow_disk(monkeypatch, gate)
+    keeper = Keeper(folder, INFO)
+    assert keeper.begin(at(live, 1), reason="interval") is None
+    want = fingerprint(live)
+    assert keeper.collect(wait=False) is None
+    assert list_states(folder.path) == []
+    at(live, 2)  # training changes every bit meanwhile
+    gate.set()
+    saved = keeper.collect(wait=True)
+    assert (saved.step, keeper.last_good) == (1, 1)
+    assert 0 <= saved.held < saved.seconds
+    fresh = TinyRun(tmp_path / "fresh").live
+    Keeper(folder, INFO).resume(fresh)
+    assert fingerprint(fresh) == want
+
+
+def test_a_save_waits_for_the_one_before_and_gives_its_report(folder, live):
+    keeper = Keeper(folder, INFO)
+    assert keeper.begin(at(live, 1), reason="interval") is None
+    assert keeper.begin(at(live, 2), reason="epoch").step == 1
+    assert keeper.collect(wait=True).reason == "epoch"
+    assert keeper.collect(wait=True) is None
+    assert [step for step, _ in list_states(folder.path)] == [2, 1]
+
+
+def test_a_failed_save_is_told_at_the_next_look_and_the_one_before_stays(folder, live, monkeypatch):
+    keeper = Keeper(folder, INFO)
+    keeper.save(at(live, 1), reason="interval")
+    refusing(monkeypatch, 9)
+    keeper.begin(at(live, 2), reason="interval")
+    with pytest.raises(DiskError, match="the disk is full; the state of step 1 stays valid"):
+        keeper.collect(wait=True)
+    assert [step for step, _ in list_states(folder.path)] == [1]
+
+
+def test_going_back_waits_for_the_save_that_is_being_written(folder, live, monkeypatch):
+    gate = threading.Event()
+    slow_disk(monkeypatch, gate)
+    keeper = Keeper(folder, INFO)
+    keeper.begin(at(live, 3), reason="interval")
+    threading.Timer(0.1, gate.set).start()
+    assert keeper.resume(at(live, 9)).state.step == 3
+    assert live.position.step == 3
+
+
+@pytest.mark.parametrize("number", [errno.EDQUOT, errno.EROFS, errno.EIO])
+def test_each_refusal_has_its_reason_and_leaves_the_save_before(folder, live, monkeypatch, number):
+    keeper = Keeper(folder, INFO)
+    keeper.save(at(live, 1), reason="epoch", best={"loss": 1.0})
+    before = (folder.path / BEST).read_bytes()
+
+    def refuse(*_args, **_kwargs):
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr("zoo.engine.saving.atomic.os.replace", refuse)
+    reasons = {errno.EDQUOT: "quota", errno.EROFS: "read-only", errno.EIO: "input/output"}
+    with pytest.raises(DiskError, match=f"{reasons[number]}.*; the state of step 1 stays valid"):
+        keeper.save(at(live, 2), reason="epoch", best={"loss": 0.5})
+    assert (folder.path / BEST).read_bytes() == before
+    assert [step for step, _ in list_states(folder.path)] == [1]
+    assert not list(folder.staging.iterdir())
+
+
+def test_a_folder_that_vanished_is_not_made_anew(folder, live):
+    keeper = Keeper(folder, INFO)
+    keeper.save(at(live, 1), reason="epoch")
+    shutil.rmtree(folder.path)
+    with pytest.raises(DiskError, match=r"the run is gone") as caught:
+        keeper.save(at(live, 2), reason="epoch")
+    assert caught.value.exit_code == 8
+    assert not folder.path.exists()

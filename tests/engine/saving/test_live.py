@@ -1,6 +1,6 @@
 import pytest
 import torch
-from tinyrun import TinyLoader, TinyRun, fingerprint, tiny_model
+from tinyrun import TinyRun, fingerprint, tiny_model
 
 from zoo.engine.saving.live import Position, check_fit
 from zoo.errors import CheckpointError
@@ -61,13 +61,6 @@ def test_missing_and_unexpected_names_are_counted():
     with pytest.raises(CheckpointError, match=r"2 missing \(6.*1 unexpected \(extra\.weight\)"):
         check_fit(model, state)
     check_fit(model, model.state_dict())
-
-
-def test_not_finite_names_the_tensor(tmp_path):
-    live = TinyRun(tmp_path / "run", loader=TinyLoader()).live
-    assert live.not_finite() == ""
-    live.model[1].running_mean[0] = float("nan")
-    assert live.not_finite() == "1.running_mean"
 
 
 def test_a_position_starts_at_the_start():

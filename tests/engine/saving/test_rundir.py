@@ -161,3 +161,12 @@ def test_runs_are_not_made_in_a_file(tmp_path):
     (tmp_path / "runs").write_text("text")
     with pytest.raises(UsageError, match="runs is a file, not a folder of runs"):
         RunFolder.create(tmp_path / "runs", name="x")
+
+
+def test_a_folder_that_is_gone_is_said(tmp_path):
+    with RunFolder.create(tmp_path, name="run") as folder:
+        folder.require_there()
+        folder.path.rename(tmp_path / "elsewhere")
+        with pytest.raises(DiskError, match="is gone") as caught:
+            folder.require_there()
+    assert caught.value.exit_code == 8

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
     from zoo.core.metadata import Header
     from zoo.engine.saving.live import Live
+    from zoo.engine.saving.moment import Moment
 
 STATE_FORMAT = 1
 _NAME = re.compile(r"step-(\d{8,})\.safetensors")
@@ -84,7 +85,7 @@ def load_weights(
 
 def save_state(
     path: Path,
-    live: Live,
+    moment: Moment,
     info: CheckpointInfo,
     *,
     environment: Mapping[str, Any] | None = None,
@@ -94,8 +95,8 @@ def save_state(
 
     Args:
         path: See :func:`state_path`.
-        live: What training changes.
-        info: What travels with it; epoch and step are set from the position.
+        moment: The state.
+        info: What travels with it; epoch and step are the moment's.
         environment: What must be equal for the same bits, to be compared when resuming.
         staging: Folder for the unfinished file, on the same file system; default: beside it.
 
@@ -104,16 +105,16 @@ def save_state(
 
     Raises:
         DiskError: The system refused; ``path`` is as it was.
-        TypeError: An optimizer or schedule holds something that cannot be saved.
+        TypeError: A tensor is of a kind that safetensors does not have.
     """
-    tensors, skeleton = live.capture()
-    at = live.position
-    state = {"format": STATE_FORMAT, "environment": dict(environment or {}), "live": skeleton}
+    state = {"format": STATE_FORMAT, "environment": dict(environment or {})}
     metadata = {
-        "zoo": dumps(replace(info, epoch=at.epoch, step=at.step)),
-        "state": json.dumps(state, separators=(",", ":"), allow_nan=False),
+        "zoo": dumps(replace(info, epoch=moment.epoch, step=moment.step)),
+        "state": json.dumps(
+            {**state, "live": moment.skeleton}, separators=(",", ":"), allow_nan=False
+        ),
     }
-    return tensorfile.write(path, tensors, metadata, staging=staging)
+    return tensorfile.write(path, moment.tensors, metadata, staging=staging)
 
 
 @dataclass(frozen=True, slots=True)

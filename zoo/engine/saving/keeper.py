@@ -1,4 +1,9 @@
-"""Keeps a run safe: saves states and the best weights, goes back to the newest good one."""
+"""Keeps a run safe: saves states and the best weights, goes back to the newest good one.
+
+A save copies the run's state to host memory and returns; one thread writes it down, verifies it
+and deletes older ones while training goes on. There is never more than one such save: the next
+one waits for it.
+"""
 
 from __future__ import annotations
 
@@ -6,12 +11,14 @@ import math
 import platform
 import time
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import torch
 
 from zoo.engine.processes.distributed import ALONE
 from zoo.engine.reports import SavedReport
+from zoo.engine.saving.background import Background
 from zoo.engine.saving.checkpoint import (
     Found,
     list_states,
@@ -21,6 +28,7 @@ from zoo.engine.saving.checkpoint import (
     save_weights,
     state_path,
 )
+from zoo.engine.saving.moment import HostCopy
 from zoo.errors import CheckpointError, DiskError, NumericsError
 
 if TYPE_CHECKING:
@@ -31,6 +39,7 @@ if TYPE_CHECKING:
     from zoo.engine.place import Place
     from zoo.engine.processes.distributed import World
     from zoo.engine.saving.live import Live
+    from zoo.engine.saving.moment import Moment
     from zoo.engine.saving.rundir import RunFolder
 
 BEST = "model.safetensors"
@@ -79,6 +88,8 @@ class Keeper:
         self.environment = dict(environment or {})
         self.world = world
         self.last_good: int | None = None
+        self._copy = HostCopy()
+        self._writing: Background[SavedReport] = Background()
 
     def require_space(self, live: Live) -> None:
         """Refuse to start a run whose states would not fit on the disk.
@@ -93,36 +104,84 @@ class Keeper:
         state = weights * (2 if live.ema else 1) + 2 * trained
         self.folder.require_space(2 * state + weights + state // 5)
 
-    def save(self, live: Live, *, reason: str, best: Mapping[str, float] | None = None) -> Any:
-        """Save the whole state, and the best weights if this is the best moment.
+    def save(
+        self, live: Live, *, reason: str, best: Mapping[str, float] | None = None
+    ) -> SavedReport | None:
+        """Save, and wait until it is on the disk: :meth:`begin` and :meth:`collect`.
+
+        Raises:
+            DiskError: As :meth:`collect`.
+            NumericsError: As :meth:`collect`.
+        """
+        self.begin(live, reason=reason, best=best)
+        return self.collect(wait=True)
+
+    def begin(
+        self, live: Live, *, reason: str, best: Mapping[str, float] | None = None
+    ) -> SavedReport | None:
+        """Copy the whole state, and begin to write it down, in a thread.
 
         The best weights are written first: a kill in between leaves an older state, from which
         the run comes to this moment again.
 
         Args:
-            live: What training changes.
+            live: What training changes; may change again as soon as this returns.
             reason: ``epoch``, ``interval``, ``stop`` or ``error``.
             best: Metrics of the best moment, if this is it.
 
         Returns:
-            A :class:`SavedReport`, or ``None`` on ranks that do not write.
+            The report of the save before, if nobody had collected it.
+
+        Raises:
+            DiskError: The save before failed, see :meth:`collect`.
+            NumericsError: The same.
+            TypeError: An optimizer or schedule holds something that cannot be saved.
+        """
+        if self.folder is None:
+            return None
+        start = time.monotonic()
+        earlier = self.collect(wait=True)
+        moment = self._copy.take(live)
+        held = time.monotonic() - start
+        self._writing.start(partial(self._keep, moment, reason, best, start, held))
+        return earlier
+
+    def collect(self, *, wait: bool) -> SavedReport | None:
+        """The report of a save that :meth:`begin` began, once.
+
+        Args:
+            wait: Until it is on the disk.
+
+        Returns:
+            ``None`` if nothing was begun, if it is still being written, and on ranks that do not
+            write.
 
         Raises:
             DiskError: The system refused, also after older states were deleted, or what was
                 written does not read back; says which state stays valid.
             NumericsError: The model is not finite; such a state is never saved.
         """
-        if self.folder is None:
-            return None
-        start, at = time.monotonic(), live.position
-        broken = live.not_finite()
+        return self._writing.collect(wait=wait)
+
+    def _keep(
+        self,
+        moment: Moment,
+        reason: str,
+        best: Mapping[str, float] | None,
+        start: float,
+        held: float,
+    ) -> SavedReport:
+        """What the thread does."""
+        assert self.folder is not None
+        broken = moment.not_finite()
         if broken:
             raise NumericsError(
-                f"{broken} is not finite after step {at.step}; nothing was saved{self._valid()}",
+                f"{broken} is not finite after step {moment.step}; nothing was saved"
+                f"{self._valid()}",
                 hint="lower --lr, or clip the gradient with --set optim.clip=1",
             )
-        path = state_path(self.folder.path, at.step)
-        self._write(live, path, best)
+        path = state_path(self.folder.path, moment.step)
+        self._write(moment, path, best)
         try:
             prune_states(self.folder.path, self.keep)
         except CheckpointError as error:
@@ -130,36 +189,38 @@ class Keeper:
                 f"what was just saved does not read back: {error.message}{self._valid()}",
                 hint="the disk is failing: choose another with --set output.dir=FOLDER",
             ) from error
-        self.last_good = at.step
+        self.last_good = moment.step
         return SavedReport(
             path=path,
-            step=at.step,
-            epoch=at.epoch,
+            step=moment.step,
+            epoch=moment.epoch,
             reason=reason,
             seconds=time.monotonic() - start,
+            held=held,
             best=best is not None,
         )
 
-    def _write(self, live: Live, path: Path, best: Mapping[str, float] | None) -> None:
+    def _write(self, moment: Moment, path: Path, best: Mapping[str, float] | None) -> None:
         try:
-            self._write_once(live, path, best)
+            self._write_once(moment, path, best)
         except DiskError as error:
             if not self._make_room():
                 raise self._refused(error) from error
             try:
-                self._write_once(live, path, best)
+                self._write_once(moment, path, best)
             except DiskError as again:
                 raise self._refused(again) from again
 
-    def _write_once(self, live: Live, path: Path, best: Mapping[str, float] | None) -> None:
+    def _write_once(self, moment: Moment, path: Path, best: Mapping[str, float] | None) -> None:
         assert self.folder is not None
+        self.folder.require_there()
         self.folder.flush()
-        at, staging = live.position, self.folder.staging
+        staging = self.folder.staging
         if best is not None:
             finite = {name: value for name, value in best.items() if math.isfinite(value)}
-            info = replace(self.info, epoch=at.epoch, step=at.step, metrics=finite)
-            save_weights(self.folder.path / BEST, live.judged.state_dict(), info, staging=staging)
-        save_state(path, live, self.info, environment=self.environment, staging=staging)
+            info = replace(self.info, epoch=moment.epoch, step=moment.step, metrics=finite)
+            save_weights(self.folder.path / BEST, moment.weights(), info, staging=staging)
+        save_state(path, moment, self.info, environment=self.environment, staging=staging)
 
     def _make_room(self) -> bool:
         """Delete all states but the newest good one; whether that gave any room."""
@@ -177,14 +238,16 @@ class Keeper:
         return "" if self.last_good is None else f"; the state of step {self.last_good} stays valid"
 
     def resume(self, live: Live) -> Found:
-        """Put the newest good state into live objects, on every rank.
+        """Put the newest good state into live objects, on every rank; waits for a save.
 
         Returns:
             What was found; ``state`` is ``None`` if the run has none, and live is untouched.
 
         Raises:
             CheckpointError: The newest good state does not fit the live objects.
+            DiskError: The save that was waited for failed.
         """
+        self.collect(wait=True)
         found = Found(None)
         if self.folder is not None:
             found = newest_state(self.folder.path)

@@ -135,14 +135,6 @@ class Live:
             raise CheckpointError(f"the saved state is damaged or incomplete: {error}") from error
         self.position = position
 
-    def not_finite(self) -> str:
-        """The name of a parameter or buffer that is not finite; ``""`` if there is none."""
-        for name, tensor in self.model.state_dict().items():
-            floating = isinstance(tensor, torch.Tensor) and tensor.is_floating_point()
-            if floating and not torch.isfinite(tensor).all():
-                return str(name)
-        return ""
-
 
 def fill(model: nn.Module, tensors: Mapping[str, Any]) -> None:
     """Put tensors into a model, after a check that names and shapes are the same.

@@ -175,6 +175,18 @@ class RunFolder:
         except OSError as error:
             raise atomic.disk_error(error, self.metrics) from error
 
+    def require_there(self) -> None:
+        """Refuse to write into a folder that is gone: making it anew would hide the loss.
+
+        Raises:
+            DiskError: It was deleted, renamed or unmounted.
+        """
+        if not (self.path / ".lock").exists():
+            raise DiskError(
+                f"{self.path}: the folder of the run is gone (deleted, renamed or unmounted)",
+                hint="bring it back and zoo resume it, or begin again",
+            )
+
     def rewind(self, position: Position) -> int:
         """Drop the lines of ``metrics.jsonl`` that a resumed run will write again.
 
