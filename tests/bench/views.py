@@ -2,10 +2,10 @@
 
     python tests/bench/views.py --out views.json --write views.md
 
-Four data sets, none of them downloaded and none seen by the base: ``shapes`` (the demo's classes),
+Five data sets, none of them downloaded and none seen by the base: ``shapes`` (the demo's classes),
 ``digits`` (the handwritten ones that ship with zoo, enlarged), ``textures`` (overlapping gratings
-that differ by a few degrees, few images a class) and ``twins`` (classes that share colour and
-texture and differ in shape). The base is a resnet18 trained for a few epochs on other shapes and
+with random colours, few images a class), ``twins`` (classes that share colour and texture and
+differ in shape) and ``more-textures`` (five times as many). The base is the model trained for a few epochs on other shapes and
 other gratings. Each fine-tune is what ``zoo finetune`` runs, assembled from the same recipe,
 without saving; the seed decides the new head, the order and the views. What is compared is the top-1 of the last epoch on
 the same validation images, seed by seed: mean, spread over the seeds, and the mean difference to
@@ -42,8 +42,10 @@ from zoo.engine.reports import EpochReport
 from zoo.engine.start.weights import find_start
 
 SIDE = 96
-FREEZES = {"layer3": {"freeze_upto": "layer3"}, "head": {"freeze": ["backbone"]}}
-SETS = {"digits": "shift", "textures": "standard", "twins": "standard", "shapes": "standard"}
+SETS = {
+    "digits": "shift", "textures": "standard", "twins": "standard", "shapes": "standard",
+    "more-textures": "standard",
+}  # fmt: skip
 """Name -> training transform."""
 
 
@@ -89,6 +91,7 @@ def draw_sets(root: Path) -> None:
         "shapes": (20, 8, 12, lambda k, n: render(k, n, size=SIDE)),
         "textures": (16, 12, 15, lambda k, n: grating(k, n, family=0)),
         "twins": (12, 16, 20, twin),
+        "more-textures": (16, 60, 15, lambda k, n: grating(k, n + 1000, family=0)),
     }  # fmt: skip
     for name, (classes, few, many, make) in plans.items():
         for label in range(classes):
@@ -103,6 +106,7 @@ def draw_sets(root: Path) -> None:
             grey = Image.fromarray(np.asarray(image)).resize((SIDE, SIDE), Image.Resampling.BICUBIC)
             path = root / "digits" / part / f"c{label:02d}" / f"{seen[label]}.png"
             _write(path, np.stack([np.asarray(grey)] * 3, -1))
+    (root / "drawn").touch()
 
 
 def _write(path: Path, pixels: np.ndarray) -> None:
@@ -110,14 +114,14 @@ def _write(path: Path, pixels: np.ndarray) -> None:
     Image.fromarray(pixels).save(path)
 
 
-def pretrain(root: Path, size: int) -> Path:
+def pretrain(root: Path, options: argparse.Namespace) -> Path:
     """Train the base; gives its run folder."""
-    done = root / "runs" / "base"
+    done = root / "runs" / options.model
     if not (done / "result.json").is_file():
         result = _last(
             zoo.fit(
-                "train", "resnet18", data=str(root / "base"), size=size, epochs=12, lr=0.05,
-                seed=100, out=str(root / "runs"), name="base", threads=1,
+                "train", options.model, data=str(root / "base"), size=options.size, epochs=12, lr=0.05,
+                seed=100, out=str(root / "runs"), name=options.model, threads=1, precision=options.precision,
             )
         )  # fmt: skip
         print(f"base: top-1 {result.metrics['top1']:.3f} on its own classes", flush=True)
@@ -131,6 +135,11 @@ def _last(events: Any) -> Any:
     return found
 
 
+def frozen_part(freeze: str) -> dict[str, Any]:
+    """Keywords that freeze so much: the backbone, or up to a stage."""
+    return {"freeze": ["backbone"]} if freeze == "head" else {"freeze_upto": freeze}
+
+
 def one(
     root: Path, base: Path, case: dict[str, Any], options: argparse.Namespace
 ) -> dict[str, Any]:
@@ -142,7 +151,7 @@ def one(
             "data": str(root / name / "train"), "val": str(root / name / "val"),
             "size": options.size, "epochs": case["epochs"], "seed": case["seed"],
             "views": case["views"], "cache": "ram", "lr": options.lr, "threads": 1, "workers": 0,
-            "transform": SETS[name], **FREEZES[case["freeze"]],
+            "transform": SETS[name], "precision": options.precision, **frozen_part(case["freeze"]),
         }, registry=known,
     ).recipe  # fmt: skip
     found = find_start(recipe, known)
@@ -178,7 +187,7 @@ def cases(options: argparse.Namespace) -> list[dict[str, Any]]:
         {"seed": seed, "set": name, "freeze": freeze, "epochs": epochs, "views": views}
         for seed in range(options.seeds)
         for name in options.sets
-        for freeze in FREEZES
+        for freeze in (options.upto, "head")
         for epochs in options.epochs
         for views in options.views
         if views == "fresh" or int(views) < epochs
@@ -205,7 +214,7 @@ def table(rows: list[dict[str, Any]]) -> str:
                 said = f"{statistics.mean(paired):+.2f} ± {error:.2f}"
             values = list(found.values())
             spread = statistics.stdev(values) if len(values) > 1 else 0.0
-            trains = "layer4 and head" if freeze == "layer3" else "head"
+            trains = "head" if freeze == "head" else f"what follows {freeze}"
             lines.append(
                 f"| {name} | {trains} | {epochs} | {views} | {statistics.mean(values):.2f} "
                 f"| {spread:.2f} | {said} |"
@@ -219,6 +228,9 @@ def main() -> None:
     parser.add_argument("--root", type=Path, default=Path("views-data"), help="images and runs")
     parser.add_argument("--out", type=Path, default=Path("views.json"), help="every run, as JSON")
     parser.add_argument("--write", type=Path, help="the table, as markdown")
+    parser.add_argument("--model", default="resnet18")
+    parser.add_argument("--upto", default="layer3", help="the last frozen stage")
+    parser.add_argument("--precision", default="fp32")
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--epochs", type=int, nargs="+", default=[5, 20])
     parser.add_argument("--views", nargs="+", default=["1", "2", "4", "8", "fresh"])
@@ -228,9 +240,9 @@ def main() -> None:
     options = parser.parse_args()
     logging.disable(logging.INFO)
     torch.set_num_threads(1)
-    if not (options.root / "digits").is_dir():
+    if not (options.root / "drawn").is_file():
         draw_sets(options.root)
-    base = pretrain(options.root, options.size)
+    base = pretrain(options.root, options)
     rows = json.loads(options.out.read_text()) if options.out.is_file() else []
     known = {tuple(sorted((k, row[k]) for k in ("seed", "set", "freeze", "epochs", "views")))
              for row in rows}  # fmt: skip
