@@ -1,147 +1,218 @@
-"""What cutting and caching the frozen part saves: the same fine-tune, run five ways.
+"""The frozen-prefix engine against the loop that tutorials teach, end to end, in one run.
 
-    python tests/bench/prefix.py --epochs 5 20 --images 256 --size 128
+    python tests/bench/prefix.py                                # every target, about an hour
+    python tests/bench/prefix.py --only layer3 tail --images 300 --epochs 5 --plain-epochs 2
 
-Ways: ``plain`` is what tutorials do (requires_grad = False, frozen norms in eval, fp32, the
-default memory format); ``zoo`` adds the engine's precision and memory format; ``cut`` runs the
-frozen part with its norms folded; ``views=K`` keeps K random views of each training image.
-Prints seconds of wall and CPU time, the ratio to ``plain``, and the validation accuracy (mean of the last
-five epochs). The
-images are drawn and stored as JPEG files, so decoding and augmenting are part of the time.
+Each way is a process of its own on the same JPEG files and the same starting weights, so start-up,
+decoding, evaluation and saving are inside its time; ways take turns, round by round. ``plain`` is
+the tutorials' loop: ``requires_grad = False``, fp32, torchvision's transforms, an ImageFolder and a
+DataLoader, the best weights kept. ``zoo`` is ``python -m zoo finetune`` with its defaults; other
+ways add flags. Ratios are plain / zoo of wall and of CPU time (user + system, loader processes
+included; on a loaded machine read those). Peak memory is the process's largest resident set.
+With ``--plain-epochs N`` the plain loop runs N epochs and its time for more is extrapolated from
+the mean epoch: the table says so.
+
+Jobs: ``layer3`` (frozen up to layer3), ``head`` (the head alone trains), ``whole`` (nothing is
+frozen), ``memory`` (layer3 with --cache disk), ``again`` (a second run with another learning rate),
+``many`` (head alone, 50 epochs, many images: which share the one pass over the images has) and
+``tail`` (steps of the part behind layer3 against a hand-written bf16 channels_last loop).
 """
 
 from __future__ import annotations
 
 import argparse
+import json
+import os
 import shutil
+import statistics
+import subprocess
+import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import Any
 
-import torch
-from torch import nn
-from torch.nn.functional import cross_entropy
-from torchvision.io import write_jpeg
+import prefix_ways as ways
 
-from zoo.core import registry
-from zoo.core.recipe import DevicePart, FreezePart, SurgeryPart
-from zoo.core.specs import InputSpec
-from zoo.data.images import FileReader, ImageSet
-from zoo.data.loaders import make_loader
-from zoo.engine.feed import Feed
-from zoo.engine.freezing.freeze import plan_freeze
-from zoo.engine.freezing.frozen import Frozen
-from zoo.engine.loop import fit
-from zoo.engine.place import Place, choose
-from zoo.engine.prefix.use import CacheWish, use_prefix
-from zoo.engine.reports import EpochReport
-from zoo.engine.rules import Rules
-from zoo.engine.saving.live import Live
-from zoo.engine.schedule import Schedule
-from zoo.engine.surgery import operate
-
-CLASSES = 4
+ZOO = [sys.executable, "-m", "zoo", "finetune", "resnet18"]
+FROZEN = {
+    "layer3": ["--freeze-upto", "layer3"],
+    "head": ["--freeze", "backbone"],
+    "whole": [],
+}
+TARGETS = {("layer3", 5): 4.0, ("layer3", 20): 5.0, ("head", 20): 15.0, ("whole", 2): 1.8}
 
 
-def draw(folder: Path, count: int, seed: int) -> ImageSet:
-    """Noisy stripes: the class is their direction."""
-    generator = torch.Generator().manual_seed(seed)
-    folder.mkdir(parents=True)
-    grid = torch.linspace(0, 1, 320)
-    paths, labels = [], []
-    for index in range(count):
-        label = index % CLASSES
-        angle = torch.tensor(label * 3.1416 / CLASSES)
-        wave = grid[:, None] * angle.cos() + grid[None, :] * angle.sin()
-        wave = (wave * (30 + 10 * torch.rand((), generator=generator))).sin() * 60 + 128
-        noise = torch.randn(3, 320, 320, generator=generator) * 50
-        path = folder / f"{index:05d}.jpg"
-        write_jpeg((wave + noise).clamp(0, 255).byte(), str(path), quality=90)
-        paths.append(str(path))
-        labels.append(label)
-    classes = tuple(f"direction {k}" for k in range(CLASSES))
-    return ImageSet(folder.name, classes, labels, paths, FileReader(tuple(paths)))
+def measured(command: list[str], environment: dict[str, str]) -> dict[str, float]:
+    """Run a process; wall and CPU seconds, peak MB."""
+    start = time.monotonic()
+    with tempfile.TemporaryFile() as said:
+        process = subprocess.Popen(command, stdout=said, stderr=said, env=environment)
+        _, status, used = os.wait4(process.pid, 0)
+        process.returncode = os.waitstatus_to_exitcode(status)
+        said.seek(0)
+        text = said.read().decode(errors="replace")
+    if process.returncode:
+        raise SystemExit(f"{' '.join(command)}\nended with {process.returncode}:\n{text[-2000:]}")
+    return {
+        "wall": time.monotonic() - start,
+        "cpu": used.ru_utime + used.ru_stime,
+        "peak": used.ru_maxrss / 1024,
+    }
 
 
-def run(way: str, sets: tuple[ImageSet, ImageSet], options: argparse.Namespace, epochs: int):
-    """One fine-tune; gives wall seconds, CPU seconds, top-1, and the line about the cache."""
-    found = registry.load()
-    spec = found.model(options.model)
-    torch.manual_seed(0)
-    model = found.build("model", options.model)
-    operate(model, spec, SurgeryPart(), classes=CLASSES)
-    given = spec.input or InputSpec()
-    shown = InputSpec(size=(3, options.size, options.size), mean=given.mean, std=given.std)
-    device = DevicePart(device=options.device, threads=options.threads)
-    place = choose(device)
-    if way == "plain":
-        place = Place(device=place.device, threads=place.threads)
-    torch.set_num_threads(place.threads)
-    layout = torch.channels_last if place.channels_last else torch.preserve_format
-    model.to(place.device, memory_format=layout)
-    plan = plan_freeze(model, spec, FreezePart(upto=options.upto), shown)
-    frozen = Frozen(model, plan)
-    shared = {"batch_size": options.batch, "seed": 1, "workers": 0}
-    augment = found.build("transform", "standard", shown)
-    crop = found.build("transform", "center-crop", shown)
-    train = make_loader(sets[0], augment, train=True, **shared)
-    val = make_loader(sets[1], crop, train=False, **shared)
-    wish = CacheWish(mode="off")
-    if way == "cut":
-        wish = CacheWish(mode="ram", size=0)
-    elif way.startswith("views="):
-        wish = CacheWish(mode="auto", views=int(way.removeprefix("views=")))
-    start, cpu = time.monotonic(), time.process_time()
-    used = use_prefix(
-        model, plan, shown, train=train, val=val, feed=Feed(place, shown), place=place, wish=wish,
-        epochs=epochs, root=options.root / "cache", identity={"train": way, "val": way},
-    )  # fmt: skip
-    trained = [p for p in model.parameters() if p.requires_grad]
-    optimizer = torch.optim.SGD(trained, lr=0.01, momentum=0.9)
-    live = Live(model=model, optimizer=optimizer, schedule=Schedule(optimizer))
-    reports = fit(
-        live, Rules(epochs=epochs, seed=1), train=used.train, val=used.val, loss=cross_entropy,
-        feed=used.feed, place=place, hold=frozen.hold, cut=used.cut,
-    )  # fmt: skip
-    ends = [report.val.top1 for report in reports if isinstance(report, EpochReport)][-5:]
-    if place.device.type != "cpu":
-        torch.accelerator.synchronize()
-    used.close()
-    assert isinstance(model, nn.Module)
-    return time.monotonic() - start, time.process_time() - cpu, sum(ends) / len(ends), used.line
+class Bench:
+    """Everything that the jobs share.
+
+    Args:
+        root: Folder for images, runs and the cache.
+        options: What was asked for.
+    """
+
+    def __init__(self, root: Path, options: argparse.Namespace) -> None:
+        self.root, self.options = root, options
+        self.environment = os.environ | {
+            "ZOO_CACHE": str(root / "cache"),
+            "OMP_NUM_THREADS": str(options.threads),
+            "PYTHONWARNINGS": "ignore",
+        }
+        self.rows: list[dict[str, Any]] = []
+
+    def zoo(self, job: str, epochs: int, *flags: str, name: str = "zoo") -> dict[str, Any]:
+        """One fine-tune by the command line."""
+        folder = self.root / "runs" / f"{time.time_ns()}"
+        command = [
+            *ZOO, "--weights", f"file:{self.root / 'base.safetensors'}", *FROZEN[job],
+            "--data", str(self.root / "train"), "--val", str(self.root / "val"),
+            "--size", str(self.options.size), "--epochs", str(epochs),
+            "--threads", str(self.options.threads), "--out", str(folder.parent),
+            "--name", folder.name, *flags,
+        ]  # fmt: skip
+        found = measured(command, self.environment)
+        result = json.loads((folder / "result.json").read_text())
+        log = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+        shutil.rmtree(folder)
+        return self.keep(name, job, epochs, top1=result["metrics"]["top1"], log=log, **found)
+
+    def plain(self, job: str, epochs: int) -> dict[str, Any]:
+        """The tutorials' loop in a process of its own."""
+        ran = min(epochs, self.options.plain_epochs or epochs)
+        out = self.root / "plain.json"
+        told = {
+            "root": str(self.root), "freeze": job, "epochs": ran, "size": self.options.size,
+            "threads": self.options.threads, "workers": self.options.plain_workers,
+            "out": str(out),
+        }  # fmt: skip
+        script = str(Path(ways.__file__))
+        found = measured([sys.executable, script, json.dumps(told)], self.environment)
+        said = json.loads(out.read_text())
+        if ran < epochs:
+            for key in ("wall", "cpu"):
+                found[key] += (epochs - ran) * statistics.mean(said[f"{key}_epochs"])
+        return self.keep("plain", job, epochs, top1=said["top1"], ran=ran, **found)
+
+    def keep(self, way: str, job: str, epochs: int, **found: Any) -> dict[str, Any]:
+        """Note and print one measurement."""
+        row = {"way": way, "job": job, "epochs": epochs, **found}
+        self.rows.append({key: value for key, value in row.items() if key != "log"})
+        part = f" (from {row['ran']})" if row.get("ran", epochs) < epochs else ""
+        print(
+            f"  {job:7} {epochs:3} epochs{part:9} {way:18} wall {row['wall']:7.1f} s  "
+            f"CPU {row['cpu']:7.1f} s  peak {row['peak']:6.0f} MB  top-1 {row['top1']:.3f}",
+            flush=True,
+        )
+        return row
+
+    def against_plain(self, job: str, epochs: int, others: dict[str, list[str]]) -> None:
+        """Plain, zoo and zoo with other flags, in turns; prints ratios."""
+        rounds: list[dict[str, dict[str, Any]]] = []
+        for _ in range(self.options.rounds):
+            shutil.rmtree(self.root / "cache" / "prefix", ignore_errors=True)
+            found = {"plain": self.plain(job, epochs), "zoo": self.zoo(job, epochs)}
+            for name, flags in others.items():
+                shutil.rmtree(self.root / "cache" / "prefix", ignore_errors=True)
+                found[name] = self.zoo(job, epochs, *flags, name=name)
+            rounds.append(found)
+        for way in ("zoo", *others):
+            wall = [r["plain"]["wall"] / r[way]["wall"] for r in rounds]
+            cpu = [r["plain"]["cpu"] / r[way]["cpu"] for r in rounds]
+            target = f"target {TARGETS[job, epochs]:.1f}x" if (job, epochs) in TARGETS else ""
+            print(
+                f"= {job} {epochs} epochs, {way}: {statistics.median(wall):.2f}x wall, "
+                f"{statistics.median(cpu):.2f}x CPU  {target if way == 'zoo' else ''}",
+                flush=True,
+            )
+
+    def memory(self) -> None:
+        """Peak memory of a frozen run whose cache is on the disk."""
+        plain = self.plain("layer3", 1)
+        disk = self.zoo("layer3", 2, "--cache", "disk", name="zoo --cache disk")
+        share = disk["peak"] / plain["peak"]
+        print(f"= peak memory with --cache disk: {share:.2f} of plain's  target below 1")
+
+    def again(self) -> None:
+        """A second run with another learning rate: how long until it trains."""
+        shutil.rmtree(self.root / "cache" / "prefix", ignore_errors=True)
+        flags = ("--cache", "disk", "--views", "1")
+        one = self.zoo("layer3", 3, *flags, name="first run")
+        two = self.zoo("layer3", 3, *flags, "--lr", "0.003", name="another rate")
+        epochs = [
+            [line["seconds"] for line in run["log"] if line.get("kind") == "epoch"]
+            for run in (one, two)
+        ]
+        print(f"= seconds of each epoch: first run {epochs[0]}, another rate {epochs[1]}")
+        print(f"= CPU before the rest: {one['cpu']:.1f} s against {two['cpu']:.1f} s")
+
+    def many(self) -> None:
+        """Head alone, 50 epochs: the share of the one pass over the images."""
+        row = self.zoo("head", 50, name="zoo, 50 epochs")
+        seconds = [line["seconds"] for line in row["log"] if line.get("kind") == "epoch"]
+        print(
+            f"= head, 50 epochs: first epoch {seconds[0]:.1f} s, the other 49 together "
+            f"{sum(seconds[1:]):.1f} s ({statistics.median(seconds[1:]):.3f} s each)"
+        )
 
 
 def main() -> None:
-    """Run and print."""
+    """Run the jobs."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--model", default="resnet18")
-    parser.add_argument("--upto", default="layer3")
+    jobs = ["tail", "layer3", "head", "whole", "memory", "again", "many"]
+    parser.add_argument("--only", nargs="+", choices=jobs, default=jobs)
+    parser.add_argument("--images", type=int, default=1200, help="training images")
+    parser.add_argument("--val-images", type=int, default=200)
+    parser.add_argument("--classes", type=int, default=40)
+    parser.add_argument("--size", type=int, default=224)
     parser.add_argument("--epochs", type=int, nargs="+", default=[5, 20])
-    parser.add_argument("--images", type=int, default=256)
-    parser.add_argument("--size", type=int, default=128)
-    parser.add_argument("--batch", type=int, default=32)
-    parser.add_argument("--device", default="auto")
-    parser.add_argument("--threads", type=int, default=None)
-    parser.add_argument("--ways", nargs="+", default=["plain", "zoo", "cut", "views=1", "views=4"])
+    parser.add_argument("--rounds", type=int, default=1)
+    parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
+    parser.add_argument("--plain-epochs", type=int, help="run this many, extrapolate the rest")
+    parser.add_argument("--plain-workers", type=int, default=2)
+    parser.add_argument("--views", nargs="+", default=["fresh"], help="further ways of zoo")
+    parser.add_argument("--root", type=Path, help="keep images and weights in this folder")
+    parser.add_argument("--out", type=Path, help="every measurement, as JSON")
     options = parser.parse_args()
-    options.root = Path(tempfile.mkdtemp())
+    root = options.root or Path(tempfile.mkdtemp())
     try:
-        sets = draw(options.root / "train", options.images, 0), draw(options.root / "val", 64, 1)
-        for epochs in options.epochs:
-            print(
-                f"{options.model} frozen up to {options.upto}, {options.size} px, {epochs} epochs"
-            )
-            base = None
-            for way in options.ways:
-                wall, cpu, top1, line = run(way, sets, options, epochs)
-                base = base or cpu
-                print(
-                    f"  {way:8} wall {wall:7.1f} s  CPU {cpu:7.1f} s  "
-                    f"{base / cpu:5.1f}x  top-1 {top1:.3f}  {line}",
-                    flush=True,
-                )
+        ways.prepare(root, options)
+        bench = Bench(root, options)
+        others = {f"zoo --views {k}": ["--views", k] for k in options.views}
+        for job in options.only:
+            if job == "tail":
+                ways.compare_tails(options)
+            elif job == "layer3":
+                for epochs in options.epochs:
+                    bench.against_plain("layer3", epochs, others)
+            elif job == "head":
+                bench.against_plain("head", max(options.epochs), {})
+            elif job == "whole":
+                bench.against_plain("whole", 2, {})
+            else:
+                getattr(bench, job)()
+        if options.out:
+            options.out.write_text(json.dumps(bench.rows, indent=1))
     finally:
-        shutil.rmtree(options.root, ignore_errors=True)
+        if options.root is None:
+            shutil.rmtree(root, ignore_errors=True)
 
 
 if __name__ == "__main__":
