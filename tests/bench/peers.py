@@ -38,6 +38,9 @@ from tables import machine, machine_line, write_block, write_json
 HUB_FILE = "hub/checkpoints/resnet18-f37072fd.pth"
 """Where torchvision keeps what it downloaded: the same file for all who ask it for weights."""
 
+NAMES = {"layer3": "frozen up to layer3", "backbone": "head only", "none": "nothing frozen"}
+"""How the blocks of the page are called."""
+
 PROBE = """
 import importlib.metadata as m, json, sys
 def version(name):
@@ -111,11 +114,11 @@ def missing(peer: Peer, given: argparse.Namespace, python: Path) -> tuple[str, s
     if peer.script and not getattr(given, peer.script):
         return f"needs --{peer.script.replace('_', '-')}", ""
     names = ("zoo-registry",) if peer.ours else peer.needs
-    done = subprocess.run(
-        [str(python), "-c", PROBE, *names], capture_output=True, text=True, check=False
-    )
-    if done.returncode:
-        return f"{python.name} does not run", ""
+    probe = [str(python), "-c", PROBE, *names]
+    try:
+        done = subprocess.run(probe, capture_output=True, text=True, check=True)
+    except (OSError, subprocess.CalledProcessError):
+        return f"{python} does not run", ""
     versions: dict[str, str | None] = json.loads(done.stdout)
     absent = [name for name, number in versions.items() if number is None]
     if absent:
@@ -138,6 +141,8 @@ def make_material(given: argparse.Namespace, place: Path) -> Job:
                  "device", "timm_script", "torchvision_references"):  # fmt: skip
         value = getattr(given, name)
         job[name] = str(value.absolute()) if isinstance(value, Path) else value
+    if Path(job["data"]).exists() and Path(job["weights"]).exists():
+        return job
     place.mkdir(parents=True, exist_ok=True)
     (place / "job.json").write_text(json.dumps(job))
     maker = [sys.executable, str(Path(__file__).parent / "material.py"), str(place / "job.json")]
@@ -179,6 +184,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     given = options(argv)
     found = pythons(given)
     lineup = present(given, found)
+    if not lineup:
+        raise SystemExit("nobody is left to measure")
     runs: list[dict[str, Any]] = []
     with tempfile.TemporaryDirectory(prefix="zoo-peers-") as temporary:
         shared = make_material(given, (given.material or Path(temporary)).absolute())
@@ -194,7 +201,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         versions = {peer.name: version for peer, version in lineup}
         write_json(given.json, {"machine": here, "options": kept, "peers": versions, "runs": runs})
     if given.write:
-        write_block(given.write, f"peers {given.freeze}", told)
+        write_block(given.write, f"peers, {NAMES[given.freeze]}", told)
     return 0
 
 

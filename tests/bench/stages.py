@@ -25,6 +25,7 @@ from PIL import Image
 from tables import machine, machine_line, markdown, write_block
 from torch import nn
 from torchvision import transforms
+from torchvision.transforms import v2
 
 from zoo.builtin.demo import render
 from zoo.core import registry
@@ -36,6 +37,7 @@ from zoo.engine.freezing.frozen import Frozen
 from zoo.engine.prefix.cut import cut
 
 Work = Callable[[], object]
+MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
 def reading(folder: Path, count: int, size: int) -> dict[str, Work]:
@@ -52,20 +54,36 @@ def reading(folder: Path, count: int, size: int) -> dict[str, Work]:
             transforms.RandomResizedCrop(size),
             transforms.RandomHorizontalFlip(),
             transforms.ToTensor(),
-            transforms.Normalize((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
+            transforms.Normalize(MEAN, STD),
         ]
     )
     shown = InputSpec(size=(3, size, size))
     ours = registry.load().build("transform", "standard", shown)
 
-    def opened(path: str) -> Image.Image:
+    newer = v2.Compose(
+        [
+            v2.RandomResizedCrop(size),
+            v2.RandomHorizontalFlip(),
+            v2.ToImage(),
+            v2.ToDtype(torch.float32, scale=True),
+            v2.Normalize(MEAN, STD),
+        ]
+    )
+
+    def opened(path: str, *, half: bool = False) -> Image.Image:
         with Image.open(path) as picture:
+            if half:
+                picture.draft("RGB", (picture.width // 2, picture.height // 2))
             return picture.convert("RGB")
 
     return {
         "read: Pillow, torchvision's transforms": lambda: [usual(opened(p)) for p in paths],
+        "read: Pillow, torchvision's transforms v2": lambda: [newer(opened(p)) for p in paths],
         "read: zoo": lambda: [ours(read_image(p)) for p in paths],
         "of that, decoding: Pillow": lambda: [opened(p) for p in paths],
+        "of that, decoding: Pillow at half the scale": lambda: [
+            opened(p, half=True) for p in paths
+        ],
         "of that, decoding: zoo": lambda: [read_image(p) for p in paths],
     }
 
@@ -118,7 +136,9 @@ def computing(batch: int, size: int, classes: int) -> dict[str, Work]:
         kept, pooled = folded(flat), head.prefix(fold=True)(flat)
     usual = prefix(images).detach()
     fast, tail = quick.tail(), made.tail()
-    halved = quick.prefix()
+    _, other = parts("layer3", torch.channels_last)
+    converted = other.prefix(fold=True)
+    converted.body.bfloat16()
     half = flat.bfloat16()
     for module in (plain, whole, tail, fast):
         module.train()
@@ -126,8 +146,9 @@ def computing(batch: int, size: int, classes: int) -> dict[str, Work]:
         "step, everything trains, fp32": step(whole, images, labels, bf16=False),
         "step, frozen by requires_grad, fp32": step(plain, images, labels, bf16=False),
         "frozen part: fp32": quietly(prefix, images, bf16=False),
-        "frozen part: channels_last, bf16": quietly(halved, flat, bf16=True),
+        "frozen part: channels_last, bf16": quietly(quick.prefix(), flat, bf16=True),
         "frozen part: zoo (channels_last, bf16, norms folded)": quietly(folded, flat, bf16=True),
+        "the same, its weights in bf16": quietly(converted, half, bf16=False),
         "step of the rest: fp32": step(tail, usual, labels, bf16=False),
         "step of the rest: zoo (channels_last, bf16, kept outputs)": step(
             fast, kept, labels, bf16=True
@@ -135,7 +156,6 @@ def computing(batch: int, size: int, classes: int) -> dict[str, Work]:
         "the same, SGD with foreach": step(fast, kept, labels, bf16=True, foreach=True),
         "the same, SGD fused": step(fast, kept, labels, bf16=True, fused=True),
         "step of the head alone, kept outputs": step(head.tail(), pooled, labels, bf16=True),
-        "a batch cast to bf16 first, then the frozen part": quietly(halved, half, bf16=True),
     }
 
 
@@ -172,7 +192,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     text = markdown(("one image, one thread", "CPU ms", "times faster than a frozen step"), rows)
     told = (
         f"{machine_line(machine())}.\nresnet18, {given.size} px, batch {given.batch}, "
-        f"{given.classes} classes; median of {given.rounds} interleaved blocks.\n\n{text}"
+        f"{given.classes} classes; median of {given.rounds} interleaved blocks.\nMade by "
+        f"`python tests/bench/stages.py --size {given.size} --batch {given.batch} "
+        f"--classes {given.classes} --rounds {given.rounds}`.\n\n{text}"
     )
     print(told)
     if given.write:

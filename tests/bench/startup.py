@@ -155,7 +155,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     with tempfile.TemporaryDirectory(prefix="zoo-startup-") as home:
         rows = measure(wanted, given.python.absolute(), given.rounds, Path(home))
     here, text = machine(), table(rows)
-    line = f"{machine_line(here)}; median of {given.rounds} interleaved rounds."
+    line = (
+        f"{machine_line(here)}; median of {given.rounds} interleaved rounds.\n"
+        f"Made by `python tests/bench/startup.py --rounds {given.rounds}`."
+    )
     print(f"{line}\n\n{text}")
     if given.json:
         runs = {

@@ -27,8 +27,19 @@ def conditions(given: Namespace) -> str:
         f"{given.epochs} epochs, {frozen}; pretrained by {trained}.\n"
         f"{given.rounds} interleaved rounds, {given.threads} threads, {given.workers} loader "
         f"processes (zoo chooses its own), device {given.device}.\n"
-        "Mean of the rounds; top-1 after the last epoch with its lowest and highest."
+        "Mean of the rounds; top-1 after the last epoch with its lowest and highest. Made by\n"
+        f"`{command(given)}`."
     )
+
+
+ASKED = ("freeze", "images", "val_images", "classes", "size", "epochs", "batch", "lr", "rounds",
+         "pretrain_epochs", "threads", "workers", "device")  # fmt: skip
+
+
+def command(given: Namespace) -> str:
+    """How to ask for the same again; where the peers are is everyone's own."""
+    words = [f"--{name.replace('_', '-')} {getattr(given, name)}" for name in ASKED]
+    return f"python tests/bench/peers.py {' '.join(words)}"
 
 
 def mean(runs: Sequence[dict[str, Any]], key: str) -> float:
