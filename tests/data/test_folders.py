@@ -68,9 +68,8 @@ def test_sizes_and_facts_come_along(tmp_path):
     findings = folders.checked(trees, DataPart(), facts, None)
     images = folders.image_set(trees["train"], "n", ("10", "2"), findings, 3, DataPart())
     assert set(images.sizes) == {(24, 32)}
-    said = folders.facts_of({"train": images, "val": images.subset([0])}, ("10", "2"), DataPart())
+    said = folders.facts_of({"train": images, "val": images.subset([0])}, ("10", "2"))
     assert said == [
         "classes in text order, kept in the checkpoint: 10, 2",
-        "8 training images make one batch, not 32",
         "classes without validation images: 2",
     ]

@@ -57,7 +57,7 @@ def test_the_metadata_is_what_the_hub_reads():
     assert data.to_dict()["base_model_relation"] == "finetune"
     assert {"timm", "zoo", "pytorch"} <= set(data.tags)
     found = {r.metric_name: r.metric_value for r in data.eval_results}
-    assert found == {"top-1 accuracy": 0.75, "top-5 accuracy": 1.0}
+    assert found == {"top-1 accuracy": 0.75}  # of three classes, all are among the top five
     assert data.eval_results[0].dataset_name == "pets"
 
 

@@ -61,11 +61,12 @@ def command(
     for note in found.notes:
         out.note(f"note: {note}")
     numbers = found.evaluation
+    five = len(found.classes) > 5  # else every image is among the first five
     out.pairs(
         [
             ("data", f"{found.data}, {numbers.n:,} images, {len(found.classes)} classes"),
             ("top-1", "" if numbers.top1 is None else f"{100 * numbers.top1:.2f} %"),
-            ("top-5", "" if numbers.top5 is None else f"{100 * numbers.top5:.2f} %"),
+            ("top-5", f"{100 * numbers.top5:.2f} %" if numbers.top5 is not None and five else ""),
             ("loss", f"{numbers.loss:.4f}"),
             *((name, f"{value:.4f}") for name, value in numbers.metrics.items()),
         ]

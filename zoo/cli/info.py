@@ -42,6 +42,13 @@ def command(name: str, kind: str | None, layers: bool, depth: int | None, as_jso
         _model(out, spec)
     else:
         _part(out, kind, spec)
+    others = [
+        other.qualified
+        for other in registry.load().shelf(kind).values()
+        if other.name == spec.name and other.qualified != spec.qualified
+    ]
+    if others and not as_json:
+        out.note(f"also called {spec.name}: {', '.join(others)} (say the whole name for it)")
 
 
 def _find(known: Registry, name: str, kind: str | None) -> tuple[str, PartSpec]:

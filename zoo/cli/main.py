@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import errno
 import gc
+import io
 import os
 import sys
 from typing import TYPE_CHECKING, Any, Final
@@ -168,6 +169,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     Args:
         argv: Arguments without the program's name; default: the process's.
     """
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # a terminal that lacks a letter gets its number
+            stream.reconfigure(errors="backslashreplace")
     code = run(argv)
     if "torch" not in sys.modules:  # with it, triton's bindings would report leaks
         gc.freeze()  # nothing is left to do: Python need not look through thousands of records

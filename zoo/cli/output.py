@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 from dataclasses import asdict, is_dataclass
 from typing import TYPE_CHECKING, Final, Literal
@@ -12,6 +13,9 @@ if TYPE_CHECKING:
 
     from zoo.errors import ZooError
 
+_CONTROL: Final = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]"
+)
 Form = Literal["table", "json", "names"]
 
 
@@ -39,7 +43,7 @@ class Out:
             rows: Cells; ``None`` shows as nothing.
             right: Columns that are aligned to the right.
         """
-        cells = [["" if cell is None else str(cell) for cell in row] for row in rows]
+        cells = [["" if cell is None else one_line(str(cell)) for cell in row] for row in rows]
         if not cells:
             return
         limit = os.get_terminal_size().columns if sys.stdout.isatty() else 0
@@ -70,11 +74,11 @@ class Out:
 
     def line(self, text: str = "") -> None:
         """Print one line to stdout."""
-        sys.stdout.write(text + "\n")
+        sys.stdout.write(plain(text) + "\n")
 
     def note(self, text: str) -> None:
         """Print one line to stderr: what is good to know but not the answer."""
-        sys.stderr.write(text + "\n")
+        sys.stderr.write(plain(text) + "\n")
         sys.stderr.flush()
 
     def error(self, error: ZooError, code: int) -> None:
@@ -86,6 +90,25 @@ class Out:
         self.note(f"error: {error.message}")
         for line in filter(None, error.hint.splitlines()):
             self.note(f"hint: {line}")
+
+
+def plain(text: str) -> str:
+    r"""Text for a terminal, whoever wrote it: what would steer the terminal is spelled out.
+
+    Escape sequences, other control characters but line breaks and tabs, marks that reverse the
+    direction of writing, and undecodable bytes of file names come out as ``\u001b``, which is
+    also what JSON writes.
+    """
+    if text.isprintable():
+        return text
+    return _CONTROL.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
+
+
+def one_line(text: str) -> str:
+    """As :func:`plain`, line breaks and tabs spelled out as well: a name, a cell."""
+    if text.isprintable():
+        return text
+    return plain(text).replace("\n", "\\n").replace("\t", "\\t")
 
 
 def _cut(text: str, limit: int) -> str:

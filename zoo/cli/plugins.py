@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 
@@ -17,19 +17,26 @@ if TYPE_CHECKING:
     from zoo.core.specs import PluginInfo
 
 
+_TYPED: Final = {
+    "new": "zoo.cli.plugins_kit",
+    "check": "zoo.cli.plugins_kit",
+    "doctor": "zoo.cli.plugins_doctor",
+}
+
+
 class _Kit(click.Group):
-    """The switches and ``show`` stand here; ``new`` and ``check`` are imported when typed."""
+    """The switches and ``show`` stand here; the others are imported when typed."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Names of the subcommands."""
-        return sorted({*super().list_commands(ctx), "new", "check"})
+        return sorted({*super().list_commands(ctx), *_TYPED})
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """Find a subcommand; the kit's own are imported."""
-        if cmd_name in ("new", "check"):
+        if cmd_name in _TYPED:
             from zoo.core.resolve import resolve
 
-            found: Any = resolve(f"zoo.cli.plugins_kit:{cmd_name}")
+            found: Any = resolve(f"{_TYPED[cmd_name]}:{cmd_name}")
             assert isinstance(found, click.Command)
             return found
         return super().get_command(ctx, cmd_name)

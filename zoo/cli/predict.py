@@ -8,7 +8,7 @@ import click
 
 from zoo.cli.opened import opened
 from zoo.cli.options import complete_trained
-from zoo.cli.output import Out
+from zoo.cli.output import Out, one_line
 
 
 @click.command("predict")
@@ -49,12 +49,12 @@ def command(
         _csv(found)
     else:
         for one in found:
-            shares = ", ".join(f"{name} {100 * share:.1f} %" for name, share in one.top)
+            shares = ", ".join(f"{one_line(name)} {100 * share:.1f} %" for name, share in one.top)
             if one.actual is None:
-                out.line(f"{one.image}: {shares}")
+                out.line(f"{one_line(one.image)}: {shares}")
             else:
-                said = f'Predicted: "{one.label}", Actual: "{one.actual}"'
-                out.line(f"{one.image}: {said}  ({shares})")
+                said = f'Predicted: "{one_line(one.label)}", Actual: "{one_line(one.actual)}"'
+                out.line(f"{one_line(one.image)}: {said}  ({shares})")
 
 
 def _csv(found: Any) -> None:

@@ -6,7 +6,7 @@ import sys
 import time
 from typing import TYPE_CHECKING, Any, Self
 
-from zoo.cli.output import size
+from zoo.cli.output import plain, size
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -44,6 +44,7 @@ class Live:
         """Print one line of progress to stderr."""
         if not self._show:
             return
+        text = plain(text)
         if self._bar is not None:
             self._bar.console.print(text, markup=False, highlight=False, soft_wrap=True)
         else:

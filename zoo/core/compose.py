@@ -84,7 +84,7 @@ def compose(verb: str, layers: Sequence[Layer]) -> Composed:
             reason = str(error).partition(" - at `$")[0]
             problems.append((f"{key} = {_show(value)}: {reason}", f"from {origin.get(key, name)}"))
             continue
-        _finite(key, made, problems)
+        _finite(key, made, problems, origin.get(key, name))
         checked.setdefault(section, {})[item] = made
     if problems:
         raise _complaint(problems)
@@ -110,9 +110,9 @@ def _locate(key: str) -> tuple[str | None, str]:
     return None, ""
 
 
-def _finite(key: str, value: Any, problems: list[tuple[str, str]]) -> None:
+def _finite(key: str, value: Any, problems: list[tuple[str, str]], origin: str) -> None:
     if isinstance(value, float) and value - value != 0.0:
-        problems.append((f"{key} = {value}: expected a finite number", ""))
+        problems.append((f"{key} = {value}: expected a finite number", f"from {origin}"))
 
 
 def _show(value: Any) -> str:
@@ -168,9 +168,10 @@ def _assigned(key: str, text: str) -> Any:
 def parse_value(text: str) -> Any:
     """Read one value: TOML if it parses as TOML, else the text itself."""
     try:
-        return tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
+        found = tomllib.loads(f"value = {text}")["value"]
+    except (ValueError, RecursionError):  # no TOML, or no number that Python reads
         return text
+    return text if manifest.deeper_than(found) else found
 
 
 def read_recipe(path: Path) -> tuple[str | None, dict[str, Any]]:
@@ -182,7 +183,7 @@ def read_recipe(path: Path) -> tuple[str | None, dict[str, Any]]:
     Raises:
         UsageError: Unreadable, a syntax error, or written by a newer zoo.
     """
-    table = manifest.read_table(path)
+    table = manifest.read_shallow(path)
     schema = table.pop("schema", SCHEMA)
     if schema != SCHEMA:
         raise UsageError(f"{path}: recipe schema {schema!r}; this zoo reads {SCHEMA}")

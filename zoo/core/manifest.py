@@ -24,6 +24,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
 SCHEMA: Final = 1
+MAX_BYTES: Final = 32_000_000
+"""Larger files are refused unread; the largest catalogue known has 0.5 MB."""
+MAX_DEPTH: Final = 32
 _NOTHING: Final[Mapping[str, Any]] = MappingProxyType({})
 _TOP: Final = {"schema", "plugin", "input", "stages", "known", "hub", "pin", *KINDS}
 
@@ -104,7 +107,7 @@ def read(path: Path, *, patches: bool = False, plugin: str = "") -> Manifest:
     Raises:
         UsageError: The file is unreadable, malformed, or has unknown or wrong keys.
     """
-    table = read_table(path)
+    table = read_shallow(path) if patches else read_table(path)
     where = str(path)
     _only(table, _TOP, where, "top level")
     if table.get("schema") != SCHEMA:
@@ -143,6 +146,11 @@ def read_table(path: Path) -> dict[str, Any]:
         UsageError: Unreadable, not UTF-8, or a syntax error (with line and column).
     """
     try:
+        if path.stat().st_size > MAX_BYTES:
+            raise UsageError(
+                f"{path} has {path.stat().st_size:,} bytes; such a file ends at {MAX_BYTES:,}",
+                hint="is it the right file?",
+            )
         text = path.read_bytes().decode().removeprefix("\ufeff")
     except UnicodeDecodeError as error:
         raise UsageError(f"{path}: not UTF-8 ({error.reason} at byte {error.start})") from error
@@ -151,10 +159,40 @@ def read_table(path: Path) -> dict[str, Any]:
     try:
         table = _json(text) if path.suffix == ".json" else parsed.toml(path, text)
     except (ValueError, RecursionError) as error:
-        raise UsageError(f"{path}: {error}") from error
+        raise UsageError(f"{path}: {error}", hint=f"correct {path.name} there") from error
     if not isinstance(table, dict):
         raise UsageError(f"{path}: expected a table at the top")
     return table
+
+
+def read_shallow(path: Path) -> dict[str, Any]:
+    """As :func:`read_table`, for files that somebody gave us: what is written into them is small.
+
+    Raises:
+        UsageError: As there, or tables and lists lie inside one another too often.
+    """
+    table = read_table(path)
+    if deeper_than(table):
+        raise UsageError(
+            f"{path}: more than {MAX_DEPTH} tables or lists inside one another",
+            hint=f"correct {path.name}",
+        )
+    return table
+
+
+def deeper_than(value: Any) -> bool:
+    """Whether tables and lists lie inside one another more than :data:`MAX_DEPTH` times."""
+    level: list[Any] = [value]
+    for _ in range(MAX_DEPTH):
+        level = [
+            inner
+            for outer in level
+            for inner in (outer.values() if isinstance(outer, dict) else outer)
+            if isinstance(inner, dict | list)
+        ]
+        if not level:
+            return False
+    return True
 
 
 def _json(text: str) -> Any:
@@ -260,8 +298,10 @@ def _convert(
         _only(entry, _keys(spec), where, label)
     try:
         return record(entry, spec, ready) if is_record else convert(entry, spec)
-    except Mismatch as error:
-        raise UsageError(f"{where}: {label}: {error}") from error
+    except (Mismatch, OverflowError) as error:
+        raise UsageError(
+            f"{where}: {label}: {error}", hint=f"correct this entry in {where}"
+        ) from error
 
 
 def _only(table: Mapping[str, Any], keys: Iterable[str], where: str, label: str) -> None:

@@ -134,7 +134,10 @@ def read_header(path: Path) -> Header:
             if kind:
                 raise CheckpointError(f"{path} is {kind}, not a safetensors file", hint=_way(kind))
             if len(head) < 8 or length > min(MAX_HEADER, size - 8):
-                raise CheckpointError(f"{path} is truncated or not a safetensors file")
+                raise CheckpointError(
+                    f"{path} is truncated or not a safetensors file",
+                    hint="copy or download it again; zoo import FILE reads other formats",
+                )
             file.seek(8)
             raw = file.read(length)
     except OSError as error:
@@ -183,5 +186,6 @@ def _way(kind: str) -> str:
         "a pickle (torch.save)": "zoo import FILE --as MODEL converts it once, without running code",
         "an HTML page": "the download gave a page instead of the file; download it again",
         "a git-lfs pointer": "git lfs pull",
+        "empty": "copy or download it again",
     }
     return ways.get(kind, "")

@@ -23,6 +23,7 @@ from zoo.core import discovery, manifest, settings
 from zoo.core.hookspecs import API_VERSION, KINDS, RUN_HOOKS, CatalogueHooks, RunHooks, hookimpl
 from zoo.core.names import NAME, did_you_mean, suggest
 from zoo.core.specs import PartSpec, PluginInfo
+from zoo.core.tampering import untouched
 from zoo.errors import PluginError, ZooError
 
 if TYPE_CHECKING:
@@ -148,7 +149,10 @@ def load(builtin: Path) -> Loaded:
             if isinstance(error, KeyboardInterrupt) and _pressed.happened:
                 raise
             if settings.strict_plugins():
-                raise PluginError(f"plugin {point.name}: {_reason(error)}") from error
+                raise PluginError(
+                    f"plugin {point.name}: {_reason(error)}",
+                    hint=f"zoo plugins disable {point.name}, or without ZOO_STRICT_PLUGINS",
+                ) from error
             broken = replace(info, state="quarantined", error=_reason(error), load_ms=_ms(started))
             loaded.infos.append(broken)
     return loaded
@@ -214,7 +218,7 @@ def _import(target: str) -> object:
     state = random.getstate() if random else None
     module_name, _, attribute = target.partition(":")
     try:
-        with contextlib.redirect_stdout(sys.stderr), _pressed.watch():
+        with contextlib.redirect_stdout(sys.stderr), untouched(), _pressed.watch():
             found: object = importlib.import_module(module_name)
     finally:
         if random:

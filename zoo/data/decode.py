@@ -20,7 +20,7 @@ import numpy as np
 import torch
 from PIL import Image, ImageOps
 
-from zoo.data.headers import inspect
+from zoo.data.headers import inspect, readers
 from zoo.data.scan import quote
 from zoo.errors import DataError
 
@@ -85,7 +85,7 @@ def decode(data: bytearray, channels: int = 3) -> Tensor:
     try:
         if data[:4] == b"\x89PNG":
             inspect(bytes(data))  # Pillow skips the checksums of the pixels
-        with Image.open(io.BytesIO(data)) as picture:
+        with Image.open(io.BytesIO(data), formats=readers(data)) as picture:
             return from_pillow(picture, channels)
     except (DataError, MemoryError):
         raise

@@ -173,15 +173,13 @@ def suspicions(
     return warnings
 
 
-def facts_of(sets: Mapping[str, ImageSet], order: Sequence[str], data: DataPart) -> list[str]:
+def facts_of(sets: Mapping[str, ImageSet], order: Sequence[str]) -> list[str]:
     """What is worth a line about classes and counts."""
     facts = []
     if any(name.isdecimal() for name in order) and list(order) != sorted(
         order, key=names.natural_key
     ):
         facts.append(f"classes in text order, kept in the checkpoint: {labels.listed(order, 5)}")
-    if len(sets["train"]) < data.batch_size:
-        facts.append(f"{len(sets['train'])} training images make one batch, not {data.batch_size}")
     missing = [n for n, count in sets["val"].counts().items() if not count]
     if missing:
         facts.append(f"classes without validation images: {labels.listed(missing, 5)}")

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 _VERSION: Final = 1
 _RACY: Final = 2_000_000_000  # a file changed this shortly before its check may change unseen
 _SHOWN: Final = 20
+_ROOM: Final = 64_000_000  # bytes besides the pixels: further frames, colour profiles
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +85,8 @@ def check(
 
 def _look(file: File, max_pixels: int) -> Finding:
     try:
+        if file.size > (room := _ROOM + 8 * max_pixels):
+            return Finding(0, None, f"{file.size:,} bytes, no image needs more than {room:,}")
         with open(file.path, "rb", buffering=0) as stream:  # noqa: PTH123 - a string, and fast
             data = stream.read()
     except OSError as error:

@@ -23,6 +23,16 @@ SUFFIXES: Final = frozenset(
 """File suffixes that are taken for images (lower case); files without suffix are looked into."""
 
 _PNG: Final = b"\x89PNG\r\n\x1a\n"
+_SIGNATURES: Final = {
+    b"\xff\xd8": ("JPEG", "MPO"),
+    _PNG: ("PNG",),
+    b"GIF8": ("GIF",),
+    b"RIFF": ("WEBP",),
+    b"BM": ("BMP",),
+    b"II": ("TIFF",),
+    b"MM": ("TIFF",),
+}
+_UNSIGNED: Final = ("PPM", "DIB", "AVIF", "JPEG2000", "TGA")
 _JPEG_FRAMES: Final = frozenset({0xC0, 0xC1, 0xC2, 0xC9, 0xCA})
 _JPEG_REFUSED: Final = frozenset({0xC3, 0xC5, 0xC6, 0xC7, 0xCB, 0xCD, 0xCE, 0xCF})
 _MARKER: Final = re.compile(rb"\xff[\x01-\xfe]")
@@ -77,6 +87,21 @@ def inspect(data: bytes, *, max_pixels: int = 2**62) -> Header:
     if foreign := _foreign(data):
         raise Damage(foreign)
     return _pillow(data, max_pixels)
+
+
+def readers(data: bytes | bytearray) -> tuple[str, ...]:
+    """The Pillow formats that may read these bytes, by their signature.
+
+    Never all of Pillow's: some start other programs (EPS runs Ghostscript) or are read by nobody.
+    """
+    start = bytes(data[:16])
+    for signature, names in _SIGNATURES.items():
+        if start.startswith(signature):
+            return names
+    from PIL import Image
+
+    Image.init()
+    return tuple(name for name in _UNSIGNED if name in Image.OPEN)
 
 
 def is_image(head: bytes) -> bool:
@@ -276,7 +301,7 @@ def _pillow(data: bytes, max_pixels: int, *, decode: bool = True) -> Header:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
-            with Image.open(io.BytesIO(data)) as image:
+            with Image.open(io.BytesIO(data), formats=readers(data)) as image:
                 animated = bool(getattr(image, "is_animated", False))
                 name = (image.format or "unknown").lower()
                 header = Header(name, image.width, image.height, _pillow_mode(image.mode), animated)

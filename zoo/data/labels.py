@@ -20,7 +20,7 @@ _SYNSET: Final = re.compile(r"n\d{8}\Z")
 
 def listed(names: Iterable[str], limit: int = _SHOWN) -> str:
     """Names for a message, the first few and how many more."""
-    every = list(names)
+    every = [name if name.isprintable() else repr(name) for name in names]
     shown = ", ".join(every[:limit])
     return shown if len(every) <= limit else f"{shown} and {len(every) - limit} more"
 

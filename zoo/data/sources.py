@@ -182,7 +182,7 @@ def _files(
         )
         sets["train"], sets["val"] = whole.subset(kept), whole.subset(held, f"{path.name}/val")
         facts.append(f"held out {len(held)} of {len(whole)} images for validation, seed {seed}")
-    facts += folders.facts_of(sets, order, data)
+    facts += folders.facts_of(sets, order)
     return Splits(
         name=path.name or str(path),
         train=sets["train"],

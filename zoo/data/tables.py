@@ -3,26 +3,31 @@
 from __future__ import annotations
 
 import csv
-from typing import TYPE_CHECKING, Final
+import os
+from itertools import count
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, TextIO
 
 from zoo.data.scan import SPLIT_NAMES, Tree, file_at, quote
 from zoo.errors import DataError
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from collections.abc import Iterator
 
 _COLUMNS: Final[dict[str, tuple[str, ...]]] = {
     "path": ("path", "image", "file", "filename", "filepath", "image_path"),
     "label": ("label", "class", "target", "category"),
     "split": ("split", "set", "subset"),
 }
+MAX_LINE: Final = 65_536
+"""Characters of a line; a path and a label have a few hundred."""
 _HINT: Final = "first line: path,label (and split, if you like: train, val or test)"
 
 
 def read_table(path: Path) -> dict[str, Tree]:
     """Read a table of images.
 
-    Paths are relative to the table's folder; labels are class names.
+    Paths are relative to the table's folder and stay inside it; labels are class names.
 
     Args:
         path: A ``.csv`` (commas, semicolons or tabs) in UTF-8, with a heading line.
@@ -31,14 +36,15 @@ def read_table(path: Path) -> dict[str, Tree]:
         ``train`` and, if the table has a column for it, ``val`` and ``test``.
 
     Raises:
-        DataError: Columns are missing, a line is incomplete, a split or a label makes no sense.
+        DataError: Columns are missing, a line is incomplete or endless, a path leads elsewhere, a
+            split or a label makes no sense.
     """
     trees: dict[str, Tree] = {}
     try:
         with path.open(encoding="utf-8-sig", newline="") as stream:
             start = stream.read(4096)
             stream.seek(0)
-            rows = csv.reader(stream, delimiter=_delimiter(start))
+            rows = csv.reader(_lines(stream), delimiter=_delimiter(start))
             places = _columns(path, next(rows, []))
             seen: dict[str, str] = {}
             for row in rows:
@@ -51,6 +57,32 @@ def read_table(path: Path) -> dict[str, Tree]:
     for tree in trees.values():
         tree.classes = {name: tree.classes[name] for name in sorted(tree.classes)}
     return trees
+
+
+def _lines(stream: TextIO) -> Iterator[str]:
+    """The lines of a file, none of which may be endless."""
+    for number in count(1):
+        line = stream.readline(MAX_LINE)
+        if len(line) == MAX_LINE:
+            raise csv.Error(f"line {number} has more than {MAX_LINE:,} characters")
+        if not line:
+            return
+        yield line
+
+
+def _inside(table: Path, key: str, where: str) -> Path:
+    """Where an entry lies; it may not lead out of the table's folder.
+
+    Links that lie inside are followed: whoever made the folder made them.
+    """
+    root = os.path.abspath(table.parent)  # noqa: PTH100 - resolve() would follow the links
+    path = os.path.normpath(os.path.join(root, key))  # noqa: PTH118 - the same
+    if "\0" in key or os.path.commonpath([root, path]) != root:
+        raise DataError(
+            f"{where}: {quote(key)} leads out of the table's folder",
+            hint="put the table above its images; paths are relative to it",
+        )
+    return Path(path)
 
 
 def _delimiter(start: str) -> str:
@@ -104,6 +136,6 @@ def _take(
     tree = trees.setdefault(known[0], Tree(path.parent))
     files = tree.classes.setdefault(label, [])
     try:
-        files.append(file_at(path.parent / key, key))
+        files.append(file_at(_inside(path, key, where), key))
     except OSError as error:
         tree.broken[key] = (error.strerror or str(error)).lower()

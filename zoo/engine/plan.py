@@ -139,7 +139,14 @@ def make_plan(recipe: Recipe, spec: ModelSpec | None, splits: Splits, shown: Inp
         "steps_per_epoch": steps,
         "steps": steps * recipe.optim.epochs,
     }
-    return Plan(tuple((k, v) for k, v in lines if v), (*splits.notes, *splits.warnings), facts)
+    notes = (*splits.notes, *_few(recipe, len(splits.train)), *splits.warnings)
+    return Plan(tuple((k, v) for k, v in lines if v), notes, facts)
+
+
+def _few(recipe: Recipe, images: int) -> tuple[str, ...]:
+    """Fewer images than a batch are one batch, and all of them are used."""
+    batch = recipe.data.batch_size
+    return (f"{images} training images make one batch, not {batch}",) if images < batch else ()
 
 
 def steps_per_epoch(recipe: Recipe, images: int) -> int:

@@ -54,7 +54,8 @@ class RunResult:
 
     def lines(self) -> list[tuple[str, str]]:
         """What to say at the end, topic by topic: numbers, proof, where everything lies."""
-        shares = [f"{k} {100 * v:.2f} %" for k, v in self.metrics.items() if k in ("top1", "top5")]
+        shown = ("top1", "top5") if not 0 < self.classes <= 5 else ("top1",)
+        shares = [f"{k} {100 * v:.2f} %" for k, v in self.metrics.items() if k in shown]
         loss = f"loss {self.metrics['loss']:.4f}" if "loss" in self.metrics else ""
         more = [
             f"{name} {value:.4f}"

@@ -25,6 +25,7 @@ from zoo.engine.loop import fit
 from zoo.engine.observers import Observers
 from zoo.engine.parts import Built, build, is_convolutional, surgery_record
 from zoo.engine.plan import Plan, expected_input, make_plan, model_spec, open_recipe_data, stem
+from zoo.engine.precheck import check_loss, check_parts
 from zoo.engine.processes import distributed
 from zoo.engine.processes.distributed import World
 from zoo.engine.processes.launch import note_run
@@ -37,6 +38,7 @@ from zoo.engine.saving.keeper import BEST, Keeper, environment
 from zoo.engine.saving.rundir import RunFolder, check_name
 from zoo.engine.sizes import fit_input
 from zoo.engine.start.weights import find_start
+from zoo.errors import DataError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -115,10 +117,12 @@ def conduct(
         check_name(recipe.output)
         stack.enter_context(distributed.join(world, place.device))
         spec = model_spec(recipe, registry)
+        check_parts(recipe, registry, expected_input(recipe, spec))
         start = None if spec else begin(recipe, registry, watch)
         shown = shown_by(start, recipe) if start else expected_input(recipe, spec)
         splits = open_recipe_data(recipe, registry, shown.size[0])
         recipe = _pinned(recipe, splits)
+        check_loss(recipe, registry, len(splits.classes))
         yield make_plan(recipe, spec or (start.spec if start else None), splits, shown)
         start = start or begin(recipe, registry, watch)
         built = build(start, recipe, registry, splits.classes)
@@ -294,6 +298,8 @@ def _train(
             yield outcome
     except BaseException as error:
         outcome = error
+        if isinstance(error, DataError) and keeper.last_good is not None:
+            error.hint = f"{error.hint}\n{made.rules.go_on} goes on from the last save".strip()
         raise
     finally:
         made.train.close()

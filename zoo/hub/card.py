@@ -122,7 +122,7 @@ def _index(subject: Subject) -> dict[str, Any]:
     metrics = [
         {"type": "accuracy", "name": label, "value": round(info.metrics[key], 6)}
         for key, label in shown.items()
-        if key in info.metrics
+        if key in info.metrics and _tells(key, info)
     ]
     dataset = {"type": name, "name": name, "split": "validation"}
     task = {"type": "image-classification", "name": "Image Classification"}
@@ -231,13 +231,18 @@ def _results(info: CheckpointInfo) -> str:
         return ""
     rows = []
     for key, label in (("top1", "top-1"), ("top5", "top-5")):
-        if key in info.metrics:
+        if key in info.metrics and _tells(key, info):
             low, high = interval(info.metrics[key], n)
             rows.append(f"| {label} | {info.metrics[key]:.2%} | {low:.2%} to {high:.2%} | {n} |")
     if "loss" in info.metrics:
         rows.append(f"| loss | {info.metrics['loss']:.4f} | | {n} |")
     head = "| metric | value | 95 % interval | images |\n| --- | --- | --- | --- |"
     return "## Results on the validation images\n\n" + "\n".join([head, *rows])
+
+
+def _tells(key: str, info: CheckpointInfo) -> bool:
+    """Whether a number says anything: among five classes, every image is in the top five."""
+    return key != "top5" or not 0 < len(info.classes) <= 5
 
 
 def interval(share: float, n: int) -> tuple[float, float]:

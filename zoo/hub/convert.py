@@ -53,11 +53,14 @@ def read_pickle(path: Path, *, key: str = "") -> Unpacked:
         CheckpointError: It holds a whole module or other objects, no weights, or is damaged.
     """
     import pickle
+    import warnings
 
     import torch
 
     try:
-        found = torch.load(path, map_location="cpu", weights_only=True)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of other pickle protocols: it reads them or raises
+            found = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         raise _refused(path, error) from None
     except (RuntimeError, EOFError, ValueError, KeyError, AttributeError) as error:
@@ -71,10 +74,13 @@ def _refused(path: Path, error: Exception) -> CheckpointError:
     """Say what the pickle wanted to build, and how to save it so that it is data only."""
     text = one_line(error, limit=2000)
     match = _GLOBAL.search(text)
-    if match is None:
-        return CheckpointError(f"{path.name} is not a readable pickle, or is damaged")
-    wanted = match[1]
     resave = "torch.save(model.state_dict(), 'weights.pth')"
+    if match is None:
+        return CheckpointError(
+            f"{path.name} is damaged, or a pickle that can only be read by letting it run its code",
+            hint=f"re-save it where you trust it: {resave}",
+        )
+    wanted = match[1]
     if wanted.startswith(("torch.nn.", "torchvision.models.")) or wanted[:1].isupper():
         what, how = f"a whole pickled module ({wanted})", resave
     else:

@@ -32,6 +32,13 @@ if TYPE_CHECKING:
     Note = Callable[[str], None]
 
 
+LOADERS = frozenset(
+    {"weights", "weights_backbone", "pretrained", "pretrained_cfg", "pretrained_cfg_overlay"}
+    | {"checkpoint_path", "cache_dir"}
+)
+"""Builder options that make a library load or fetch files by itself: never taken from a file."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Start:
     """What a model is built and filled from.
@@ -204,6 +211,12 @@ def from_info(
         UnknownNameError: The plugin that has its model is not installed.
     """
     found = registry.model(info.model)
+    if loading := LOADERS & set(info.options):
+        raise CheckpointError(
+            f"the checkpoint asks for {found.qualified} with {', '.join(sorted(loading))}, which "
+            "would load something else",
+            hint="do not trust this file",
+        )
     if spec is not None and found.qualified != spec.qualified:
         raise CheckpointError(
             f"these weights are of {found.qualified}, not of {spec.qualified}",

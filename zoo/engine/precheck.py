@@ -1,0 +1,140 @@
+"""A recipe's parts tried out before anything is fetched: built with their options, on nothing.
+
+An option that a loss or an optimizer does not take, a value that it refuses, a metric that gives
+several numbers where one is to be watched: all of it is known from the recipe alone, so none of
+it may wait until weights are downloaded or an epoch is over.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, TypeVar
+
+import torch
+
+from zoo.core.request import MEASURED
+from zoo.core.resolve import resolve
+from zoo.engine.assemble import build_loss, build_metrics, cache_wish, make_rules
+from zoo.engine.optim import build_optimizer, build_schedule
+from zoo.engine.place import Place
+from zoo.engine.transforms import batch_transforms, image_transform
+from zoo.engine.tryout import first_line
+from zoo.errors import UsageError
+
+if TYPE_CHECKING:
+    from zoo.core.protocols import Metric
+    from zoo.core.recipe import Recipe
+    from zoo.core.registry import Registry
+    from zoo.core.specs import InputSpec
+
+    Made = TypeVar("Made")
+
+_REFUSALS = (ValueError, TypeError, AssertionError, RuntimeError, KeyError, IndexError)
+_SOME = 3  # classes, where their number does not matter
+
+
+def check_parts(recipe: Recipe, registry: Registry, shown: InputSpec) -> None:
+    """Build every part that needs no model and no data, and let it go again.
+
+    Args:
+        recipe: A recipe whose names are known.
+        registry: Where the parts are.
+        shown: What the model will be shown.
+
+    Raises:
+        UsageError: A part does not take its options, or the monitored metric is no number.
+        PluginError: A part's module cannot be imported.
+    """
+    place = Place(device=torch.device("cpu"))
+    make_rules(recipe, registry)
+    cache_wish(recipe.data)
+    _tried("loss", recipe.loss.name, lambda: build_loss(recipe, registry, place))
+    _optimizer(recipe, registry)
+    for train in (True, False):
+        name = recipe.data.train_transform if train else recipe.data.eval_transform
+        _tried(
+            "transform",
+            name,
+            lambda train=train: image_transform(recipe, registry, shown, train=train),  # type: ignore[misc]
+        )
+    _tried(
+        "transform",
+        " + ".join(recipe.data.batch_transforms),
+        lambda: batch_transforms(recipe, registry, shown, recipe.surgery.classes or _SOME),
+    )
+    _metrics(recipe, registry)
+    for name in recipe.output.trackers:
+        resolve(registry.find("tracker", name).target)
+
+
+def check_loss(recipe: Recipe, registry: Registry, classes: int) -> None:
+    """Ask a classification loss about one batch, now that the number of classes is known.
+
+    Class weights of another number, for example, are refused here and not in the first step.
+
+    Args:
+        recipe: A checked recipe.
+        registry: Where the loss is.
+        classes: Number of classes of the data.
+
+    Raises:
+        UsageError: The loss does not take outputs ``(2, K)`` and labels ``(2,)``.
+    """
+    spec = registry.find("loss", recipe.loss.name)
+    plain = not (recipe.data.batch_transforms or recipe.surgery.drop_last)
+    if getattr(spec, "task", "") != "classification" or not plain:
+        return
+    loss = build_loss(recipe, registry, Place(device=torch.device("cpu")))
+    labels = torch.tensor([0, classes - 1])
+    try:
+        loss(torch.zeros(2, classes), labels)
+    except _REFUSALS as error:
+        raise UsageError(
+            f"loss {spec.qualified} does not work with {classes} classes: {first_line(error)}",
+            hint=f"its options are {recipe.loss.options}; zoo info {spec.qualified} explains them"
+            if recipe.loss.options
+            else "zoo list --kind loss",
+        ) from error
+
+
+def _optimizer(recipe: Recipe, registry: Registry) -> None:
+    """Over one small layer: a matrix and a vector, which is what optimizers tell apart."""
+    layer = torch.nn.Linear(4, _SOME)
+    part = recipe.optim
+    group = {"name": "all", "params": list(layer.parameters())}
+    groups = [{**group, "lr": part.lr, "weight_decay": part.weight_decay}]
+    made = _tried("optimizer", part.name, lambda: build_optimizer(registry, part, groups))
+    _tried(
+        "scheduler",
+        part.schedule,
+        lambda: build_schedule(registry, part, made, steps_per_epoch=4),
+    )
+
+
+def _metrics(recipe: Recipe, registry: Registry) -> None:
+    names = recipe.output.metrics
+    built = _tried("metric", ", ".join(names), lambda: build_metrics(names, registry, _SOME))
+    monitor = recipe.output.monitor
+    if monitor not in MEASURED and isinstance(_asked(built[monitor]), Mapping):
+        raise UsageError(
+            f"metric {monitor} gives several numbers, and one has to say which epoch is best",
+            hint=f"--monitor {MEASURED[0]} --metric {monitor}, or monitor a metric of one number",
+        )
+
+
+def _asked(metric: Metric) -> object:
+    """What a metric gives for three images that are all recognised."""
+    metric.reset()
+    metric.update(torch.eye(_SOME), torch.arange(_SOME))
+    return metric.compute()
+
+
+def _tried(kind: str, name: str, make: Callable[[], Made]) -> Made:
+    """Build a part; what it says against its options becomes a line."""
+    try:
+        return make()
+    except _REFUSALS as error:
+        raise UsageError(
+            f"{kind} {name} refuses its options: {first_line(error)}",
+            hint=f"zoo info {name} shows them" if name.isprintable() and " " not in name else "",
+        ) from error
