@@ -41,7 +41,7 @@ def test_it_comes_out_as_it_has_to(case, kitchen):
     assert case.problems(kitchen, answer) == [], answer.said
 
 
-@pytest.mark.parametrize("number", [1, 26, 33, 47, 49])
+@pytest.mark.parametrize("number", [1, 26, 47, 49])
 def test_a_process_of_its_own_says_the_same(number, kitchen):
     """The sentence above, checked: both ways give the same code and the same text."""
     (case,) = [case for case in CASES if case.number == number]
