@@ -35,6 +35,8 @@ class ZooError(Exception):
     """
 
     exit_code: ClassVar[int] = 1
+    everywhere: bool = False
+    """Whether all processes of a run raise it together, so that one of them speaks."""
 
     def __init__(self, message: str, *, hint: str = "") -> None:
         super().__init__(message)

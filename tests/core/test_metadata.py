@@ -69,6 +69,16 @@ def test_a_damaged_record(text):
         metadata.loads(text)
 
 
+@pytest.mark.parametrize("length", [640, 896, 1152, 640 + 65536])
+def test_a_header_whose_length_starts_like_a_pickle_is_none(tmp_path, length):
+    """Its first two bytes are those of a pickle's; one checkpoint in 20,000 has such a header."""
+    table = {"__metadata__": {"zoo": metadata.dumps(metadata.CheckpointInfo(model="m"))}}
+    raw = json.dumps(table).encode().ljust(length)
+    assert len(raw) == length
+    path = write(tmp_path / "m.safetensors", length.to_bytes(8, "little") + raw)
+    assert read_header(path).info.model == "m"
+
+
 def test_a_header_is_read_without_tensors(tmp_path):
     table = {
         "__metadata__": {"format": "pt", "zoo": metadata.dumps(INFO)},

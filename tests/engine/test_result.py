@@ -47,9 +47,7 @@ def test_for_programs(result, tmp_path):
 
 def test_for_people(result, tmp_path):
     lines = dict(result.lines())
-    assert lines["best"] == (
-        "epoch 4 of 5: top1 50.00 %, loss 1.2500, f1 0.2500 on 1,200 images"
-    )
+    assert lines["best"] == ("epoch 4 of 5: top1 50.00 %, loss 1.2500, f1 0.2500 on 1,200 images")
     assert lines["proof"] == "frozen: unchanged"
     assert lines["run"] == f"{tmp_path}/"
     assert f"zoo predict {tmp_path} IMAGE" in lines["next"]

@@ -182,7 +182,7 @@ def read_shallow(path: Path) -> dict[str, Any]:
 
 def deeper_than(value: Any) -> bool:
     """Whether tables and lists lie inside one another more than :data:`MAX_DEPTH` times."""
-    level: list[Any] = [value]
+    level: list[Any] = [value] if isinstance(value, dict | list) else []
     for _ in range(MAX_DEPTH):
         level = [
             inner

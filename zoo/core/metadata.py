@@ -172,6 +172,8 @@ def _shape(value: Any) -> tuple[int, ...]:
 
 def foreign_kind(start: bytes) -> str:
     """Say what a file's first bytes belong to, if it is plainly not safetensors; else ``""``."""
+    if start[4:9] == b"\0\0\0\0{":
+        return ""  # a header whose length starts like a pickle: 640 bytes are 80 02 00 00 ...
     if start.startswith(b"PK\x03\x04") or start[:2] in (b"\x80\x02", b"\x80\x03", b"\x80\x04"):
         return "a pickle (torch.save)"
     if start.lstrip().lower().startswith((b"<!doctype", b"<html")):

@@ -7,11 +7,10 @@ import pickle
 from pathlib import Path
 
 import torch
-from pictures import folder
-from safetensors.torch import load_file, save_file
-
 from bad_inputs.case import DEMO, LENET, Answer, Case, Kitchen
 from bad_inputs.images import nothing_was_made
+from pictures import folder
+from safetensors.torch import load_file, save_file
 
 MARK = "exploded"
 

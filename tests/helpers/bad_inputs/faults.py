@@ -10,10 +10,9 @@ import sys
 import time
 from pathlib import Path
 
-from filelock import FileLock
-
 from bad_inputs.case import DEMO, LENET, SMALL, Answer, Case, Kitchen
 from bad_inputs.images import nothing_was_made
+from filelock import FileLock
 
 SEALED = "/sys/zoo-runs"
 """A place where not even root can make a folder."""

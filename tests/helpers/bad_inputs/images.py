@@ -5,10 +5,9 @@ from __future__ import annotations
 from io import BytesIO
 
 import numpy as np
+from bad_inputs.case import LENET, SMALL, Answer, Case, Kitchen
 from pictures import encode, folder, jpeg, picture, pixels, png, put
 from PIL import Image
-
-from bad_inputs.case import LENET, SMALL, Answer, Case, Kitchen
 
 SKIP = "--on-bad-image skip"
 TRAIN = ("train", LENET, "--data", "set", *SMALL)

@@ -7,9 +7,8 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
-from starts import random_weights
-
 from bad_inputs.case import DEMO, LENET, Kitchen
+from starts import random_weights
 
 
 @dataclass(eq=False)

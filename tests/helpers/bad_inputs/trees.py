@@ -7,10 +7,9 @@ import os
 import tarfile
 import zipfile
 
-from pictures import folder, jpeg, put
-
 from bad_inputs.case import LENET, QUICK, SMALL, Answer, Case, Kitchen
 from bad_inputs.images import TRAIN, nothing_was_made
+from pictures import folder, jpeg, put
 
 LAYOUT = "FOLDER/<class>/<image>"
 PLAN = (*TRAIN, "--dry-run")
