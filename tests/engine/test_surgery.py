@@ -197,3 +197,71 @@ def test_an_undeclared_head_is_found():
 def test_nothing_asked_nothing_done():
     report = operate(MODELS.resnet18(), spec("resnet18"), SurgeryPart())
     assert (report.changes, report.fresh) == ((), ())
+
+
+class Backbone(nn.Module):
+    """Features, and an identity where a head would be; or two heads whose outputs are averaged."""
+
+    def __init__(self, classes=0, pool=True, distilled=False):
+        super().__init__()
+        self.num_classes = classes
+        self.conv = nn.Conv2d(3, 6, 3)
+        self.pool = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten()) if pool else nn.ReLU()
+        self.head = nn.Linear(6, classes) if classes else nn.Identity()
+        self.head_dist = nn.Linear(6, classes) if distilled else None
+
+    def forward(self, images):
+        features = self.pool(self.conv(images))
+        if self.head_dist is None:
+            return self.head(features)
+        return (self.head(features) + self.head_dist(features)) / 2
+
+
+BARE = ModelSpec(name="bare", target="a:b", head="head", task="features")
+PAIR = ModelSpec(name="pair", target="a:b", head="head", aux=("head_dist",))
+
+
+@pytest.mark.parametrize("classes", [5, 6])
+def test_an_identity_gives_its_place_to_a_head(classes):
+    model = Backbone()
+    before = model(torch.ones(2, 3, 8, 8))
+    report = operate(model, BARE, SurgeryPart(), classes=classes)
+    assert report.changes == (f"head: added, Linear(6, {classes})",)
+    assert set(report.fresh) == {"head.weight", "head.bias"}
+    assert model.num_classes == classes
+    expected = torch.nn.functional.linear(before, model.head.weight, model.head.bias)
+    torch.testing.assert_close(model(torch.ones(2, 3, 8, 8)), expected)
+
+
+def test_an_identity_takes_a_projection_and_is_not_dropped_twice():
+    model = Backbone()
+    report = operate(model, BARE, SurgeryPart(drop_last=True))
+    assert (report.changes, report.outputs) == ((), 6)
+    operate(model, BARE, SurgeryPart(project=(8, 3)))
+    assert model(torch.ones(2, 3, 8, 8)).shape == (2, 3)
+
+
+def test_what_is_not_features_takes_no_head():
+    with pytest.raises(UsageError, match=r"head is given \(N, 6, \d+, \d+\), not features"):
+        operate(Backbone(pool=False), BARE, SurgeryPart(), classes=3)
+
+
+def test_heads_that_are_averaged_are_changed_and_dropped_together():
+    model = Backbone(4, distilled=True)
+    report = operate(model, PAIR, SurgeryPart(), classes=7)
+    assert len(report.changes) == 2
+    assert {n.partition(".")[0] for n in report.fresh} == {"head", "head_dist"}
+    assert model(torch.ones(2, 3, 8, 8)).shape == (2, 7)
+    operate(model, PAIR, SurgeryPart(project=(9, 5)))
+    assert model(torch.ones(2, 3, 8, 8)).shape == (2, 5)
+    features = Backbone(4, distilled=True)
+    report = operate(features, PAIR, SurgeryPart(drop_last=True))
+    assert report.changes[1] == "head_dist: Linear(6, 4) -> Identity"
+    images = torch.ones(2, 3, 8, 8)
+    torch.testing.assert_close(features(images), features.pool(features.conv(images)))
+
+
+def test_without_its_last_layer_heads_that_only_training_uses_stay():
+    model = MODELS.googlenet(init_weights=False, aux_logits=True)
+    report = operate(model, spec("googlenet"), SurgeryPart(drop_last=True))
+    assert len(report.changes) == 1

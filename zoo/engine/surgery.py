@@ -20,6 +20,8 @@ from zoo.engine.freezing.stages import guess_head
 from zoo.errors import UsageError
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     from zoo.core.recipe import SurgeryPart
     from zoo.core.specs import ModelSpec
 
@@ -77,20 +79,22 @@ def operate(
     if not (wanted or part.project or part.drop_last or part.reset_head):
         return SurgeryReport(path, tuple(changes), (), None)
     path = path or guess_head(model, Tracer(model).trace())
-    head = _head_at(model, path)
-    old = _width(head)
+    head, old = _head_at(model, path, spec)
     if not (part.project or part.drop_last or part.reset_head or wanted != old):
         return SurgeryReport(path, tuple(changes), (), old)
+    if not old and part.drop_last and not part.project:  # it has none to drop
+        return SurgeryReport(path, tuple(changes), (), _width(head))
     with torch.random.fork_rng(devices=[]):  # drawn on the CPU, so equal on every device
         torch.manual_seed(seed)
-        new, text, outputs = _new_head(head, part, wanted or old)
+        new, text, outputs = _new_head(head, part, wanted or _width(head))
+        further = _further_heads(model, spec, old, part)
         _replace(model, path, new)
-        replaced, said = [path], [f"{path}: {text}"]
-        if part.project or not part.drop_last:
-            for inner, layer in _aux_heads(model, spec, old):
-                _replace(model, inner, _like(layer, outputs))
-                replaced.append(inner)
-                said.append(f"{inner}: {_say(layer)} -> {_say(model.get_submodule(inner))}")
+        replaced, said = [path], [f"{path}: {text if old else 'added, ' + _say(new)}"]
+        for inner, layer in further:
+            other = _like(layer, outputs) if part.project or not part.drop_last else nn.Identity()
+            _replace(model, inner, other)
+            replaced.append(inner)
+            said.append(f"{inner}: {_say(layer)} -> {_say(other)}")
     for name in _parents(path):
         module = model.get_submodule(name)
         if getattr(module, "num_classes", None) == old:
@@ -99,8 +103,14 @@ def operate(
     return SurgeryReport(path, (*changes, *said), fresh, outputs)
 
 
-def _head_at(model: nn.Module, path: str) -> Head:
-    """The head, if it is of a kind that can be replaced."""
+def is_bare(model: nn.Module, spec: ModelSpec) -> bool:
+    """Whether an identity stands where the registry entry says that the head is."""
+    modules = dict(model.named_modules())
+    return bool(spec.head) and isinstance(modules.get(spec.head), nn.Identity)
+
+
+def _head_at(model: nn.Module, path: str, spec: ModelSpec | None) -> tuple[Head, int]:
+    """The head, or one that would fit where an identity holds its place; and its outputs (or 0)."""
     if not path:
         raise UsageError(
             f"cannot tell which layer of {type(model).__name__} is its head",
@@ -110,12 +120,30 @@ def _head_at(model: nn.Module, path: str) -> Head:
         head = model.get_submodule(path)
     except AttributeError:
         raise UsageError(f"the model has no head at {path!r}") from None
+    if isinstance(head, nn.Identity):
+        return _in_its_place(model, path, spec), 0
     if isinstance(head, nn.Linear | nn.Conv2d):
-        return head
+        return head, _width(head)
     raise UsageError(
         f"the head {path} is a {type(head).__name__}; only Linear and Conv2d heads are replaced",
         hint="build the model with the right number of classes by its own options",
     )
+
+
+def _in_its_place(model: nn.Module, path: str, spec: ModelSpec | None) -> nn.Linear:
+    """A layer that takes the features (N, D) that pass an identity."""
+    calls = Tracer(model, spec.input if spec else None).trace().calls.get(path, ())
+    shapes = {shape[1:] for call in calls for shape in call.shapes}
+    if len(shapes) != 1 or len(*shapes) != 1:
+        given = ", ".join(f"(N, {', '.join(map(str, shape))})" for shape in shapes) or "nothing"
+        raise UsageError(
+            f"the model has no head, and {path} is given {given}, not features (N, D)",
+            hint="an option of its own may pool them (zoo info); timm: "
+            "--set model.options.global_pool=avg",
+        )
+    like = next(model.parameters(), torch.empty(0))
+    ((width,),) = shapes
+    return nn.Linear(width, width, device=like.device, dtype=like.dtype)
 
 
 def _new_head(head: Head, part: SurgeryPart, outputs: int) -> tuple[nn.Module, str, int]:
@@ -169,17 +197,28 @@ def _say(layer: nn.Module) -> str:
     return type(layer).__name__
 
 
-def _aux_heads(model: nn.Module, spec: ModelSpec | None, old: int) -> list[tuple[str, Head]]:
-    """The last layer of each auxiliary head that gives as many outputs as the head did."""
+def _further_heads(
+    model: nn.Module, spec: ModelSpec | None, old: int, part: SurgeryPart
+) -> list[tuple[str, Head]]:
+    """The last layer of each further head that gives as many outputs as the head did.
+
+    Without the last layer only those matter whose outputs are averaged with the head's.
+    """
+    if not (spec and spec.aux and old):
+        return []
+    called: Collection[str] = ()
+    if part.drop_last and not part.project:
+        called = Tracer(model, spec.input).trace().calls
     modules = dict(model.named_modules())
     found: list[tuple[str, Head]] = []
-    for aux in spec.aux if spec else ():
+    for aux in spec.aux:
         layers = [
             (name, module)
             for name, module in modules.items()
             if inside(name, aux)
             and isinstance(module, nn.Linear | nn.Conv2d)
             and _width(module) == old
+            and (name in called or part.project or not part.drop_last)
         ]
         found += layers[-1:]
     return found
