@@ -209,7 +209,8 @@ def fit(
     Raises:
         ZooError: Anything that is wrong.
     """
-    from zoo.engine.run import Watch, conduct
+    from zoo.engine.run import conduct
+    from zoo.engine.watch import Watch
 
     known = registries.load()
     file = Path(recipe) if recipe is not None else None

@@ -7,7 +7,7 @@ from zoo.builtin.transforms import CenterCrop, RandomCrop, Shift, Squash, Standa
 from zoo.core.specs import InputSpec
 from zoo.data import memory
 from zoo.data.images import FileReader, ImageSet, ItemReader
-from zoo.data.loaders import make_loader
+from zoo.data.loaders import Loader, make_loader
 from zoo.data.memory import Memory, in_memory
 from zoo.data.views import View
 
@@ -87,3 +87,36 @@ def test_random_batches_leave_torchs_generator_alone():
     state = torch.get_rng_state()
     list(make_loader(images(), Shift(SMALL), batch_size=4).epoch(0))
     assert torch.equal(torch.get_rng_state(), state)
+
+
+@pytest.mark.parametrize("kind", [None, CenterCrop, RandomCrop, Shift])
+@pytest.mark.parametrize("limit", [memory.LIMIT, 0])
+def test_a_set_on_a_device_is_indexed_and_augmented_there(kind, limit, monkeypatch):
+    """``meta`` stands for the accelerator: a tensor left on the CPU by mistake is an error there."""
+    monkeypatch.setattr(memory, "LIMIT", limit)
+    monkeypatch.setattr(memory, "fits", lambda _pixels, _device: True)
+    made = in_memory(images(), kind and kind(SMALL), device="meta")
+    batch = made.take(torch.tensor([3, 0, 7, 3]), epoch=2).batch
+    assert batch.images.device.type == batch.labels.device.type == "meta"
+    assert batch.images.dtype == torch.uint8
+    assert len(batch.images) == 4
+    assert batch.indices.tolist() == [3, 0, 7, 3]
+
+
+def test_a_set_that_is_too_large_for_the_device_stays_on_the_host(monkeypatch):
+    monkeypatch.setattr(memory, "LIMIT", 100)
+    assert in_memory(images(), None, device="meta").device == "cpu"
+    monkeypatch.setattr(memory, "LIMIT", 1 << 30)
+    count = images().whole().numel()
+    for free, expected in ((4 * count, True), (4 * count - 4, False)):
+        monkeypatch.setattr(torch.cuda, "mem_get_info", lambda free=free: (free, 1 << 40))
+        assert memory.fits(images().whole(), "cuda") is expected
+
+
+def test_batches_on_a_device_are_not_pinned(monkeypatch):
+    monkeypatch.setattr(memory, "fits", lambda _pixels, _device: True)
+    made = Loader(images(), None, batch_size=4, device="meta")
+    drawn = made._source.take(torch.arange(4))
+    made._pin = True
+    monkeypatch.setattr(torch.Tensor, "pin_memory", lambda tensor: tensor.clone())
+    assert made._pinned(drawn).batch.images is drawn.batch.images

@@ -52,7 +52,7 @@ def test_it_ends_with_the_bits_of_the_run_that_was_not_left():
 def test_a_finished_run_only_gives_its_result():
     whole = begun(0)
     said = []
-    from zoo.engine.run import Watch
+    from zoo.engine.watch import Watch
 
     (result,) = go_on(whole, registry.load(), watch=Watch(note=said.append))
     assert isinstance(result, RunResult)

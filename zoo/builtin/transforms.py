@@ -215,14 +215,14 @@ class RandomCrop:
         high, wide = images.shape[-2:]
         padded = pad(images, [self.padding] * 4, mode=self.mode)
         top, left = (draws[:, :2] * (2 * self.padding + 1)).long().unbind(1)
-        columns = torch.arange(wide)
+        columns = torch.arange(wide, device=images.device)
         turned = draws[:, 2] < self.flip
         columns = torch.where(turned[:, None], columns.flip(0), columns) + left[:, None]
-        rows = torch.arange(high) + top[:, None]
-        each = torch.arange(len(images))
+        rows = torch.arange(high, device=images.device) + top[:, None]
+        each = torch.arange(len(images), device=images.device)
         return padded[
             each[:, None, None, None],
-            torch.arange(images.shape[1])[:, None, None],
+            torch.arange(images.shape[1], device=images.device)[:, None, None],
             rows[:, None, :, None],
             columns[:, None, None, :],
         ]

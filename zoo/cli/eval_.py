@@ -9,6 +9,7 @@ import click
 from zoo.cli.opened import opened
 from zoo.cli.options import complete_trained
 from zoo.cli.output import Out
+from zoo.cli.timings import show, started
 from zoo.core import registry
 
 
@@ -38,9 +39,16 @@ from zoo.core import registry
 )
 @click.option("--worst", type=click.IntRange(0), default=10, help="Classes to list.  [10]")
 @click.option("--dir", "runs", default="runs", metavar="FOLDER", help="Where runs lie.  [runs]")
+@click.option("--timings", is_flag=True, help="Show at the end where the time went.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, all classes included.")
 def command(
-    model: str, runs: str, as_json: bool, worst: int, metrics: tuple[str, ...], **options: Any
+    model: str,
+    runs: str,
+    timings: bool,
+    as_json: bool,
+    worst: int,
+    metrics: tuple[str, ...],
+    **options: Any,
 ) -> None:
     """Measure MODEL on labelled images: top-1, top-5, loss, and each class.
 
@@ -54,7 +62,14 @@ def command(
     out = Out("json" if as_json else "table")
     registry.load()
     named = [name for text in metrics for name in text.split(",") if name]
-    found = evaluate(opened(model, runs, show=not as_json), metric=named or None, **options)
+    clock = started() if timings else None
+    loaded = opened(model, runs, show=not as_json)
+    if clock:
+        clock.lap("weights")
+    found = evaluate(loaded, metric=named or None, **options)
+    if clock:
+        clock.lap("evaluate")
+        show(out, clock.to_dict())
     if as_json:
         out.json(found.to_dict())
         return

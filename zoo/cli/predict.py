@@ -9,6 +9,7 @@ import click
 from zoo.cli.opened import opened
 from zoo.cli.options import complete_trained
 from zoo.cli.output import Out, one_line
+from zoo.cli.timings import show, started
 
 
 @click.command("predict")
@@ -20,10 +21,17 @@ from zoo.cli.output import Out, one_line
     "--on-bad-image", type=click.Choice(["error", "skip"]), default="error", help="[error]"
 )
 @click.option("--dir", "runs", default="runs", metavar="FOLDER", help="Where runs lie.  [runs]")
+@click.option("--timings", is_flag=True, help="Show at the end where the time went.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 @click.option("--csv", "as_csv", is_flag=True, help="Print comma-separated lines.")
 def command(
-    model: str, images: tuple[str, ...], runs: str, as_json: bool, as_csv: bool, **options: Any
+    model: str,
+    images: tuple[str, ...],
+    runs: str,
+    timings: bool,
+    as_json: bool,
+    as_csv: bool,
+    **options: Any,
 ) -> None:
     """Classify IMAGES (files or folders) with MODEL.
 
@@ -36,8 +44,14 @@ def command(
     from zoo.api import predict
 
     out = Out("json" if as_json else "table")
+    clock = started() if timings else None
     loaded = opened(model, runs, show=not (as_json or as_csv))
+    if clock:
+        clock.lap("weights")
     found = predict(loaded, images, **options)
+    if clock:
+        clock.lap("predict")
+        show(out, clock.to_dict())
     if as_json:
         out.json(
             [

@@ -47,6 +47,7 @@ def training_command(verb: str, help_text: str) -> click.Command:
         help="Print the plan and stop; full: build the model first and count everything.",
     )
     @click.option("--retries", type=click.IntRange(0), default=0, help="Restarts with --nproc.")
+    @click.option("--timings", is_flag=True, help="Show at the end where the time went.")
     @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
     def command(
         model: str | None,
@@ -54,6 +55,7 @@ def training_command(verb: str, help_text: str) -> click.Command:
         sets: tuple[str, ...],
         dry_run: str | None,
         retries: int,
+        timings: bool,
         as_json: bool,
         **options: Any,
     ) -> int:
@@ -67,7 +69,9 @@ def training_command(verb: str, help_text: str) -> click.Command:
             return 0
         if composed.recipe.device.nproc > 1 and "RANK" not in os.environ:
             return _launch(composed, retries)
-        return run_and_show(out, verb, composed, stop_before_training=dry_run == "full")
+        return run_and_show(
+            out, verb, composed, stop_before_training=dry_run == "full", timings=timings
+        )
 
     return recipe_options()(command)
 
@@ -103,6 +107,7 @@ def run_and_show(
     *,
     resume: Path | None = None,
     stop_before_training: bool = False,
+    timings: bool = False,
 ) -> int:
     """Run, show what happens, and print what came out.
 
@@ -112,6 +117,7 @@ def run_and_show(
         composed: The recipe; ``None`` when resuming.
         resume: The run folder to go on with.
         stop_before_training: Stop once everything is built and counted.
+        timings: Whether to show where the time went.
     """
     main = os.environ.get("RANK", "0") == "0"
     with Live(show=out.form != "json" and main) as live:
@@ -121,6 +127,10 @@ def run_and_show(
             result = _show(event, live) or result
     if result is not None and main:
         summary(out, result)
+        if timings:
+            from zoo.cli.timings import show
+
+            show(out, result.timings)
     return 0
 
 
@@ -128,9 +138,15 @@ def _events(
     composed: Composed | None, resume: Path | None, live: Live, *, stop_before_training: bool
 ) -> Iterable[Any]:
     from zoo.engine.resume import go_on
-    from zoo.engine.run import Watch, conduct
+    from zoo.engine.run import conduct
+    from zoo.engine.timings import Timings, process_began
+    from zoo.engine.watch import Watch
 
-    watch = Watch(progress=lambda done, total: live.bytes("download", done, total), note=live.line)
+    watch = Watch(
+        progress=lambda done, total: live.bytes("download", done, total),
+        note=live.line,
+        clock=Timings(began=process_began()),
+    )
     if resume is not None:
         return go_on(resume, registry.load(), watch=watch)
     assert composed is not None

@@ -49,6 +49,7 @@ class Loader:
         drop_last: Leave out an incomplete last batch.
         pin_memory: Give page-locked memory, for copies to an accelerator.
 
+        device: Type of the device that computes: sets that lie in memory lie there.
     Attributes:
         batches_per_epoch: Batches of a whole epoch for this process.
         notes: What is worth saying once.
@@ -73,13 +74,14 @@ class Loader:
         pin_memory: bool = False,
     ) -> None:
         self.images, self.seed, self.train = images, seed, train
+        device: str = "cpu",
         self._rank, self._world, self._pin = rank, world, pin_memory
         every = cuts(len(images), batch_size, world=world, train=train, drop_last=drop_last)
         self._cuts = [cut for cut in every if cut[1] - cut[0] > rank]
         self.batches_per_epoch = len(self._cuts)
         self.skipped: dict[str, str] = {}
         self._fixed = transform is None or bool(getattr(transform, "deterministic", False))
-        memory = in_memory(images, transform, seed=seed)
+        memory = in_memory(images, transform, seed=seed, device=device)
         self._source: View | Memory = memory or View(images, transform, seed, self._fixed)
         self._workers = 0 if memory is not None else workers
         self._processes: DataLoader[Any] | None = None
@@ -152,7 +154,8 @@ class Loader:
     def _pinned(self, drawn: Drawn) -> Drawn:
         if not self._pin or drawn.batch is None:
             return drawn
-        return drawn._replace(batch=Batch(*(tensor.pin_memory() for tensor in drawn.batch)))
+        host = (t.pin_memory() if t.device.type == "cpu" else t for t in drawn.batch)
+        return drawn._replace(batch=Batch(*host))
 
     def _from_workers(self, keys: list[list[Key]]) -> Iterator[Drawn]:
         self._wanted[:] = keys
@@ -278,6 +281,7 @@ def make_loader(
 def default_workers(
     images: ImageSet, *, cores: int, accelerator: bool = False, world: int = 1
 ) -> int:
+        device=device,
     """How many loader processes pay off.
 
     Where the model computes on the CPU, workers take what they give, unless cores are plenty.

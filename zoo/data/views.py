@@ -31,7 +31,7 @@ Key = tuple[int, int]
 
 
 class Batch(NamedTuple):
-    """One batch, in host memory.
+    """One batch, in host memory; or images and labels on the device, for a set that lies there.
 
     Attributes:
         images: uint8 ``(N, C, H, W)``.

@@ -31,6 +31,7 @@ from zoo.engine.processes import distributed
 from zoo.engine.rules import Rules, parse_every
 from zoo.engine.saving.live import Live
 from zoo.engine.transforms import batch_transforms, image_transform
+from zoo.engine.timings import Waited
 from zoo.engine.tryout import try_out
 from zoo.errors import UsageError
 
@@ -228,7 +229,7 @@ def _loaders(
         train=False,
         **shared,
     )
-    return train, val
+    return Waited(train), Waited(val)
 
 
 def build_loss(recipe: Recipe, registry: Registry, place: Place) -> Loss:

@@ -16,9 +16,9 @@ from zoo.data.sources import open_data, open_for_evaluation, open_images
 from zoo.engine.assemble import build_loss, build_metrics
 from zoo.engine.evaluate import Evaluation, evaluate, infer
 from zoo.engine.feed import Feed
-from zoo.engine.parts import is_convolutional
 from zoo.engine.place import choose, settle, usable_cores
 from zoo.engine.transforms import image_transform
+from zoo.engine.work import suited, work_of
 from zoo.errors import DataError, UsageError
 
 if TYPE_CHECKING:
@@ -123,7 +123,7 @@ def judge(
     if not len(images):
         raise DataError(f"{name} has no images")
     device = device or DevicePart(precision=recipe.device.precision)
-    place = _settled(loaded, device)
+    place = _settled(loaded, device, _recipe(loaded).data.batch_size)
     loader = _loader(recipe, registry, loaded, images, place)
     found = evaluate(
         _moved(loaded, place),
@@ -169,7 +169,7 @@ def predict(
     """
     opened = open_images(paths, channels=loaded.input.size[0], on_bad_image=on_bad_image)
     recipe = _recipe(loaded)
-    place = _settled(loaded, device)
+    place = _settled(loaded, device, recipe.data.batch_size)
     loader = _loader(recipe, registry, loaded, opened.images, place)
     known = set(loaded.classes)
     feed = Feed(place, loaded.input)
@@ -232,8 +232,10 @@ def _images(
     return align(chosen, loaded.classes), f"{splits.name} ({split})", notes
 
 
-def _settled(loaded: Loaded, device: DevicePart | None) -> Place:
-    place = choose(device or DevicePart(precision="fp32"), conv=is_convolutional(loaded.model))
+def _settled(loaded: Loaded, device: DevicePart | None, batch_size: int) -> Place:
+    """Where to compute, decided as the run decided it, for the same numbers."""
+    part = device or DevicePart(precision="fp32")
+    place = suited(choose(part), part, work_of(loaded.model, loaded.input), batch_size)
     settle(place)
     return place
 

@@ -41,6 +41,7 @@ class Place:
         threads: CPU threads of this process.
         deterministic: Whether only deterministic algorithms are allowed.
         compile: Whether the forward of training steps is compiled.
+        why: Why something else was chosen than the device suggests.
     """
 
     device: torch.device
@@ -49,6 +50,7 @@ class Place:
     threads: int = 1
     deterministic: bool = False
     compile: bool = False
+    why: tuple[str, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values: what must be equal for the same bits."""
@@ -68,7 +70,8 @@ class Place:
         parts += [f"{self.threads} thread{'s' if self.threads > 1 else ''}"]
         parts += ["compiled"] if self.compile else []
         parts += ["deterministic"] if self.deterministic else []
-        return ", ".join(parts)
+        said = ", ".join(parts)
+        return f"{said} ({'; '.join(self.why)})" if self.why else said
 
 
 def choose(

@@ -30,6 +30,8 @@ class RunResult:
         freeze: The printed freeze plan, or empty.
         proof: The freeze proof's line, or empty.
         stopped_early: Whether patience ended it.
+        timings: Seconds by topic (:data:`zoo.engine.timings.TOPICS`), until the first step, and in
+            all; of the last sitting.
     """
 
     name: str
@@ -45,6 +47,7 @@ class RunResult:
     freeze: str = ""
     proof: str = ""
     stopped_early: bool = False
+    timings: dict[str, float] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready dictionary."""

@@ -12,8 +12,9 @@ from zoo.engine.plan import make_plan, open_recipe_data
 from zoo.engine.processes import distributed
 from zoo.engine.reports import Note
 from zoo.engine.result import read_result
-from zoo.engine.run import RECIPE_FILE, Run, Watch, begin, carry_out, shown_by
+from zoo.engine.run import RECIPE_FILE, Run, begin, carry_out, shown_by
 from zoo.engine.saving import checkpoint
+from zoo.engine.watch import Watch
 from zoo.errors import DataError, UsageError
 
 if TYPE_CHECKING:
@@ -65,6 +66,7 @@ def go_on(folder: Path, registry: Registry, *, watch: Watch | None = None) -> It
             splits = open_recipe_data(recipe, registry, built.input.size[0])
             _same_data(info, splits)
         yield make_plan(recipe, built.spec, splits, built.input)
+        watch.clock.lap("build")
         frozen = freeze_model(built, recipe, pretrained=start.pretrained)
         run = Run(recipe=recipe, registry=registry, splits=splits, built=built, world=world)
         run.dir = folder

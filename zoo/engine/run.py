@@ -8,7 +8,6 @@ is), the loop's reports, and the :class:`zoo.engine.result.RunResult` last.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -23,7 +22,7 @@ from zoo.engine import provenance
 from zoo.engine.assemble import Assembly, assemble, early_place, freeze_model
 from zoo.engine.loop import fit
 from zoo.engine.observers import Observers
-from zoo.engine.parts import Built, build, is_convolutional, surgery_record
+from zoo.engine.parts import Built, build, surgery_record
 from zoo.engine.plan import Plan, expected_input, make_plan, model_spec, open_recipe_data, stem
 from zoo.engine.precheck import check_loss, check_parts
 from zoo.engine.processes import distributed
@@ -38,6 +37,9 @@ from zoo.engine.saving.keeper import BEST, Keeper, environment
 from zoo.engine.saving.rundir import RunFolder, check_name
 from zoo.engine.sizes import fit_input
 from zoo.engine.start.weights import find_start
+from zoo.engine.timings import Waited
+from zoo.engine.watch import Watch
+from zoo.engine.work import suited, work_of
 from zoo.errors import DataError
 
 if TYPE_CHECKING:
@@ -48,28 +50,11 @@ if TYPE_CHECKING:
     from zoo.engine.place import Place
     from zoo.engine.reports import Report
     from zoo.engine.start.weights import Start
+    from zoo.engine.timings import Timings
 
     Event = Plan | Report | RunResult
 
 RECIPE_FILE = "recipe.toml"
-
-
-def _silent(text: str) -> None:
-    """Nobody listens."""
-    del text
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Watch:
-    """Who is told about things that take time before the loop starts.
-
-    Attributes:
-        progress: Called with (bytes so far, total or ``None``) during a download.
-        note: Called with one line.
-    """
-
-    progress: Callable[[int, int | None], None] | None = None
-    note: Callable[[str], None] = _silent
 
 
 @dataclass(slots=True, kw_only=True)
@@ -111,11 +96,13 @@ def conduct(
         ZooError: Anything that is wrong; see :mod:`zoo.errors` for the order of things.
     """
     watch = watch or Watch()
+    clock = watch.clock
     with ExitStack() as stack:
         world = distributed.from_environment()
         place = early_place(recipe, world)
         check_name(recipe.output)
         stack.enter_context(distributed.join(world, place.device))
+        clock.lap("start")
         spec = model_spec(recipe, registry)
         check_parts(recipe, registry, expected_input(recipe, spec))
         start = None if spec else begin(recipe, registry, watch)
@@ -123,9 +110,12 @@ def conduct(
         splits = open_recipe_data(recipe, registry, shown.size[0])
         recipe = _pinned(recipe, splits)
         check_loss(recipe, registry, len(splits.classes))
+        clock.lap("data")
         yield make_plan(recipe, spec or (start.spec if start else None), splits, shown)
+        clock.lap("report")
         start = start or begin(recipe, registry, watch)
         built = build(start, recipe, registry, splits.classes)
+        clock.lap("build")
         if built.input.size[0] != shown.size[0]:  # a repository knew better than its architecture
             splits = open_recipe_data(recipe, registry, built.input.size[0])
         frozen = freeze_model(built, recipe, pretrained=start.pretrained)
@@ -147,7 +137,9 @@ def shown_by(start: Start, recipe: Recipe) -> InputSpec:
 
 def begin(recipe: Recipe, registry: Registry, watch: Watch) -> Start:
     """Where the recipe's model starts; downloads what is not here."""
-    return find_start(recipe, registry, progress=watch.progress, note=watch.note)
+    found = find_start(recipe, registry, progress=watch.progress, note=watch.note)
+    watch.clock.lap("weights")
+    return found
 
 
 def carry_out(
@@ -164,8 +156,8 @@ def carry_out(
     recipe, world = run.recipe, run.world
     observers = Observers(run.registry, strict=recipe.output.strict, note=watch.note)
     observers.influence("zoo_model_ready", run=run, model=run.built.model)
-    if recipe.device.channels_last is None:
-        place = replace(place, channels_last=is_convolutional(run.built.model))
+    work = work_of(run.built.model, run.built.input)
+    place = suited(place, recipe.device, work, recipe.data.batch_size)
     made = assemble(recipe, run.registry, run.built, frozen, run.splits, place=place, world=world)
     if dry:
         yield live_plan(run, made, None)
@@ -201,7 +193,8 @@ def carry_out(
         )  # fmt: skip
     observers.open_trackers(recipe, run.dir)
     observers.observe("zoo_run_started", run=run)
-    yield from _train(run, made, keeper, observers, expected)
+    watch.clock.lap("prepare")
+    yield from _train(run, made, keeper, observers, expected, watch.clock)
 
 
 def _drifted(saved: dict[str, Any], now: dict[str, Any]) -> Iterator[Note]:
@@ -267,21 +260,22 @@ def live_plan(run: Run, made: Assembly, folder: Path | None) -> Plan:
 
 
 def _train(
-    run: Run, made: Assembly, keeper: Keeper, observers: Observers, expected: str
+    run: Run, made: Assembly, keeper: Keeper, observers: Observers, expected: str, clock: Timings
 ) -> Iterator[Event]:
-    """The loop, written down, watched and proved."""
+    """The loop, written down, watched, timed and proved."""
     assert run.dir is not None
+    train, val = Waited(made.train), Waited(made.val)
     began = time.monotonic()
     best: EpochReport | None = None
     folder = keeper.folder
     outcome: Any = None
     try:
         with Stop() as stop, closing(fit(
-            made.live, made.rules, train=made.train, val=made.val, loss=made.loss,
+            made.live, made.rules, train=train, val=val, loss=made.loss,
             feed=made.feed, place=made.place, world=run.world, keeper=keeper, stop=stop,
             cut=made.cut, metrics=made.metrics, hold=made.frozen.hold, thaw=made.frozen.thaw,
         )) as reports:  # fmt: skip
-            for report in reports:
+            for report in clock.through(reports):
                 if folder is not None:
                     _write_down(folder, report)
                 if isinstance(report, EpochReport):
@@ -292,8 +286,9 @@ def _train(
                     observers.observe("zoo_checkpoint_saved", run=run, path=report.path)
                 if run.world.main:
                     yield report
+        clock.waits(train, val)
         proved = made.frozen.prove(expected)
-        outcome = _finish(run, made, keeper, best, proved, time.monotonic() - began)
+        outcome = _finish(run, made, keeper, best, proved, time.monotonic() - began, clock)
         if run.world.main:
             yield outcome
     except BaseException as error:
@@ -334,6 +329,7 @@ def _finish(
     best: EpochReport | None,
     proved: dict[str, Any],
     seconds: float,
+    clock: Timings,
 ) -> RunResult:
     """Put the proof into the best weights, write the result."""
     assert run.dir is not None
@@ -347,6 +343,7 @@ def _finish(
             if proved:
                 info = replace(info, freeze={**info.freeze, "proof": proved})
                 checkpoint.save_weights(weights, tensors, info, staging=keeper.folder.staging)
+    clock.lap("finish")
     result = RunResult(
         name=run.dir.name,
         dir=run.dir,
@@ -361,6 +358,7 @@ def _finish(
         freeze=made.frozen.plan.line() if made.frozen.plan.frozen else "",
         proof=made.frozen.line,
         stopped_early=at.epoch < made.rules.epochs,
+        timings=clock.to_dict(),
     )
     if keeper.folder is not None:
         keeper.folder.write_text(RESULT_FILE, result.write())

@@ -58,6 +58,17 @@ def try_out(
             ) from error
 
 
+def forward_once(model: nn.Module, shown: InputSpec) -> None:
+    """Run a model once, as evaluation will, so that hooks see who is called.
+
+    Args:
+        model: Stays as it is.
+        shown: What it is shown.
+    """
+    with mode(model, training=False):
+        _runs(model, (1, *shown.size))
+
+
 def first_line(error: Exception) -> str:
     """What an error says, without the explanation below it."""
     return str(error).partition("\n")[0] or type(error).__name__
