@@ -48,8 +48,8 @@ class Loader:
         world: How many there are.
         drop_last: Leave out an incomplete last batch.
         pin_memory: Give page-locked memory, for copies to an accelerator.
-
         device: Type of the device that computes: sets that lie in memory lie there.
+
     Attributes:
         batches_per_epoch: Batches of a whole epoch for this process.
         notes: What is worth saying once.
@@ -72,9 +72,9 @@ class Loader:
         world: int = 1,
         drop_last: bool = False,
         pin_memory: bool = False,
+        device: str = "cpu",
     ) -> None:
         self.images, self.seed, self.train = images, seed, train
-        device: str = "cpu",
         self._rank, self._world, self._pin = rank, world, pin_memory
         every = cuts(len(images), batch_size, world=world, train=train, drop_last=drop_last)
         self._cuts = [cut for cut in every if cut[1] - cut[0] > rank]
@@ -275,13 +275,13 @@ def make_loader(
         world=world,
         drop_last=drop_last,
         pin_memory=device == "cuda",
+        device=device,
     )
 
 
 def default_workers(
     images: ImageSet, *, cores: int, accelerator: bool = False, world: int = 1
 ) -> int:
-        device=device,
     """How many loader processes pay off.
 
     Where the model computes on the CPU, workers take what they give, unless cores are plenty.

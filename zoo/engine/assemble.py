@@ -30,8 +30,8 @@ from zoo.engine.prefix.use import CacheWish, use_prefix
 from zoo.engine.processes import distributed
 from zoo.engine.rules import Rules, parse_every
 from zoo.engine.saving.live import Live
-from zoo.engine.transforms import batch_transforms, image_transform
 from zoo.engine.timings import Waited
+from zoo.engine.transforms import batch_transforms, image_transform
 from zoo.engine.tryout import try_out
 from zoo.errors import UsageError
 
