@@ -2,10 +2,10 @@
 
     python tests/bench/views.py --out views.json --write views.md
 
-Five data sets, none of them downloaded and none seen by the base: ``shapes`` (the demo's classes),
+Six data sets, none of them downloaded and none seen by the base: ``shapes`` (the demo's classes),
 ``digits`` (the handwritten ones that ship with zoo, enlarged), ``textures`` (overlapping gratings
 with random colours, few images a class), ``twins`` (classes that share colour and texture and
-differ in shape) and ``more-textures`` (five times as many). The base is the model trained for a few epochs on other shapes and
+differ in shape), ``more-textures`` and ``more-digits`` (five and six times as many). The base is the model trained for a few epochs on other shapes and
 other gratings. Each fine-tune is what ``zoo finetune`` runs, assembled from the same recipe,
 without saving; the seed decides the new head, the order and the views. Fresh views are run as
 one kept view per epoch, which is the run without a cache bit for bit, so that the first K of them
@@ -46,7 +46,7 @@ from zoo.engine.start.weights import find_start
 SIDE = 96
 SETS = {
     "digits": "shift", "textures": "standard", "twins": "standard", "shapes": "standard",
-    "more-textures": "standard",
+    "more-textures": "standard", "more-digits": "shift",
 }  # fmt: skip
 """Name -> training transform."""
 
@@ -100,14 +100,15 @@ def draw_sets(root: Path) -> None:
             for number in range(few + many):
                 part = "train" if number < few else "val"
                 _write(root / name / part / f"c{label:02d}" / f"{number}.png", make(label, number))
-    seen: dict[int, int] = defaultdict(int)
-    for image, label in Digits(split="train"):
-        seen[label] += 1
-        part = "train" if seen[label] <= 16 else "val"
-        if seen[label] <= 46:
-            grey = Image.fromarray(np.asarray(image)).resize((SIDE, SIDE), Image.Resampling.BICUBIC)
-            path = root / "digits" / part / f"c{label:02d}" / f"{seen[label]}.png"
-            _write(path, np.stack([np.asarray(grey)] * 3, -1))
+    for name, few in (("digits", 16), ("more-digits", 96)):
+        seen: dict[int, int] = defaultdict(int)
+        for image, label in Digits(split="train"):
+            seen[label] += 1
+            part = "train" if seen[label] <= few else "val"
+            if seen[label] <= few + 30:
+                grey = Image.fromarray(np.asarray(image)).resize((SIDE, SIDE), 3)
+                path = root / name / part / f"c{label:02d}" / f"{seen[label]}.png"
+                _write(path, np.stack([np.asarray(grey)] * 3, -1))
     (root / "drawn").touch()
 
 
