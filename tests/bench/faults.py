@@ -1,7 +1,8 @@
 """Fail every system call of a save once, one at a time, and look at what is left.
 
-For each call that a save makes on files (open, write, fsync, chmod, rename ...), three times:
-refused with ENOSPC, refused with EIO, and SIGKILL at its entry. Linux with strace only.
+For each call that a save makes on files (open, write, fsync, chmod, rename ...), in the thread that
+writes as well as in the one that trains, three times: refused with ENOSPC, refused with EIO, and
+SIGKILL at its entry. Linux with strace only.
 
     python tests/bench/faults.py
 """
@@ -15,9 +16,12 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import time
+import traceback
 from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "helpers"))
 
@@ -30,6 +34,9 @@ from zoo.engine.saving.checkpoint import list_states, newest_state
 from zoo.engine.saving.keeper import BEST, Keeper
 from zoo.engine.saving.rundir import RunFolder
 from zoo.errors import CheckpointError, DiskError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 CALLS = (
     "openat,write,pwrite64,fsync,fdatasync,fchmod,chmod,rename,renameat,renameat2,"
@@ -46,6 +53,7 @@ class Tally:
     refused: int = 0
     survived: int = 0
     killed: int = 0
+    beside: int = 0
     bad: list[str] = field(default_factory=list)
 
 
@@ -60,42 +68,64 @@ def prepared(folder: Path) -> TinyRun:
     return run
 
 
-def save_again(run: TinyRun) -> int:
+def save_again(run: TinyRun, made: RunFolder) -> int:
     """The save that faults are injected into; 0, or 8 if it was refused as it should be."""
-    with RunFolder.open(run.folder) as made:
-        keeper = Keeper(made, CheckpointInfo())
-        run.live.position.step = 3
-        with torch.no_grad():
+    keeper = Keeper(made, CheckpointInfo())
+    run.live.position.step = 3
+    with torch.no_grad():
+        run.live.model[0].weight.add_(1.0)
+    os.writev(1, [b"begin\n"])
+    try:
+        keeper.begin(run.live, reason="epoch", best={"loss": 0.5})
+        with torch.no_grad():  # training goes on beside it
             run.live.model[0].weight.add_(1.0)
-        os.write(1, b"begin\n")
-        try:
-            keeper.save(run.live, reason="epoch", best={"loss": 0.5})
-            return 0
-        except DiskError:
-            return 8
-        finally:
-            os.write(1, b"end\n")
+        keeper.collect(wait=True)
+        return 0
+    except DiskError:
+        return 8
+    finally:
+        os.writev(1, [b"end\n"])
 
 
-def under_strace(run: TinyRun, *arguments: str) -> tuple[int, str]:
-    """Save in a forked process that strace holds; gives its exit code and strace's log."""
+def traced(
+    work: Callable[[], int | None],
+    *arguments: str,
+    before: Callable[[], object] = lambda: None,
+) -> tuple[int, str]:
+    """Do something in a forked process that strace holds; gives its exit code and strace's log.
+
+    Its standard output goes nowhere; what ``os.writev`` writes there is a mark in the log (a call
+    of its own, so that no fault meets it). What it does
+    ``before`` is not traced.
+    """
     ready, go = os.pipe()
+    prepared, tell = os.pipe()
     pid = os.fork()
     if pid == 0:
         code = 99
         try:
             os.close(go)
-            os.read(ready, 1)
+            os.close(prepared)
             os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-            code = save_again(run)
+            before()
+            os.close(tell)
+            os.readv(ready, [bytearray(1)])
+            code = work() or 0
+        except BaseException:
+            traceback.print_exc()
         finally:
             os._exit(code)
     os.close(ready)
+    os.close(tell)
+    os.read(prepared, 1)  # nothing comes; it ends when the process has prepared
+    os.close(prepared)
     log = tempfile.NamedTemporaryFile(suffix=".strace", delete=False)  # noqa: SIM115
     tracer = subprocess.Popen(
-        ["strace", "-qq", "-o", log.name, *arguments, "-p", str(pid)], stderr=subprocess.PIPE
+        ["strace", "-f", "-qq", "-o", log.name, *arguments, "-p", str(pid)],
+        stderr=subprocess.PIPE,
     )
     while f"TracerPid:\t{tracer.pid}\n" not in Path(f"/proc/{pid}/status").read_text():
+        time.sleep(0.001)
         if tracer.poll() is not None:
             os.close(go)
             os.waitpid(pid, 0)
@@ -110,22 +140,36 @@ def under_strace(run: TinyRun, *arguments: str) -> tuple[int, str]:
     return os.waitstatus_to_exitcode(status), text
 
 
-def calls_of_a_save(folder: Path) -> list[tuple[str, int]]:
-    """``(call, how often it was made before and in the save)`` for each call inside of it."""
-    code, text = under_strace(prepared(folder), "-e", f"trace={CALLS}")
+def under_strace(run: TinyRun, *arguments: str) -> tuple[int, str]:
+    """Save in a traced process, which has the folder already."""
+    made: list[RunFolder] = []
+    return traced(
+        lambda: save_again(run, made[0]),
+        *arguments,
+        before=lambda: made.append(RunFolder.open(run.folder)),
+    )
+
+
+def calls_of_a_save(folder: Path) -> list[tuple[str, int, bool]]:
+    """``(call, how often its thread made it until then, whether beside the training)``.
+
+    strace counts the calls of each thread by themselves.
+    """
+    code, text = under_strace(prepared(folder), "-e", f"trace={CALLS},writev")
     assert code == 0, f"the save without a fault ended with {code}"
-    seen: Counter[str] = Counter()
-    points, inside = [], False
+    seen: Counter[tuple[str, str]] = Counter()
+    points, inside, main = [], False, ""
     for line in text.splitlines():
-        name = line.partition("(")[0]
+        thread, _, rest = line.partition(" ")
+        name = rest.strip().partition("(")[0]
         if not re.fullmatch(r"[a-z0-9_]+", name):
             continue
-        seen[name] += 1
-        if line.startswith("write(1,"):
-            inside = "begin" in line
+        seen[thread, name] += 1
+        if rest.strip().startswith("writev(1,"):
+            inside, main = "begin" in rest, thread
         elif inside:
-            points.append((name, seen[name]))
-    return points
+            points.append((name, seen[thread, name], thread != main))
+    return sorted(set(points))
 
 
 def examine(folder: Path, label: str, code: int, tally: Tally) -> None:
@@ -167,12 +211,14 @@ def inject(limit: int | None = None) -> Tally:
         points = calls_of_a_save(base / "count")
         every = max(1, len(points) // limit) if limit else 1
         for fault, how in FAULTS.items():
-            for call, number in points[::every]:
+            for call, number, beside in points[::every]:
                 folder = base / "fault"
                 run = prepared(folder)
                 rule = f"inject={call}:{how}:when={number}"
                 code, _ = under_strace(run, "-e", f"trace={call}", "-e", rule)
-                examine(folder, f"{fault} at {call} number {number}", code, tally)
+                where = "the writing thread" if beside else "the main thread"
+                examine(folder, f"{fault} at {call} number {number} in {where}", code, tally)
+                tally.beside += beside
                 shutil.rmtree(folder)
     return tally
 
@@ -183,7 +229,7 @@ def main() -> int:
     given = parser.parse_args()
     tally = inject(given.limit)
     print(
-        f"{tally.points} faults: {tally.refused} refused with exit code 8, {tally.survived} "
+        f"{tally.points} faults ({tally.beside} in the thread that writes): {tally.refused} refused with exit code 8, {tally.survived} "
         f"survived, {tally.killed} killed, {len(tally.bad)} bad"
     )
     for line in tally.bad:

@@ -1,4 +1,4 @@
-"""Kill -9, failing system calls and a full disk, for real; tests/bench holds the long versions."""
+"""Kill -9, failing system calls, power cuts, a full disk, for real; tests/bench goes on for longer."""
 
 from __future__ import annotations
 
@@ -69,6 +69,15 @@ def test_failing_system_calls_leave_the_old_save_or_the_new_one():
     done = run(BENCH / "faults.py", "--limit", 10)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "0 bad" in done.stdout
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not can_trace(), reason="needs strace, and leave to trace")
+def test_whatever_disk_a_power_cut_leaves_the_run_goes_on_from_its_last_save():
+    done = run(BENCH / "powerloss.py", "--random", 2, "--every", 2, "--resume", 25)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "0 lost, 0 torn, 0 silent, 0 failed" in done.stdout
+    assert done.stdout.count("without the flush of the") == 3
 
 
 @pytest.fixture

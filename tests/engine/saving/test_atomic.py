@@ -100,3 +100,13 @@ def test_sweep_empties_a_folder(tmp_path):
     assert sweep(tmp_path) == 2
     assert sweep(tmp_path) == 0
     assert sweep(tmp_path / "missing") == 0
+
+
+def test_the_names_of_new_folders_are_flushed_from_the_outside_in(tmp_path, monkeypatch):
+    flushed = []
+    monkeypatch.setattr(atomic, "sync_folder", flushed.append)
+    atomic.make_folder(tmp_path / "a" / "b")
+    assert flushed == [tmp_path, tmp_path / "a"]
+    atomic.make_folder(tmp_path / "a" / "b")
+    assert len(flushed) == 2
+    assert (tmp_path / "a" / "b").is_dir()

@@ -5,6 +5,7 @@ import sys
 
 import pytest
 
+from zoo.engine.saving import atomic
 from zoo.engine.saving.live import Position
 from zoo.engine.saving.rundir import RunFolder
 from zoo.errors import BusyError, DiskError, UsageError
@@ -170,3 +171,18 @@ def test_a_folder_that_is_gone_is_said(tmp_path):
         with pytest.raises(DiskError, match="is gone") as caught:
             folder.require_there()
     assert caught.value.exit_code == 8
+
+
+def test_the_names_of_the_folder_and_of_the_metrics_are_flushed(tmp_path, monkeypatch):
+    flushed = []
+    real = atomic.sync_folder
+    monkeypatch.setattr(atomic, "sync_folder", lambda path: (flushed.append(path), real(path)))
+    with RunFolder.create(tmp_path / "runs", name="run") as folder:
+        assert flushed[:2] == [tmp_path, tmp_path / "runs"]
+        flushed.clear()
+        folder.flush()
+        assert flushed == []
+        folder.record({"kind": "step", "epoch": 0, "step": 1})
+        folder.flush()
+        folder.flush()
+        assert flushed == [folder.path]

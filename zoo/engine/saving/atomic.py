@@ -49,8 +49,8 @@ def replacing(path: Path, *, staging: Path | None = None) -> Iterator[IO[bytes]]
     temporary: Path | None = None
     try:
         folder = staging or path.parent
-        folder.mkdir(parents=True, exist_ok=True)
-        path.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(folder)
+        make_folder(path.parent)
         handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=folder)
         temporary = Path(name)
         with os.fdopen(handle, "w+b") as file:
@@ -87,6 +87,20 @@ def write_bytes(path: Path, data: bytes, *, staging: Path | None = None) -> None
     """
     with replacing(path, staging=staging) as file:
         file.write(data)
+
+
+def make_folder(folder: Path) -> None:
+    """Make a folder and those above it where they are missing, and flush their names.
+
+    A folder whose own name is not on the disk takes everything in it away when the power goes.
+
+    Raises:
+        OSError: The system refused.
+    """
+    missing = [path for path in (folder, *folder.parents) if not path.exists()]
+    folder.mkdir(parents=True, exist_ok=True)
+    for path in reversed(missing):
+        sync_folder(path.parent)
 
 
 def sync_folder(folder: Path) -> None:

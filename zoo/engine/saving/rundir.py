@@ -52,6 +52,7 @@ class RunFolder:
         self.path = path
         self._lock = lock
         self._files: dict[Path, IO[bytes]] = {}
+        self._named = False
         self.swept = atomic.sweep(self.staging)
         try:
             (path / "checkpoints").mkdir(exist_ok=True)
@@ -81,8 +82,9 @@ class RunFolder:
         try:
             if parent.exists() and not parent.is_dir():
                 raise UsageError(f"{parent} is a file, not a folder of runs", hint="--out FOLDER")
-            parent.mkdir(parents=True, exist_ok=True)
+            atomic.make_folder(parent)
             path = _make(parent, name, re.sub(r"[^A-Za-z0-9._-]+", "-", stem).strip("-.") or "run")
+            atomic.sync_folder(parent)
         except FileExistsError:
             raise _exists(parent / (name or stem)) from None
         except OSError as error:
@@ -159,7 +161,7 @@ class RunFolder:
             self._files.popitem()[1].close()
 
     def flush(self) -> None:
-        """Bring the metrics to the disk, so that no state is newer than its lines.
+        """Bring the metrics and their file's name to the disk: no state is newer than its lines.
 
         Raises:
             DiskError: The system refused.
@@ -170,6 +172,9 @@ class RunFolder:
                 os.fsync(handle)
             finally:
                 os.close(handle)
+            if not self._named:
+                atomic.sync_folder(self.path)
+                self._named = True
         except FileNotFoundError:
             return
         except OSError as error:
@@ -179,13 +184,17 @@ class RunFolder:
         """Refuse to write into a folder that is gone: making it anew would hide the loss.
 
         Raises:
-            DiskError: It was deleted, renamed or unmounted.
+            DiskError: It was deleted, renamed or unmounted, or the system does not say.
         """
-        if not (self.path / ".lock").exists():
+        try:
+            (self.path / ".lock").stat()
+        except FileNotFoundError as error:
             raise DiskError(
                 f"{self.path}: the folder of the run is gone (deleted, renamed or unmounted)",
                 hint="bring it back and zoo resume it, or begin again",
-            )
+            ) from error
+        except OSError as error:
+            raise atomic.disk_error(error, self.path) from error
 
     def rewind(self, position: Position) -> int:
         """Drop the lines of ``metrics.jsonl`` that a resumed run will write again.
