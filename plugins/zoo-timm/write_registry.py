@@ -210,6 +210,11 @@ def family_of(name: str) -> str:
     return _model_entrypoints[name].__module__.rpartition(".")[2]
 
 
+def tags_of(cfg: Any) -> list[str]:
+    """``fixed-size``: the architecture is built for one size of image (a Hub config says so)."""
+    return ["fixed-size"] if cfg.fixed_input_size else []
+
+
 def entry(name: str) -> dict[str, Any]:
     """The whole entry of one architecture."""
     warnings.simplefilter("ignore")
@@ -227,6 +232,7 @@ def entry(name: str) -> dict[str, Any]:
         "summary": summary_of(name),
         "task": "classification" if classes else "features",
         "family": family_of(name),
+        "tags": tags_of(cfg),
         "head": head,
         "aux": aux,
         **stages_of(model, spec),
@@ -315,9 +321,12 @@ def renewed(names: list[str]) -> list[dict[str, Any]]:
         if name in names or name not in known:
             known[name] = entry(name)
             continue
-        found = known[name]
-        found["input"] = input_of(_model_default_cfgs[name].default)
-        found.pop("weights", None)
+        found, cfg = known[name], _model_default_cfgs[name].default
+        found["input"] = input_of(cfg)
+        for key in ("tags", "weights"):
+            found.pop(key, None)
+        if tags := tags_of(cfg):
+            found["tags"] = tags
         if weights := weights_of(name, found.get("classes", 0)):
             found["weights"] = weights
     return [known[name] for name in timm.list_models()]

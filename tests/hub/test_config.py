@@ -108,3 +108,14 @@ def test_names_of_the_timm_plugin_are_timms():
     config = make_config(info("timm/vit_tiny_patch16_224"), Header({}, {}))
     assert config["architecture"] == "vit_tiny_patch16_224"
     assert config["zoo"]["model"] == "timm/vit_tiny_patch16_224"
+
+
+def test_an_architecture_of_one_size_says_so():
+    """Else timm builds a ViT for its default size and resizes the embeddings that were trained."""
+    fixed = CheckpointInfo(model="timm/test_vit", num_classes=4)
+    free = CheckpointInfo(model="timm/test_resnet", num_classes=4)
+    header = Header({}, {})
+    assert make_config(fixed, header)["pretrained_cfg"]["fixed_input_size"] is True
+    assert "fixed_input_size" not in make_config(free, header)["pretrained_cfg"]
+    gone = CheckpointInfo(model="timm/no_longer_there", num_classes=4)
+    assert make_config(gone, header)["architecture"] == "no_longer_there"

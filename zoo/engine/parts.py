@@ -17,7 +17,7 @@ from zoo.core.specs import InputSpec, ModelSpec
 from zoo.engine.place import derive
 from zoo.engine.saving.live import fill
 from zoo.engine.sizes import fit_input
-from zoo.engine.surgery import SurgeryReport, operate
+from zoo.engine.surgery import SurgeryReport, is_bare, operate
 from zoo.engine.tryout import first_line
 from zoo.errors import CheckpointError, UsageError
 
@@ -206,6 +206,8 @@ def _construct(start: Start, registry: Registry, num_classes: int | None, seed: 
                 f"{start.spec.qualified} cannot be built with {said}: {first_line(error)}",
                 hint=f"zoo info {start.spec.qualified} shows its options",
             ) from error
+    if num_classes and is_bare(model, start.spec):  # its builder makes features whatever is asked
+        operate(model, start.spec, SurgeryPart(), classes=num_classes, seed=derive(seed, BUILD))
     return model
 
 

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
+from zoo.core import registry
 from zoo.core.specs import InputSpec
+from zoo.errors import ZooError
 from zoo.hub.preprocess import to_timm
 
 if TYPE_CHECKING:
@@ -38,6 +40,13 @@ def timm_name(info: CheckpointInfo) -> str:
     return name if not bare and name in TIMM else ""
 
 
+def _fixed_size(model: str) -> bool:
+    try:
+        return "fixed-size" in registry.load().model(model).tags
+    except ZooError:
+        return False
+
+
 def make_config(info: CheckpointInfo, header: Header) -> dict[str, Any]:
     """The repository's config.json.
 
@@ -53,6 +62,8 @@ def make_config(info: CheckpointInfo, header: Header) -> dict[str, Any]:
     first, classifier = TIMM.get(architecture, ("", ""))
     head = header.tensors.get(f"{classifier}.weight") if classifier else None
     cfg: dict[str, Any] = {**to_timm(given), "tag": "zoo", "custom_load": False}
+    if architecture and _fixed_size(info.model):
+        cfg["fixed_input_size"] = True  # else timm builds its default size and resizes embeddings
     if info.num_classes:
         config["num_classes"] = cfg["num_classes"] = info.num_classes
     if head is not None:

@@ -60,12 +60,25 @@ def test_an_entry_written_anew_is_the_stored_one(name, stored):
     assert stored[name] == generator.entry(name)
 
 
-def test_most_architectures_have_verified_stages_and_a_head(stored):
-    staged = sum("stages" in entry for entry in stored.values())
+def test_every_classifier_has_a_head_and_most_architectures_verified_stages(stored):
+    assert sum("stages" in entry for entry in stored.values()) > 0.9 * len(stored)
     classifiers = [entry for entry in stored.values() if entry.get("classes")]
-    headed = sum("head" in entry for entry in classifiers)
-    assert staged > 0.9 * len(stored)
-    assert headed > 0.9 * len(classifiers)
+    assert [entry["name"] for entry in classifiers if "head" not in entry] == []
+    features = [entry for entry in stored.values() if not entry.get("classes")]
+    assert sum("head" in entry for entry in features) > 0.9 * len(features)
+
+
+def test_crop_modes_are_carried_over(stored):
+    models = {name: entry["input"].get("crop_mode", "center") for name, entry in stored.items()}
+    for name, mode in models.items():
+        assert mode == timm.get_pretrained_cfg(name).crop_mode, name
+    assert set(models.values()) == {"center", "squash", "border"}
+
+
+def test_rewriting_some_entries_leaves_the_file_as_it_is(stored, tmp_path):
+    """The file is what its own script writes: presets, order and form."""
+    generator.write(generator.document(generator.renewed(["test_vit"])), tmp_path / "again.json")
+    assert (tmp_path / "again.json").read_text("utf-8") == generator.PLACE.read_text("utf-8")
 
 
 def test_weights_lie_on_the_hub_and_invent_nothing(stored):
