@@ -1,5 +1,8 @@
 """zoo.engine.resume: going on with a run."""
 
+import os
+import shutil
+
 import pytest
 
 from zoo.core import registry
@@ -8,7 +11,8 @@ from zoo.engine.reports import EpochReport, SavedReport
 from zoo.engine.result import RESULT_FILE, RunResult
 from zoo.engine.resume import go_on
 from zoo.engine.run import conduct
-from zoo.errors import DataError, UsageError
+from zoo.engine.saving.rundir import RunFolder
+from zoo.errors import BusyError, DataError, UsageError
 
 QUICK = {
     "classes": 4, "data": "demo", "workers": 0, "threads": 1, "precision": "fp32",
@@ -66,8 +70,6 @@ def test_a_folder_that_is_no_run(tmp_path):
 
 
 def test_other_images_are_refused(photos, tmp_path):
-    import shutil
-
     own = tmp_path / "photos"
     shutil.copytree(photos, own)
     left = begun(1, data=str(own), classes=None)
@@ -85,3 +87,38 @@ def test_a_run_without_a_whole_checkpoint_starts_again():
     assert any("starts from the beginning" in getattr(e, "text", "") for e in found)
     assert isinstance(found[-1], RunResult)
     assert found[-1].epochs == 3
+
+
+def test_relative_data_is_found_from_another_folder(photos, tmp_path, monkeypatch):
+    shutil.copytree(photos, tmp_path / "photos")
+    left = tmp_path / begun(1, name="left", data="photos", classes=None)
+    whole = tmp_path / begun(0, name="whole", data="photos", classes=None)
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    assert isinstance(list(go_on(left, registry.load()))[-1], RunResult)
+    one, other = ((run / "model.safetensors").read_bytes() for run in (left, whole))
+    from safetensors.torch import load
+
+    assert all(bool((load(one)[k] == v).all()) for k, v in load(other).items())
+
+
+def test_relative_data_that_is_gone_is_said(photos, tmp_path, monkeypatch):
+    shutil.copytree(photos, tmp_path / "photos")
+    left = tmp_path / begun(1, name="left", data="photos", classes=None)
+    shutil.rmtree(tmp_path / "photos")
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    with pytest.raises(DataError, match="the data of the run is gone"):
+        list(go_on(left, registry.load()))
+
+
+def test_a_run_in_use_is_refused_before_its_data_is_looked_at(photos, tmp_path):
+    shutil.copytree(photos, tmp_path / "photos")
+    left = begun(1, name="left", data="photos", classes=None)
+    shutil.rmtree(tmp_path / "photos")
+    with (
+        RunFolder.open(left),
+        pytest.raises(BusyError, match=rf"in use by process {os.getpid()} on") as caught,
+    ):
+        list(go_on(left, registry.load()))
+    assert caught.value.exit_code == 10

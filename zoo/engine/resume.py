@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from zoo.core import compose
 from zoo.engine.assemble import early_place, freeze_model
+from zoo.engine.origin import located
 from zoo.engine.parts import build, skeleton
 from zoo.engine.plan import make_plan, open_recipe_data
 from zoo.engine.processes import distributed
@@ -14,6 +15,7 @@ from zoo.engine.reports import Note
 from zoo.engine.result import read_result
 from zoo.engine.run import RECIPE_FILE, Run, begin, carry_out, shown_by
 from zoo.engine.saving import checkpoint
+from zoo.engine.saving.rundir import require_free
 from zoo.engine.watch import Watch
 from zoo.errors import DataError, UsageError
 
@@ -48,6 +50,8 @@ def go_on(folder: Path, registry: Registry, *, watch: Watch | None = None) -> It
         raise UsageError(f"{folder} is not a run folder", hint="zoo runs lists them")
     verb, table = compose.read_recipe(folder / RECIPE_FILE)
     recipe = compose.compose(verb or "finetune", [("recipe", table)]).recipe
+    require_free(folder)
+    there = located(recipe, folder, registry)
     with ExitStack() as stack:
         world = distributed.from_environment()
         place = early_place(recipe, world)
@@ -57,13 +61,13 @@ def go_on(folder: Path, registry: Registry, *, watch: Watch | None = None) -> It
             yield Note(text=text)
         if found.state is None:
             yield Note(text=f"{folder} has no whole checkpoint: it starts from the beginning")
-            start = begin(recipe, registry, watch)
-            splits = open_recipe_data(recipe, registry, shown_by(start, recipe).size[0])
+            start = begin(there, registry, watch)
+            splits = open_recipe_data(there, registry, shown_by(start, recipe).size[0])
             built = build(start, recipe, registry, splits.classes)
         else:
             info = found.state.info
             built, start = skeleton(info, registry)
-            splits = open_recipe_data(recipe, registry, built.input.size[0])
+            splits = open_recipe_data(there, registry, built.input.size[0])
             _same_data(info, splits)
         yield make_plan(recipe, built.spec, splits, built.input)
         watch.clock.lap("build")

@@ -22,6 +22,7 @@ from zoo.engine import provenance
 from zoo.engine.assemble import Assembly, assemble, early_place, freeze_model
 from zoo.engine.loop import fit
 from zoo.engine.observers import Observers
+from zoo.engine.origin import ORIGIN_FILE, describe
 from zoo.engine.parts import Built, build, surgery_record
 from zoo.engine.plan import Plan, expected_input, make_plan, model_spec, open_recipe_data, stem
 from zoo.engine.precheck import check_loss, check_parts
@@ -209,6 +210,7 @@ def _folder(run: Run) -> RunFolder:
         return RunFolder.open(run.dir)
     output = run.recipe.output
     folder = RunFolder.create(Path(output.dir), name=output.name, stem=stem(run.recipe, run.splits))
+    folder.write_text(ORIGIN_FILE, describe())
     folder.write_text(RECIPE_FILE, compose.dump_recipe(run.recipe))
     return folder
 

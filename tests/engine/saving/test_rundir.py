@@ -5,9 +5,10 @@ import sys
 
 import pytest
 
+from zoo.core.recipe import OutputPart
 from zoo.engine.saving import atomic
 from zoo.engine.saving.live import Position
-from zoo.engine.saving.rundir import RunFolder
+from zoo.engine.saving.rundir import RunFolder, check_name, require_free
 from zoo.errors import BusyError, DiskError, UsageError
 
 
@@ -186,3 +187,23 @@ def test_the_names_of_the_folder_and_of_the_metrics_are_flushed(tmp_path, monkey
         folder.flush()
         folder.flush()
         assert flushed == [folder.path]
+
+
+def test_whether_a_folder_is_free_is_asked_without_taking_it(tmp_path):
+    require_free(tmp_path / "none")
+    with RunFolder.create(tmp_path, name="run") as folder:
+        with pytest.raises(BusyError, match=f"in use by process {os.getpid()} on") as caught:
+            require_free(folder.path)
+        assert caught.value.exit_code == 10
+        with pytest.raises(BusyError):
+            check_name(OutputPart(dir=str(tmp_path), name="run"))
+    require_free(folder.path)
+    with RunFolder.open(folder.path):
+        pass
+
+
+def test_a_run_killed_before_its_recipe_was_written_gives_its_name_back(tmp_path):
+    with RunFolder.create(tmp_path, name="run") as folder:
+        folder.write_text("origin.json", "{}")
+    with RunFolder.create(tmp_path, name="run"):
+        pass

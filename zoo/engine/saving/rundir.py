@@ -4,6 +4,7 @@
 
     RUN/
       recipe.toml            what was run (the conductor writes it)
+      origin.json            the folder in which it was started
       checkpoints/           step-00001234.safetensors: the whole state of that step
       model.safetensors      the best weights
       metrics.jsonl          one line per optimizer step and per epoch
@@ -38,6 +39,8 @@ if TYPE_CHECKING:
     from zoo.engine.saving.live import Position
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+MOMENT = 0.2
+"""Seconds to wait for a folder: another process may only have looked whether it is free."""
 
 
 class RunFolder:
@@ -256,6 +259,7 @@ def check_name(output: OutputPart) -> None:
 
     Raises:
         UsageError: It is.
+        BusyError: Another process is at work in that folder.
     """
     if output.name is None:
         return
@@ -264,8 +268,23 @@ def check_name(output: OutputPart) -> None:
             f"{output.name!r} cannot be a run's name", hint="letters, digits, dots, dashes"
         )
     path = Path(output.dir, output.name)
+    if "RANK" not in os.environ:
+        require_free(path)
     if path.exists() and not _unborn(path) and "RANK" not in os.environ:
         raise _exists(path)
+
+
+def require_free(path: Path) -> None:
+    """Refuse a run folder that another process has, before anything expensive is done.
+
+    Only looks: the folder is taken later, when it may have gone to somebody else after all.
+
+    Raises:
+        BusyError: Another process has it; says which.
+    """
+    if (path / ".lock").exists() and os.environ.get("RANK", "0") == "0":
+        with contextlib.suppress(DiskError):
+            _take(path).release()
 
 
 def _make(parent: Path, name: str | None, stem: str) -> Path:
@@ -292,7 +311,7 @@ def _make(parent: Path, name: str | None, stem: str) -> Path:
 
 def _unborn(path: Path) -> bool:
     """Whether a folder is all that is left of a run that was killed before it could begin."""
-    own = {".lock", ".staging", ".owner", "checkpoints"}
+    own = {".lock", ".staging", ".owner", "checkpoints", "origin.json"}
     if not path.is_dir() or {entry.name for entry in path.iterdir()} - own:
         return False
     return not any((path / "checkpoints").glob("*"))
@@ -311,7 +330,7 @@ def _exists(path: Path) -> UsageError:
 
 
 def _take(path: Path) -> FileLock:
-    lock = FileLock(path / ".lock", timeout=0)
+    lock = FileLock(path / ".lock", timeout=MOMENT, poll_interval=MOMENT / 4)
     try:
         lock.acquire()
     except Timeout:

@@ -1,0 +1,91 @@
+"""Where a run was started, so that its relative paths mean the same wherever it is resumed.
+
+The recipe keeps paths as they were typed: it can be sent to somebody else. The folder in which
+they were typed lies beside it, in ``origin.json``.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from zoo.core import compose, names
+from zoo.data.scan import quote
+from zoo.data.sources import locate
+from zoo.errors import DataError
+
+if TYPE_CHECKING:
+    from zoo.core.recipe import Recipe
+    from zoo.core.registry import Registry
+
+ORIGIN_FILE = "origin.json"
+
+
+def describe() -> str:
+    """The text of the file that says where this process is."""
+    return json.dumps({"folder": str(Path.cwd())}) + "\n"
+
+
+def started_in(run: Path) -> Path | None:
+    """The folder in which a run was started; ``None`` if it does not say."""
+    try:
+        return Path(json.loads((run / ORIGIN_FILE).read_bytes())["folder"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def located(recipe: Recipe, run: Path, registry: Registry) -> Recipe:
+    """A run's recipe with its relative paths as they were meant.
+
+    A path that is not where the run was started is looked for here: a project may have moved.
+
+    Args:
+        recipe: The run's own recipe; it stays what the run is described by.
+        run: The run folder.
+        registry: Where named data sets are.
+
+    Raises:
+        DataError: The data is in neither place.
+    """
+    start = started_in(run)
+    if start is None or start == Path.cwd():
+        return recipe
+    data, model, found = recipe.data, recipe.model, {}
+    if data.source is not None and not _named(data.source, registry):
+        found["data.source"] = _place(data.source, start)
+        if data.val is not None:
+            found["data.val"] = _place(data.val, start)
+    if data.root is not None:
+        found["data.root"] = _either(data.root, start)
+    for key, text in (("model.name", model.name), ("model.weights", model.weights)):
+        if text.startswith("file:"):
+            found[key] = "file:" + _either(names.parse(text).name, start)
+    return compose.changed(recipe, found) if found else recipe
+
+
+def _named(source: str, registry: Registry) -> bool:
+    """Whether a source is a data set's name rather than a path."""
+    try:
+        return bool(locate(source, registry)[0])
+    except DataError:  # there is no such folder here
+        return False
+
+
+def _place(text: str, start: Path) -> str:
+    path = _either(text, start)
+    if not Path(path).exists():
+        where = (
+            "" if Path(path).is_absolute() else f" in {start}, where the run was started, nor here"
+        )
+        raise DataError(
+            f"the data of the run is gone: there is no {quote(text)}{where}",
+            hint="bring it back, or zoo resume in a folder from which the same path leads to it",
+        )
+    return path
+
+
+def _either(text: str, start: Path) -> str:
+    """A path where the run was started, if it is there; else as it is."""
+    path = Path(text).expanduser()
+    return str(start / path) if (start / path).exists() else str(path)
