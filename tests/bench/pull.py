@@ -65,7 +65,7 @@ def main() -> int:
             times["hf download"].append(measure(home, theirs))
             times["zoo pull"].append(measure(home, ours))
         server.kill()
-        server.wait()
+        server.communicate()
     for name, seconds in times.items():
         middle, best = statistics.median(seconds), min(seconds)
         print(

@@ -32,6 +32,14 @@ def test_the_list_names_every_script(name):
     assert f"`{name}`" in (BENCH / "README.md").read_text("utf-8")
 
 
+@pytest.mark.parametrize("name", SCRIPTS)
+def test_every_script_finds_what_it_imports(name, monkeypatch):
+    monkeypatch.setattr(sys, "path", list(sys.path))  # some add folders, or ask for one thread
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    module = importlib.import_module(name.removesuffix(".py"))
+    assert Path(module.__file__) == BENCH / name
+
+
 def test_every_driver_is_somebodys(tmp_path):
     job = JOB | {"out": str(tmp_path)}
     used = {Path(word).stem for peer in lineup.LINEUP for word in peer.command(job)[:1]}
@@ -173,6 +181,13 @@ def test_the_loops_cost_is_measured(capsys, as_it_was, monkeypatch):
     monkeypatch.setattr(loop_cost.InMemory, "batches_per_epoch", 3)
     loop_cost.main()
     assert "ours, written down" in capsys.readouterr().out
+
+
+def test_downloads_are_measured(capsys, monkeypatch):
+    pull = importlib.import_module("pull")
+    monkeypatch.setattr(sys, "argv", ["pull", "--size", "1", "--rounds", "1"])
+    assert pull.main() in (0, 1)
+    assert "ratio" in capsys.readouterr().out
 
 
 def test_pretrained_weights_fit_the_network_of_transformers(monkeypatch):

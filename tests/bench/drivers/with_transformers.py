@@ -41,6 +41,7 @@ def main() -> None:
         optim="sgd",
         optim_args="momentum=0.9",
         weight_decay=1e-4,
+        max_grad_norm=0,  # it clips at 1 by default; nobody else here clips
         lr_scheduler_type="cosine",
         eval_strategy="epoch",
         save_strategy="epoch",
