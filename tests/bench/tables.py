@@ -46,9 +46,9 @@ def _cpu() -> str:
 
 
 def machine_line(found: dict[str, Any]) -> str:
-    """The machine in one line."""
+    """The machine in two short lines."""
     return (
-        f"{found['cores']} cores of {found['cpu']}, {found['memory_gb']} GB, {found['system']}, "
+        f"{found['cores']} cores of {found['cpu']}, {found['memory_gb']} GB, {found['system']},\n"
         f"Python {found['python']}, torch {found['torch']}, torchvision {found['torchvision']}"
     )
 

@@ -22,7 +22,7 @@ def test_the_page_holds_the_blocks_of_its_scripts():
 @pytest.mark.parametrize("name", BLOCKS)
 def test_a_block_is_a_table_with_the_machine_and_its_script(name):
     text = BLOCKS[name]
-    assert re.search(r"\d+ cores of .+, Python \d.+, torch \d", text), "no machine is named"
+    assert re.search(r"\d+ cores of .+,\s+Python \d.+, torch \d", text), "no machine is named"
     (script,) = set(re.findall(r"python (tests/bench/\w+\.py)", text))
     assert (ROOT / script).is_file()
     rows = [cells(line) for line in text.splitlines() if line.startswith("|")]
