@@ -155,7 +155,7 @@ def assemble(
         model, frozen.plan, built.input, train=train, val=val, feed=feed, place=place,
         wish=cache_wish(recipe.data), epochs=recipe.optim.epochs,
         root=settings.cache_dir() / "prefix", identity=_identity(recipe, built, splits),
-        world=world.size,
+        world=world,
     )  # fmt: skip
     return Assembly(
         place=place,

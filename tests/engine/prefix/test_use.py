@@ -1,5 +1,11 @@
 from __future__ import annotations
 
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
 import pytest
 import torch
 from torch import nn
@@ -16,6 +22,7 @@ from zoo.engine.freezing.frozen import Frozen
 from zoo.engine.loop import fit
 from zoo.engine.place import Place
 from zoo.engine.prefix.use import CacheWish, use_prefix
+from zoo.engine.processes.distributed import ALONE
 from zoo.engine.reports import EpochReport
 from zoo.engine.rules import Rules
 from zoo.engine.saving.live import Live
@@ -73,14 +80,16 @@ class Keep:
 
 
 class Case:
-    def __init__(self, tmp_path, *, transform=None, freeze="one", place=CPU, epochs=2, **wish):
+    def __init__(
+        self, tmp_path, *, transform=None, freeze="one", place=CPU, epochs=2, world=ALONE, **wish
+    ):
         torch.manual_seed(0)
         self.pictures = Pictures(22)
         self.model = Small()
         plan = plan_freeze(self.model, SPEC, FreezePart(upto=freeze), SHOWN)
         self.frozen = Frozen(self.model, plan)
-        self.place, self.epochs = place, epochs
-        shared = {"batch_size": 8, "seed": 5}
+        self.place, self.epochs, self.world = place, epochs, world
+        shared = {"batch_size": 8, "seed": 5, "rank": world.rank, "world": world.size}
         train = make_loader(self.images(self.pictures), transform or Flip(), **shared, train=True)
         val = make_loader(self.images(Pictures(9)), Keep(), **shared, train=False)
         feed = Feed(place, SHOWN)
@@ -96,6 +105,7 @@ class Case:
             epochs=epochs,
             root=tmp_path / "prefix",
             identity={"train": "t", "val": "v"},
+            world=world,
         )
 
     @staticmethod
@@ -124,6 +134,7 @@ class Case:
             loss=cross_entropy,
             feed=self.used.feed,
             place=self.place,
+            world=self.world,
             hold=self.frozen.hold,
             thaw=self.frozen.thaw,
             cut=self.used.cut,
@@ -267,22 +278,64 @@ def test_what_is_not_cut_runs_as_before(tmp_path, change, why):
     assert case.used.cut(case.model) is case.model
 
 
-def test_several_processes_and_mixing_are_not_cut(tmp_path):
+def test_mixing_is_not_cut(tmp_path):
     case = Case(tmp_path)
     plan, feed = case.frozen.plan, Feed(CPU, SHOWN, [lambda x, y: (x, y)])
-    shared = {
-        "train": case.used.train,
-        "val": case.used.val,
-        "place": CPU,
-        "wish": CacheWish(),
-        "epochs": 2,
-        "root": tmp_path,
-        "identity": {"train": "", "val": ""},
-    }
-    mixed = use_prefix(case.model, plan, SHOWN, feed=feed, **shared)
+    mixed = use_prefix(
+        case.model,
+        plan,
+        SHOWN,
+        train=case.used.train,
+        val=case.used.val,
+        feed=feed,
+        place=CPU,
+        wish=CacheWish(),
+        epochs=2,
+        root=tmp_path,
+        identity={"train": "", "val": ""},
+    )
     assert "mix images" in mixed.line
-    several = use_prefix(case.model, plan, SHOWN, feed=Feed(CPU), world=2, **shared)
-    assert "several processes" in several.line
+
+
+def test_auto_keeps_little_on_the_disk_so_that_the_next_run_finds_it(tmp_path, monkeypatch):
+    first = numbers(Case(tmp_path, mode="auto", views=1, epochs=3))
+    case = Case(tmp_path, mode="auto", views=1, epochs=3)
+    assert "train on disk (1 view" in case.used.line
+    assert equal(numbers(case), first)
+    assert case.pictures.read == 8
+    monkeypatch.setattr("zoo.engine.prefix.use.easy_budget", lambda _root: 0)
+    assert "train in memory (1 view" in Case(tmp_path, mode="auto", views=1, epochs=3).used.line
+
+
+def test_auto_goes_on_in_memory_where_the_disk_fails_or_another_run_is_at_it(tmp_path):
+    first = numbers(Case(tmp_path / "a", mode="auto", views=1, epochs=3))
+    busy = Case(tmp_path, mode="auto", views=1, epochs=3)
+    next(iter(busy.used.train.epoch(0)))
+    other = Case(tmp_path, mode="auto", views=1, epochs=3)
+    assert equal(numbers(other), first)
+    assert other.pictures.read == 22
+    busy.used.close()
+
+
+@pytest.mark.slow
+def test_two_processes_share_what_each_computed(tmp_path):
+    """Views for every epoch are the uncached run bit for bit; one view comes back from both."""
+    helpers = Path(__file__).resolve().parents[2] / "helpers"
+    paths = os.pathsep.join([str(helpers), str(Path(__file__).parent)])
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
+    command += ["--nproc-per-node", "2", str(helpers / "rankprefix.py"), str(tmp_path)]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": paths}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr[-3000:]
+    found = [json.loads((tmp_path / f"rank-{rank}.json").read_text()) for rank in (0, 1)]
+    for one in found:
+        assert one["used"]
+        assert "train on disk (2 views" in one["line"]
+        assert one["uncut"] == one["fresh"] == one["kept"] == one["again"]
+        assert one["reads"] == [11, 22, 16]  # its share; two epochs of it; a batch of each view
+        assert one["same rows"]
+        assert "several processes share them" in one["ram"]
+    assert found[0]["kept"] == found[1]["kept"]
 
 
 def test_what_does_not_fit_is_computed_and_said(tmp_path):

@@ -4,7 +4,8 @@ A :class:`PrefixSource` stands where a loader stood. Without stores it runs the 
 batch. With stores it keeps what the prefix gave, one store for each view: epoch ``e`` uses view
 ``e % K``, drawn as the uncached run draws it in epoch ``e % K``, in the order of epoch ``e``. The
 first K epochs fill the stores while they train, on the very batches that the uncached run sees;
-later epochs read. A run that is resumed computes what is missing when it is needed.
+later epochs read. A run that is resumed computes what is missing when it is needed. Of several
+processes each computes its own share, and reads the others' (:mod:`zoo.engine.prefix.shards`).
 """
 
 from __future__ import annotations
@@ -16,6 +17,8 @@ from torch import Tensor
 
 from zoo.data.views import Batch
 from zoo.engine.place import autocast
+from zoo.engine.prefix.shards import Shard, Shards
+from zoo.engine.processes.distributed import ALONE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -24,6 +27,7 @@ if TYPE_CHECKING:
     from zoo.engine.feed import Feed
     from zoo.engine.place import Place
     from zoo.engine.prefix.store import Store
+    from zoo.engine.processes.distributed import World
 
 _TOLERANCE = 0.05
 
@@ -74,6 +78,7 @@ class PrefixSource:
         stores: Opens the store of a view, or ``None`` where nothing is kept.
         views: Number of views K that are kept; 0 = every epoch draws anew.
         nhwc: Rows are kept as (H, W, C).
+        world: The processes; each asks for the same epochs at the same time.
 
     Attributes:
         notes: What is worth saying once.
@@ -87,14 +92,16 @@ class PrefixSource:
         *,
         views: int = 0,
         nhwc: bool = False,
+        world: World = ALONE,
     ) -> None:
+        self.world = world
         self.loader, self.runner, self.views, self.nhwc = loader, runner, views, nhwc
         self.batches_per_epoch = loader.batches_per_epoch
         self.notes: tuple[str, ...] = ()
         self._open = stores
         self._stores: dict[int, Store | None] = {}
         self._labels = torch.as_tensor(list(loader.images.labels))
-        self._places: dict[int, Tensor] = {}
+        self._shards: dict[int, Shards | None] = {}
 
     def __len__(self) -> int:
         return self.batches_per_epoch
@@ -120,6 +127,7 @@ class PrefixSource:
             if store is not None:
                 store.close()
         self._stores.clear()
+        self._shards.clear()
 
     def epoch(self, epoch: int, start_batch: int = 0) -> Iterator[Batch]:
         """Give the batches of one epoch, ``images`` being prefix outputs (N, ...).
@@ -134,16 +142,37 @@ class PrefixSource:
         """
         view = epoch % self.views if self.views and self.loader.train else 0
         store = self._store(view)
-        if store is None:
-            for batch in self.loader.epoch(epoch, start_batch):
-                run = len(batch.indices) > 0  # else none of its images could be read
-                yield batch._replace(images=self.runner(batch.images)) if run else batch
-        elif epoch == view or not self.loader.train:
+        own = epoch == view or not self.loader.train
+        if store is not None and own:
             yield from self._own(store, view, start_batch)
-        else:
-            self._fill(store, view)
+            return
+        shards = self._meet(store, view) if self.views and not own else None
+        if shards is not None:
+            for indices in self.indices(epoch)[start_batch:]:
+                rows, images = shards.read(indices)
+                yield Batch(unpack(rows, nhwc=self.nhwc), self._labels[images], images)
+            return
+        for batch in self.loader.epoch(epoch, start_batch):
+            run = len(batch.indices) > 0  # else none of its images could be read
+            yield batch._replace(images=self.runner(batch.images)) if run else batch
+
+    def _meet(self, store: Store | None, view: int) -> Shards | None:
+        """Complete this process's rows and find everybody's; ``None`` if somebody has none."""
+        if view not in self._shards:
+            with self.world.together():
+                if store is not None:
+                    self._fill(store, view)
             self.loader.close()  # nothing is decoded any more
-            yield from self._other(store, view, epoch, start_batch)
+            mine = None
+            if store is not None:
+                mine = Shard(torch.cat(self.indices(view)), frozenset(store.missing), store.path)
+            found = self.world.gather(mine)
+            known = [shard for shard in found if shard is not None]
+            whole = store is not None and len(known) == len(found)
+            self._shards[view] = (
+                Shards(store, known, self.world.rank, len(self._labels)) if whole else None  # type: ignore[arg-type]
+            )
+        return self._shards[view]
 
     def _store(self, view: int) -> Store | None:
         if view not in self._stores:
@@ -194,16 +223,6 @@ class PrefixSource:
                 yield batch._replace(images=given)
         finally:
             batches.close()  # type: ignore[attr-defined]  # a generator
-
-    def _other(self, store: Store, view: int, epoch: int, start: int) -> Iterator[Batch]:
-        """An epoch in another order than the store's."""
-        if view not in self._places:
-            order = torch.cat(self.indices(view))
-            place = torch.full((len(self._labels),), -1, dtype=torch.int64)
-            place[order] = torch.arange(len(order))
-            self._places[view] = place
-        for indices in self.indices(epoch)[start:]:
-            yield self._kept(store, self._places[view][indices], indices)
 
     def _kept(self, store: Store, rows: Tensor, indices: Tensor) -> Batch:
         if store.missing:

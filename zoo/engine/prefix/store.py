@@ -57,9 +57,19 @@ class Store(ABC):
         return self.starts[-1]
 
     @property
+    def row_bytes(self) -> int:
+        """Size of a row."""
+        return math.prod(self.shape) * self.dtype.itemsize
+
+    @property
     def bytes(self) -> int:
         """Size of all rows."""
-        return self.rows * math.prod(self.shape) * self.dtype.itemsize
+        return self.rows * self.row_bytes
+
+    @property
+    def path(self) -> str:
+        """File that other processes can map; empty if there is none."""
+        return ""
 
     @property
     @abstractmethod
@@ -216,6 +226,11 @@ class FileStore(Store):
             self._marks.write("\n")
 
     @property
+    def path(self) -> str:
+        """File that other processes can map."""
+        return str(self.folder / DATA)
+
+    @property
     def data(self) -> Tensor:
         """All rows (R, ...), a view of the file."""
         return self._data
@@ -225,7 +240,7 @@ class FileStore(Store):
         whole = torch.zeros((end - start, *self.shape), dtype=self.dtype)
         whole.index_copy_(0, rows.cpu() - start, values.cpu())
         raw = memoryview(whole.view(-1).view(torch.uint8).numpy().data)
-        offset = start * math.prod(self.shape) * self.dtype.itemsize
+        offset = start * self.row_bytes
         mark = {"chunk": chunk, "sha256": hashlib.sha256(raw).hexdigest(), "missing": lacking}
         try:
             while raw:

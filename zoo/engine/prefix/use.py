@@ -1,9 +1,13 @@
 """Using a cut in a run: what is kept where, and what stands in the loop's places.
 
 The decision is made once, before training, and said in one line. ``auto`` keeps in the
-accelerator's memory what fits there, else in the machine's, else on the disk, else nothing; of
-training and validation, validation alone if only that fits. Validation outputs are exact. Kept
-training views are those of the first K epochs of the run without a cache.
+accelerator's memory what fits there; else, so that the next run finds it, on the disk what is
+small beside what is free there; else in the machine's memory, on the disk as far as its budget
+goes, or nothing; of training and validation, validation alone if only that fits. Validation
+outputs are exact. Kept training views are those of the first K epochs of the run without a cache.
+
+Several processes keep what each computed of the training images in files that the others map, so
+they have to run on one machine; each keeps its own share of the validation images.
 """
 
 from __future__ import annotations
@@ -21,10 +25,11 @@ from torch import nn
 
 from zoo import __version__
 from zoo.engine.place import DTYPES, Place, autocast
-from zoo.engine.prefix.budget import disk_budget, memory_budget, prune, say_size
+from zoo.engine.prefix.budget import disk_budget, easy_budget, memory_budget, prune, say_size
 from zoo.engine.prefix.cut import Cut, cut
 from zoo.engine.prefix.source import PrefixFeed, PrefixRunner, PrefixSource, pack
 from zoo.engine.prefix.store import FileStore, MemoryStore, Store
+from zoo.engine.processes.distributed import ALONE, World
 from zoo.errors import BusyError, DiskError
 
 if TYPE_CHECKING:
@@ -36,6 +41,9 @@ if TYPE_CHECKING:
     from zoo.engine.freezing.plan import FreezePlan
 
 Where = Literal["device", "ram", "disk", ""]
+
+_AUTO = 16 << 30
+"""Bytes above which ``auto`` deletes what other runs have left behind."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,6 +111,7 @@ class _Setting:
     folded: bool
     root: Path
     identity: Mapping[str, str]
+    world: World
     budget: dict[str, int] = field(default_factory=dict)
 
     @property
@@ -124,7 +133,7 @@ def use_prefix(
     epochs: int,
     root: Path,
     identity: Mapping[str, str],
-    world: int = 1,
+    world: World = ALONE,
 ) -> Prefixed:
     """Cut the model and decide what is kept.
 
@@ -141,19 +150,20 @@ def use_prefix(
         root: Folder of cache entries.
         identity: ``train`` and ``val``: texts that change whenever the images or their
             transforms do.
-        world: Processes.
+        world: The processes.
     """
-    why = _refusal(plan, wish, feed, place, world)
+    why = _refusal(plan, wish, feed, place)
     made = Cut(model=model, why=why) if why else cut(model, plan, expects)
     if not made.possible:
         line = "" if not plan.frozen or wish.mode == "off" else f"runs uncut: {made.why}"
         return Prefixed(train=train, val=val, feed=feed, line=line)
-    setting = _setting(made, place, wish, feed, root, identity)
+    setting = _setting(made, place, wish, feed, root, identity, world)
     runner = PrefixRunner(made.prefix(fold=setting.folded), feed, place)
-    views = _views(train, wish, epochs)
+    views = _views(train, wish, epochs, world)
     val_where = _where(setting, len(val.images), 1)
-    train_where = _where(setting, len(train.images), views) if views else ""
-    notes = _notes(wish, views, train_where, val_where)
+    train_where = _where(setting, len(train.images), views, train=True) if views else ""
+    train_where, val_where = world.share((train_where, val_where))
+    notes = _notes(setting, views, train_where, val_where)
     sources = [
         PrefixSource(
             loader,
@@ -161,6 +171,7 @@ def use_prefix(
             _opener(setting, where, part) if where else lambda _view, _source: None,
             views=count if where else 0,
             nhwc=setting.nhwc,
+            world=world,
         )
         for loader, where, part, count in (
             (train, train_where, "train", views),
@@ -178,20 +189,24 @@ def use_prefix(
     )
 
 
-def _refusal(plan: FreezePlan, wish: CacheWish, feed: Feed, place: Place, world: int) -> str:
+def _refusal(plan: FreezePlan, wish: CacheWish, feed: Feed, place: Place) -> str:
     if wish.mode == "off":
         return "it was switched off"
     if not plan.ever_frozen:
         return "nothing stays frozen for the whole run"
-    if world > 1:
-        return "several processes train"
     if feed.batch_transforms:
         return "whole-batch transforms (mixup, cutmix) mix images before the frozen part"
     return "steps are compiled" if place.compile else ""
 
 
 def _setting(
-    made: Cut, place: Place, wish: CacheWish, feed: Feed, root: Path, identity: Mapping[str, str]
+    made: Cut,
+    place: Place,
+    wish: CacheWish,
+    feed: Feed,
+    root: Path,
+    identity: Mapping[str, str],
+    world: World,
 ) -> _Setting:
     """Look at what the prefix gives under the place's precision."""
     folded = place.precision != "fp32" and bool(made.folds)
@@ -205,24 +220,33 @@ def _setting(
     )
     stored = out.dtype if wish.dtype == "auto" else DTYPES[wish.dtype]
     row = tuple(pack(out, nhwc=nhwc).shape[1:])
-    return _Setting(made, place, wish, out.dtype, stored, row, nhwc, folded, root, dict(identity))
+    return _Setting(
+        made, place, wish, out.dtype, stored, row, nhwc, folded, root, dict(identity), world
+    )
 
 
-def _views(train: Loader, wish: CacheWish, epochs: int) -> int:
+def _views(train: Loader, wish: CacheWish, epochs: int, world: World) -> int:
     """Views of training images that are worth keeping; 0 = none."""
-    every = sum(len(rows) for rows in train.indices(0)) == len(train.images)
+    mine = sum(len(rows) for rows in train.indices(0))
+    every = world.sum([mine])[0] == len(train.images)
     views = 1 if train.fixed else wish.views
     again = views < epochs or wish.mode == "disk"
     return min(views, epochs) if every and again else 0
 
 
-def _where(setting: _Setting, images: int, views: int) -> Where:
+def _where(setting: _Setting, images: int, views: int, *, train: bool = False) -> Where:
     """Where so many rows fit; takes them from the budget."""
-    wish, device, left = setting.wish, setting.place.device, setting.budget
+    wish, world, left = setting.wish, setting.world, setting.budget
     need = images * views * setting.row_bytes
-    places: list[Where] = ["ram", "disk"] if wish.mode == "auto" else [wish.mode]  # type: ignore[list-item]
-    if device.type == "cuda" and wish.mode in ("auto", "ram"):
+    places: list[Where] = [wish.mode]  # type: ignore[list-item]
+    if wish.mode == "auto":
+        places = ["ram", "disk"]
+        if setting.place.device.type != "cuda" and need <= easy_budget(setting.root):
+            places = ["disk", "ram"]
+    if setting.place.device.type == "cuda" and wish.mode in ("auto", "ram"):
         places.insert(0, "device")
+    if train and world.size > 1:  # the others have to reach it
+        places = ["disk"] if "disk" in places and world.local_size == world.size else []
     for where in places:
         if where not in left:
             left[where] = wish.size if wish.size is not None else _budget(where, setting)
@@ -235,7 +259,9 @@ def _where(setting: _Setting, images: int, views: int) -> Where:
 def _budget(where: Where, setting: _Setting) -> int:
     if where == "disk":
         return disk_budget(setting.root)
-    return memory_budget(setting.place.device if where == "device" else None)
+    if where == "device":
+        return memory_budget(setting.place.device) * setting.world.size
+    return memory_budget()
 
 
 def _opener(
@@ -252,11 +278,18 @@ def _opener(
         about = _about(setting, source, part, view)
         name = hashlib.sha256(json.dumps(about, sort_keys=True).encode()).hexdigest()[:32]
         need = sum(chunks) * setting.row_bytes
-        limit = disk_budget(setting.root) if setting.wish.size is None else setting.wish.size
+        limit = setting.wish.size
+        if limit is None:
+            limit = min(
+                disk_budget(setting.root), _AUTO if setting.wish.mode == "auto" else 1 << 62
+            )
         prune(setting.root, limit=limit, need=need, keep=frozenset((name,)))
         try:
             return FileStore(setting.root / name, about, chunks, shape, dtype)
         except (BusyError, DiskError) as error:
+            alone = setting.world.size == 1 or part == "val"
+            if setting.wish.mode == "auto" and alone and need <= memory_budget():
+                return MemoryStore(chunks, shape, dtype)
             source.notes = (*source.notes, f"{error}: the {part} outputs are not kept")
             return None
 
@@ -272,6 +305,7 @@ def _about(setting: _Setting, source: PrefixSource, part: str, view: int) -> dic
         "images": setting.identity[part],
         "view": view,
         "seed": loader.seed if random else None,
+        "process": [setting.world.rank, setting.world.size],
         "precision": setting.place.precision,
         "folded": setting.folded,
         "nhwc": setting.nhwc,
@@ -280,7 +314,19 @@ def _about(setting: _Setting, source: PrefixSource, part: str, view: int) -> dic
     }
 
 
-def _notes(wish: CacheWish, views: int, train: Where, val: Where) -> tuple[str, ...]:
+def _notes(setting: _Setting, views: int, train: Where, val: Where) -> tuple[str, ...]:
+    wish, world = setting.wish, setting.world
+    if (
+        views
+        and not train
+        and world.size > 1
+        and (wish.mode == "ram" or world.local_size < world.size)
+    ):
+        return (
+            "training outputs are not kept: several processes share them through files on one "
+            "machine (--cache disk)",
+            *_notes(setting, 0, train, val),
+        )
     lacking = [
         name for name, lost in (("training", views and not train), ("validation", not val)) if lost
     ]
