@@ -1,6 +1,8 @@
 import dataclasses
 
 import pytest
+import torch
+from torch import nn
 
 from zoo.core.recipe import OutputPart, Recipe
 from zoo.engine.observers import Observers
@@ -27,6 +29,7 @@ def zoo_model_ready(model, run):
 def zoo_trackers():
     yield TrackerSpec(name="memory", target="zoo_watch:Memory")
     yield TrackerSpec(name="broken", target="zoo_watch:Broken")
+    yield TrackerSpec(name="blind", target="zoo_watch:Blind")
 
 class Memory:
     def __init__(self, run_dir):
@@ -35,11 +38,15 @@ class Memory:
     def scalars(self, values, step):
         calls.append(("scalars", values, step))
     def image(self, name, image, step):
-        pass
+        calls.append(("image", name, image, step))
     def graph(self, model, example):
-        pass
+        calls.append(("graph", model, example))
     def close(self):
         calls.append(("close",))
+
+class Blind(Memory):
+    def image(self, name, image, step):
+        raise RuntimeError("no eyes")
 
 class Broken(Memory):
     def scalars(self, values, step):
@@ -119,3 +126,27 @@ def test_a_failing_tracker_does_not_silence_another(known, calls, tmp_path):
 def test_an_unknown_tracker(known, tmp_path):
     with pytest.raises(UnknownNameError, match="unknown tracker 'bord'"):
         Observers(known).open_trackers(recipe("bord"), tmp_path)
+
+
+def test_trackers_are_shown_the_first_images_and_the_graph(known, calls, tmp_path):
+    observers = Observers(known)
+    assert not observers.tracked
+    observers.open_trackers(recipe("watch/memory"), tmp_path)
+    assert observers.tracked
+    model, images = nn.Linear(4, 2), torch.arange(5).view(5, 1, 1, 1).expand(5, 3, 2, 4).byte()
+    observers.show(model, images)
+    (name, shown, step), (traced, example) = (call[1:] for call in calls[-2:])
+    assert (name, step, traced) == ("images/first", 0, model)
+    assert shown[0, ::2, ::4].tolist() == [[0, 1, 2], [3, 4, 0]]
+    assert (example.shape, example.dtype) == ((1, 3, 2, 4), torch.float32)
+
+
+def test_a_tracker_that_cannot_draw_goes_on_counting(known, calls, tmp_path):
+    notes = []
+    observers = Observers(known, note=notes.append)
+    observers.open_trackers(recipe("watch/blind"), tmp_path)
+    observers.show(nn.Linear(4, 2), torch.zeros(1, 3, 2, 2, dtype=torch.uint8))
+    assert len(notes) == 1
+    assert "what tracker watch/blind is shown first failed in image" in notes[0]
+    observers.scalars({"loss": 1.0}, 1)
+    assert calls[-1][0] == "scalars"

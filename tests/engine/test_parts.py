@@ -160,3 +160,34 @@ def test_features_take_a_head_again_or_stay_features():
     assert isinstance(bare.model.fc3, nn.Identity)
     assert bare.surgery == SurgeryPart(drop_last=True)
     assert any("features" in note for note in bare.notes)
+
+
+BACKBONE = """
+from torch import nn
+
+class Backbone(nn.Module):
+    def __init__(self, num_classes=0):
+        super().__init__()
+        self.body = nn.Sequential(nn.Conv2d(3, 6, 3), nn.AdaptiveAvgPool2d(1), nn.Flatten())
+        self.head = nn.Identity()  # whatever it is asked for
+
+    def forward(self, images):
+        return self.head(self.body(images))
+"""
+
+
+def test_a_backbone_that_only_gives_features_is_trained_and_restored(site, fresh):
+    entry = "[[model]]\nname='back'\ntarget='zoo_bare:Backbone'\nhead='head'\ntask='features'\n"
+    site.manifest("bare", entry + "input = {size = [3, 16, 16]}")
+    (site.path / "zoo_bare" / "__init__.py").write_text(BACKBONE)
+    fresh.cache_clear()
+    features = fresh().build("model", "bare/back").state_dict()
+    built = made(start("bare/back", tensors=dict(features)))
+    assert built.report.changes == ("head: added, Linear(6, 3)",)
+    assert torch.equal(built.model.state_dict()["body.0.weight"], features["body.0.weight"])
+    tensors = {n: t.clone() for n, t in built.model.state_dict().items()}
+    info = CheckpointInfo(model="bare/back", num_classes=3, classes=NAMES)
+    images = torch.rand(2, 3, 16, 16)
+    again = restore(info, tensors, fresh())
+    with torch.inference_mode():
+        assert torch.equal(again(images), built.model.eval()(images))

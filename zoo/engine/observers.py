@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
+import torch
+
+from zoo.data.views import View, order, undisturbed
 from zoo.errors import PluginError
 
 if TYPE_CHECKING:
@@ -11,9 +15,14 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     import pluggy
+    from torch import Tensor, nn
 
+    from zoo.core.protocols import Augmentation
     from zoo.core.recipe import Recipe
     from zoo.core.registry import Registry
+    from zoo.data.images import ImageSet
+
+_SHOWN = 16
 
 
 class Observers:
@@ -71,10 +80,34 @@ class Observers:
         for name in recipe.output.trackers:
             self._trackers[name] = self._registry.build("tracker", name, folder)
 
+    @property
+    def tracked(self) -> bool:
+        """Whether there is a tracker."""
+        return bool(self._trackers)
+
     def scalars(self, values: Mapping[str, float], step: int) -> None:
         """Give numbers to the trackers."""
         for name, tracker in self._trackers.items():
             self._guarded(f"tracker {name}", "scalars", tracker.scalars, dict(values), step)
+
+    def show(self, model: nn.Module, images: Tensor | None) -> None:
+        """Give the trackers what training begins with: its images as a grid, the model's graph.
+
+        A tracker that fails in this goes on getting numbers.
+
+        Args:
+            model: Whole, as it is trained; called on one image if there is a tracker.
+            images: As the model is shown them, uint8 ``(N, C, H, W)``; ``None`` = show nothing.
+        """
+        if images is None:
+            return
+        for name, tracker in self._trackers.items():
+            who = f"what tracker {name} is shown first"
+            device = next((p.device for p in model.parameters()), images.device)
+            example = torch.zeros(1, *images.shape[1:], device=device)
+            self._guarded(who, "image", tracker.image, "images/first", grid(images), 0)
+            with undisturbed():
+                self._guarded(who, "graph", tracker.graph, model, example)
 
     def close(self) -> None:
         """Finish the trackers."""
@@ -92,6 +125,33 @@ class Observers:
                 raise PluginError(f"{who}, {what}: {type(error).__name__}: {error}") from error
             self._muted.add(who)
             self._note(f"{who} failed in {what} and is muted: {type(error).__name__}: {error}")
+
+
+def first_images(images: ImageSet, transform: Augmentation, seed: int) -> Tensor | None:
+    """The images that training begins with, as the model is shown them.
+
+    Args:
+        images: The training images.
+        transform: uint8 ``(C, H, W)`` to uint8 ``(C, H, W)``, all of one size.
+        seed: Seed of the run.
+
+    Returns:
+        uint8 ``(N, C, H, W)``, at most 16; ``None`` if they cannot be read, which the loop says.
+    """
+    rows = order(len(images), seed=seed, epoch=0)[:_SHOWN].tolist()
+    with undisturbed():
+        drawn = View(images, transform, seed).__getitems__([(0, index) for index in rows])
+    return drawn.batch.images if drawn.batch else None
+
+
+def grid(images: Tensor) -> Tensor:
+    """Lay images side by side: ``(N, C, H, W)`` to ``(C, rows * H, columns * W)``."""
+    count, channels, height, width = images.shape
+    columns = math.ceil(math.sqrt(count))
+    rows = math.ceil(count / columns)
+    spare = images.new_zeros(rows * columns - count, channels, height, width)
+    table = torch.cat([images, spare]).view(rows, columns, channels, height, width)
+    return table.permute(2, 0, 3, 1, 4).reshape(channels, rows * height, columns * width)
 
 
 def _implementations(hooks: pluggy.HookRelay, name: str) -> list[Any]:
