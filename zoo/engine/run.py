@@ -21,7 +21,7 @@ from zoo.data.images import Splits
 from zoo.engine import provenance
 from zoo.engine.assemble import Assembly, assemble, early_place, freeze_model
 from zoo.engine.loop import fit
-from zoo.engine.observers import Observers
+from zoo.engine.observers import Observers, first_images
 from zoo.engine.origin import ORIGIN_FILE, describe
 from zoo.engine.parts import Built, build, surgery_record
 from zoo.engine.plan import Plan, expected_input, make_plan, model_spec, open_recipe_data, stem
@@ -39,6 +39,7 @@ from zoo.engine.saving.rundir import RunFolder, check_name
 from zoo.engine.sizes import fit_input
 from zoo.engine.start.weights import find_start
 from zoo.engine.timings import Waited
+from zoo.engine.transforms import image_transform
 from zoo.engine.watch import Watch
 from zoo.engine.work import suited, work_of
 from zoo.errors import DataError
@@ -193,6 +194,9 @@ def carry_out(
             cut=made.cut,
         )  # fmt: skip
     observers.open_trackers(recipe, run.dir)
+    if observers.tracked and not resumed and world.size == 1:
+        look = image_transform(recipe, run.registry, run.built.input, train=True)
+        observers.show(run.built.model, first_images(run.splits.train, look, recipe.device.seed))
     observers.observe("zoo_run_started", run=run)
     watch.clock.lap("prepare")
     yield from _train(run, made, keeper, observers, expected, watch.clock)
