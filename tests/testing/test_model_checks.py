@@ -56,6 +56,7 @@ def test_an_honest_model_passes_everything(site):
 
 LIES = {
     "builds with the declared size": {"params = 245": "params = 246"},
+    "builds on the meta device with the declared size": {"params = 245": "params = 246"},
     "says what input it expects": {"mean = [0.5, 0.5, 0.5]": "mean = [0.5]"},
     "its declared stages, neck, head and aux are the real ones": {
         '[["stem", ["stem"]], ["body", ["body"]]]': '[["body", ["body"]], ["stem", ["stem"]]]'
@@ -104,6 +105,14 @@ DEFECTS = {
         "        return self.head",
         "        x = x * (2 if x.sum() > 0 else 1)\n        return self.head",
     ),
+    "exports to onnx and computes the same": (
+        "        return self.head",
+        "        x = x * (2 if x.sum() > 0 else 1)\n        return self.head",
+    ),
+    "stays frozen where it is frozen": (
+        "        return self.head",
+        "        if self.training: self.stem.weight.data.mul_(1.5)\n        return self.head",
+    ),
     "takes a new head": (
         "self.head(",
         "(0 * self.head.weight.sum() + torch.ones(1, 4)) * self.head(",
@@ -120,7 +129,33 @@ def test_a_defect_is_caught(question, site):
         code = code.replace(
             "super().__init__()", "super().__init__(); self.factor = float(torch.rand(()))"
         )
-    assert question in failures(site, code=code, exports=("torch-export",) * ("export" in question))
+    exports = tuple(form for form in ("torch-export", "onnx") if f"exports to {form}" in question)
+    assert question in failures(site, code=code, exports=exports)
+
+
+def test_every_question_has_a_model_that_fails_it(site):
+    site.manifest("odd", ENTRY, **{"zoo_odd_parts.py": CODE})
+    asked = {c.question for c in contract("odd", Settings()) if c.subject == "model net"}
+    assert asked - {*LIES, *DEFECTS} == {"what it requires is installed"}  # that one is skipped
+
+
+def test_a_parameter_in_two_stages_is_named(site):
+    entry = ENTRY.replace('["body", ["body"]]', '["body", ["body", "stem.bias"]]')
+    found = failures(site, entry=entry)
+    assert "stem.bias" in found["its declared stages, neck, head and aux are the real ones"]
+
+
+@pytest.mark.parametrize("pooled", [True, False])
+def test_features_take_a_head_where_an_identity_holds_its_place(pooled, site):
+    entry = ENTRY.replace("classes = 4", 'task = "features"').replace(
+        "params = 245", "params = 229"
+    )
+    code = CODE.replace("nn.Linear(3, num_classes)", "nn.Identity()")
+    if not pooled:
+        code = code.replace(".mean((2, 3))", "")
+    found = failures(site, entry=entry.replace(", head = 16", ""), code=code)
+    assert list(found) == ([] if pooled else ["takes a new head"])
+    assert pooled or "not features (N, D)" in found["takes a new head"]
 
 
 def test_a_model_that_is_no_module_is_caught(site):

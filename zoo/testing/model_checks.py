@@ -226,9 +226,9 @@ def _survives_saving(spec: ModelSpec, settings: Settings) -> None:
 
 def _takes_a_new_head(spec: ModelSpec, settings: Settings) -> None:
     del settings
-    if not spec.head or spec.task not in ("classification", "regression"):
-        raise Skip("it has no head" if not spec.head else f"its task is {spec.task}")
     model = _model(spec)
+    if not spec.head or not (_trains(spec) or surgery.is_bare(model, spec)):
+        raise Skip("it has no head" if not spec.head else f"its task is {spec.task}")
     before = {name: value.clone() for name, value in model.state_dict().items()}
     report = surgery.operate(model, spec, SurgeryPart(classes=7))
     with torch.inference_mode():
@@ -239,12 +239,16 @@ def _takes_a_new_head(spec: ModelSpec, settings: Settings) -> None:
     require(not moved, f"changing the head also changed {', '.join(moved[:3])}")
 
 
+def _trains(spec: ModelSpec) -> bool:
+    return spec.task in ("classification", "regression")
+
+
 def _stays_frozen(spec: ModelSpec, settings: Settings) -> None:
     """Frozen up to its middle stage, a training step moves nothing of it."""
     del settings
     if len(spec.stages) < 2:
         raise Skip("it declares fewer than two stages")
-    if spec.task not in ("classification", "regression"):
+    if not _trains(spec):
         raise Skip(f"its task is {spec.task}")
     model = _model(spec)
     target = spec.stages[(len(spec.stages) - 1) // 2][0]
