@@ -7,12 +7,14 @@ import signal
 import threading
 import warnings
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
 import torch
 from torch.utils.data import DataLoader
 
 from zoo.data.cuts import Cut, cuts, joined
+from zoo.data.kept import Kept
 from zoo.data.memory import Memory, in_memory
 from zoo.data.views import Batch, Drawn, View, order, undisturbed
 from zoo.errors import DataError
@@ -101,6 +103,20 @@ class Loader:
     def fixed(self) -> bool:
         """Whether every epoch gives the same pixels: nothing is drawn at random."""
         return self._fixed
+
+    def keep(self, limit: int) -> bool:
+        """Keep images in memory once they are read; loader processes and small sets do not.
+
+        Args:
+            limit: Bytes that may be taken.
+
+        Returns:
+            Whether images will be kept.
+        """
+        if self._workers or not isinstance(self._source, View):
+            return False
+        self._source = replace(self._source, kept=Kept(limit))
+        return True
 
     def indices(self, epoch: int) -> list[Tensor]:
         """Which images each batch of an epoch holds, int64 ``(N,)`` each."""

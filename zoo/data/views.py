@@ -18,10 +18,11 @@ import torch
 
 from zoo.core.protocols import Augmentation
 from zoo.data.images import ImageSet
+from zoo.data.kept import Kept
 from zoo.errors import DataError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from torch import Tensor
 
@@ -137,12 +138,14 @@ class View:
         transform: uint8 ``(C, H, W)`` to uint8 ``(C, H, W)``; ``None`` = as they are.
         seed: Seed of the run.
         fixed: The transform draws nothing at random, so nothing is seeded.
+        kept: Keeps what was read; ``None`` = everything is read anew each time.
     """
 
     images: ImageSet
     transform: Augmentation | None
     seed: int
     fixed: bool = False
+    kept: Kept | None = None
 
     def __len__(self) -> int:
         return len(self.images)
@@ -150,12 +153,19 @@ class View:
     def __getitem__(self, key: Key) -> Tensor:
         """Give one transformed image, uint8 ``(C, H, W)``."""
         epoch, index = key
-        image = self.images.load(index)
-        if self.transform is None:
-            return image
-        if not self.fixed:
-            seed_from(self.seed, epoch, index)
+        if self.fixed or self.transform is None:
+            return self._remembered(index, self._plain)
+        image = self._remembered(index, self.images.load)
+        seed_from(self.seed, epoch, index)
         return self.transform(image)
+
+    def _remembered(self, index: int, read: Callable[[int], Tensor]) -> Tensor:
+        return read(index) if self.kept is None else self.kept.get(index, read)
+
+    def _plain(self, index: int) -> Tensor:
+        """One image by a transform that draws nothing, uint8 ``(C, H, W)``."""
+        image = self.images.load(index)
+        return self.transform(image) if self.transform else image
 
     def __getitems__(self, keys: Sequence[Key]) -> Drawn:
         """Give a whole batch. Errors travel as words, since a worker's trace helps nobody."""

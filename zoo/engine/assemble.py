@@ -28,6 +28,7 @@ from zoo.engine.plan import steps_per_epoch
 from zoo.engine.prefix.budget import parse_size
 from zoo.engine.prefix.use import CacheWish, use_prefix
 from zoo.engine.processes import distributed
+from zoo.engine.reading import keep_images
 from zoo.engine.rules import Rules, parse_every
 from zoo.engine.saving.live import Live
 from zoo.engine.timings import Waited
@@ -61,6 +62,7 @@ class Assembly:
         rules: How long, what to watch.
         cut: A whole model to the part that the loop runs.
         prefix: What was decided about the frozen part's outputs, one line, or empty.
+        kept: Which images stay in memory once they are read, one line, or empty.
         notes: What a person should know.
     """
 
@@ -75,6 +77,7 @@ class Assembly:
     rules: Rules
     cut: Callable[[nn.Module], nn.Module]
     prefix: str = ""
+    kept: str = ""
     notes: tuple[str, ...] = ()
 
 
@@ -157,6 +160,10 @@ def assemble(
         root=settings.cache_dir() / "prefix", identity=_identity(recipe, built, splits),
         world=world,
     )  # fmt: skip
+    kept = keep_images(
+        used.train, used.val, built.input,
+        wish=cache_wish(recipe.data), epochs=recipe.optim.epochs, processes=world.local_size,
+    )  # fmt: skip
     return Assembly(
         place=place,
         frozen=frozen,
@@ -169,6 +176,7 @@ def assemble(
         rules=make_rules(recipe, registry),
         cut=used.cut,
         prefix=used.line,
+        kept=kept,
         notes=(*getattr(train, "notes", ()), *used.notes),
     )
 

@@ -252,6 +252,8 @@ def live_plan(run: Run, made: Assembly, folder: Path | None) -> Plan:
         ("optimizer", f"{run.recipe.optim.name}, {len(made.live.optimizer.param_groups)} groups, "
                       f"lr {', '.join(rates)}"),
         ("frozen part", made.prefix),
+        ("images", made.kept),
+        ("sharded", made.sharded),
         ("device", made.place.line()),
     ]  # fmt: skip
     if folder is not None:

@@ -1,0 +1,49 @@
+"""Which images of a run stay in memory once they are read."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from zoo.data.kept import bytes_of
+from zoo.engine.prefix.budget import memory_budget, say_size
+
+if TYPE_CHECKING:
+    from zoo.core.specs import InputSpec
+    from zoo.engine.prefix.use import CacheWish
+
+
+def keep_images(
+    train: Any, val: Any, shown: InputSpec, *, wish: CacheWish, epochs: int, processes: int = 1
+) -> str:
+    """Let loaders keep what they read where it is read again: half of what a cache may take.
+
+    Nothing is kept where outputs of the frozen part are (their images are read once), in loader
+    processes, or with ``--cache off`` and ``disk``.
+
+    Args:
+        train: What is trained on: a loader, or outputs of the frozen part of its images.
+        val: The same that is evaluated on; it comes first, being the same every epoch.
+        shown: What the model is shown, (C, H, W).
+        wish: What was asked of the cache.
+        epochs: Epochs of the run.
+        processes: Processes that share the memory.
+
+    Returns:
+        What is kept, one line, or empty.
+    """
+    stored = [bool(getattr(source, "views", 0)) for source in (val, train)]
+    if epochs < 2 or wish.mode not in ("auto", "ram") or (wish.size is not None and any(stored)):
+        return ""
+    left = memory_budget() if wish.size is None else min(memory_budget(), wish.size)
+    left //= 2 * processes
+    said: list[str] = []
+    for name, source, known in zip(("val", "train"), (val, train), stored, strict=True):
+        loader = source if hasattr(source, "keep") else source.loader
+        need = bytes_of(loader.images, shown.size if loader.fixed else None, shown.size[0])
+        take = min(left, need if need is not None else left)
+        if known or not take or not loader.keep(take):
+            continue
+        left -= take
+        part = "" if need == take else "up to "
+        said.append(f"{name} {part}{say_size(take)}")
+    return f"kept in memory once read: {', '.join(said)}" if said else ""
