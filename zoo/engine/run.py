@@ -253,7 +253,6 @@ def live_plan(run: Run, made: Assembly, folder: Path | None) -> Plan:
                       f"lr {', '.join(rates)}"),
         ("frozen part", made.prefix),
         ("images", made.kept),
-        ("sharded", made.sharded),
         ("device", made.place.line()),
     ]  # fmt: skip
     if folder is not None:
