@@ -124,3 +124,27 @@ def test_a_loss_is_one_number(build):
 def test_class_weights_move_with_the_loss():
     loss = losses.cross_entropy(weight=[1, 2, 3]).to("meta")
     assert loss.weight.device.type == "meta"
+
+
+TORCHS = {
+    "cross-entropy": (
+        nn.CrossEntropyLoss,
+        {"weight", "ignore_index", "reduction", "label_smoothing"},
+    ),
+    "l1": (nn.L1Loss, {"reduction"}),
+    "smooth-l1": (nn.SmoothL1Loss, {"reduction", "beta"}),
+    "mse": (nn.MSELoss, {"reduction"}),
+}
+
+
+@pytest.mark.parametrize("name", TORCHS)
+def test_every_option_of_torchs_loss_can_be_reached(name):
+    """All that torch's own class takes, except the two that it says not to use any more."""
+    import inspect
+
+    from zoo.core import registry
+
+    kind, options = TORCHS[name]
+    own = set(inspect.signature(kind).parameters) - {"size_average", "reduce"}
+    assert own == options
+    assert set(registry.load().find("loss", name).options) >= own

@@ -44,3 +44,18 @@ def test_mirroring_is_off_unless_asked_for():
     torch.manual_seed(0)
     mirrored = padded_crop(INPUT, padding=0, flip=True)
     assert {int(mirrored(image)[0, 0, 0]) for _ in range(20)} == {0, 11}
+
+
+@pytest.mark.parametrize(
+    ("padding", "left", "above"), [(2, 2, 2), ([0, 3], 0, 3), ([4, 0, 0, 0], 4, 0)]
+)
+def test_each_edge_can_have_its_own_padding(padding, left, above):
+    """The bright corner moves right by what is added left of it, and down by what is added above."""
+    image = torch.zeros(1, 16, 12, dtype=torch.uint8)
+    image[0, 0, 0] = 255
+    spec = InputSpec(size=(1, 16, 12))
+    torch.manual_seed(0)
+    found = [padded_crop(spec, padding=padding)(image)[0].nonzero().tolist() for _ in range(200)]
+    corners = [tuple(place[0]) for place in found if place]
+    assert max(column for _, column in corners) == left
+    assert max(row for row, _ in corners) == above
