@@ -5,6 +5,9 @@ after a random time, so also while it resumes, sweeps, evaluates, saves or prune
 kill all files are checked; a run that reached its end is compared, bit for bit, with one that was
 never killed, and the next one begins.
 
+A part of the kills meets whole runs instead, from recipe to predictions, whose frozen part's
+outputs are kept in a cache on disk: they die while that is filled, too.
+
     python tests/bench/crash.py --kills 500
 """
 
@@ -25,6 +28,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "helpers"))
 
+import realrun
 import torch
 from tinyrun import TinyLoader, TinyRun, fingerprint
 
@@ -43,6 +47,7 @@ class Count:
     lost: int = 0
     silent: int = 0
     swept: int = 0
+    filling: int = 0
     at: dict[str, int] = field(default_factory=dict)
 
     @property
@@ -77,9 +82,8 @@ def live(folder: Path) -> int:
     return pid
 
 
-def life(folder: Path, seconds: float) -> bool:
-    """Live for some seconds; whether the life ended by itself, which must be the run's end."""
-    pid = live(folder)
+def life(pid: int, seconds: float) -> bool:
+    """Let it live for some seconds; whether it ended by itself, which must be the run's end."""
     end = time.monotonic() + seconds
     while time.monotonic() < end:
         done, status = os.waitpid(pid, os.WNOHANG)
@@ -133,7 +137,7 @@ def soak(kills: int, *, seed: int = 0, longest: float | None = None) -> Count:
         want, lines = fingerprint(whole.live), rows(whole.folder)
         folder, seen = Path(place, "killed"), 0
         while count.kills < kills:
-            ended = life(folder, generator.uniform(0, longest))
+            ended = life(live(folder), generator.uniform(0, longest))
             count.kills += not ended
             seen = examine(folder, seen, count)
             if ended:
@@ -143,6 +147,41 @@ def soak(kills: int, *, seed: int = 0, longest: float | None = None) -> Count:
         list(make(folder).go())
         compare(folder, want, lines, count)
     return count
+
+
+def soak_cache(kills: int, count: Count, *, seed: int = 0) -> None:
+    """Kill whole runs with a cache on disk that many times; adds to what happened."""
+    generator = random.Random(seed)
+    with tempfile.TemporaryDirectory(prefix="zoo-crash-") as place:
+        before = Path.cwd()
+        realrun.settle(Path(place))
+        start = time.monotonic()
+        assert life(realrun.live("cache", "whole"), 600)
+        longest = 0.7 * (time.monotonic() - start)
+        want, marks = realrun.outcome("whole"), filled("whole")
+        folder, seen, left = Path("runs", "killed"), 0, kills
+        while left or folder.exists():
+            ended = life(realrun.live("cache", "killed"), generator.uniform(0, longest))
+            ended = ended or (not left and life(realrun.live("cache", "killed"), 600))
+            if not ended:
+                count.kills, left = count.kills + 1, left - 1
+                count.filling += 0 < filled("killed") < marks
+            seen = examine(folder, seen, count)
+            if ended:
+                count.runs += 1
+                if realrun.outcome("killed") != want:
+                    count.silent += 1
+                    print("silent: a killed run with a cache ended otherwise")
+                shutil.rmtree(folder)
+                shutil.rmtree(Path("caches", "killed"))
+                seen = 0
+        os.chdir(before)
+
+
+def filled(name: str) -> int:
+    """Chunks of the frozen part's outputs that are marked as kept."""
+    marks = Path("caches", name).rglob("done.jsonl")
+    return sum(path.read_bytes().count(b"\n") for path in marks)
 
 
 def compare(folder: Path, want: dict[str, bytes], lines: list[dict], count: Count) -> None:
@@ -159,11 +198,16 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--kills", type=int, default=500)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--cached", type=float, default=0.3, help="share that meets cached runs")
     given = parser.parse_args()
     start = time.monotonic()
-    count = soak(given.kills, seed=given.seed)
+    cached = round(given.kills * given.cached)
+    count = soak(given.kills - cached, seed=given.seed)
+    if cached:
+        soak_cache(cached, count, seed=given.seed)
     print(
-        f"{count.kills} kills over {count.runs} finished runs in {time.monotonic() - start:.0f} s: "
+        f"{count.kills} kills ({count.filling} while a cache was being filled) over {count.runs} "
+        f"finished runs in {time.monotonic() - start:.0f} s: "
         f"{count.torn} torn, {count.lost} lost, {count.silent} silent; "
         f"{count.swept} unfinished files swept\nnewest good step after a kill: "
         + ", ".join(f"{k}: {v}" for k, v in sorted(count.at.items(), key=lambda x: int(x[0])))

@@ -52,6 +52,13 @@ def test_25_kills_lose_nothing():
 
 
 @pytest.mark.slow
+def test_whole_runs_killed_at_chosen_places_end_with_the_same_bits():
+    done = run(BENCH / "stops.py", "--quick")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "8 kills of 4 recipes at 7 places" in done.stdout
+
+
+@pytest.mark.slow
 def test_the_kills_would_find_a_writer_that_writes_in_place():
     done = run("-c", IN_PLACE.format(bench=str(BENCH)))
     assert done.returncode == 1, done.stdout + done.stderr
