@@ -49,6 +49,9 @@ def version(name):
 print(json.dumps({name: version(name) for name in sys.argv[1:]}))
 """
 
+IMPORT = "import importlib, sys; [importlib.import_module(name) for name in sys.argv[1:]]"
+"""Tells an install that is broken from one that works, and fills the disk cache for all alike."""
+
 
 def options(argv: Sequence[str] | None) -> argparse.Namespace:
     """The command line."""
@@ -123,7 +126,14 @@ def missing(peer: Peer, given: argparse.Namespace, python: Path) -> tuple[str, s
     absent = [name for name, number in versions.items() if number is None]
     if absent:
         return f"pip install {' '.join(absent)}", ""
-    return "", f"{names[-1].removesuffix('-registry')} {versions[names[-1]]}"
+    modules = [name.removesuffix("-registry") for name in names]
+    done = subprocess.run(
+        [str(python), "-W", "ignore", "-c", IMPORT, *modules],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    if done.returncode:
+        return f"does not import: {done.stderr.strip().splitlines()[-1]}", ""
+    return "", f"{modules[-1]} {versions[names[-1]]}"
 
 
 def make_material(given: argparse.Namespace, place: Path) -> Job:

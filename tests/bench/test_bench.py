@@ -88,6 +88,22 @@ def test_who_is_missing_is_named(capsys):
     assert nobody == ("pip install no-such", "")
 
 
+def test_what_is_installed_and_broken_is_named_too(tmp_path):
+    (tmp_path / "broken-1.0.dist-info").mkdir()
+    (tmp_path / "broken-1.0.dist-info" / "METADATA").write_text("Name: broken\nVersion: 1.0\n")
+    (tmp_path / "broken.py").write_text("import nothing_of_that_name")
+    python = tmp_path / "python"
+    python.write_text(f'#!/bin/sh\nPYTHONPATH={tmp_path} exec {sys.executable} "$@"\n')
+    python.chmod(0o755)
+    shared = {"title": "X", "frozen": "", "command": list, "top1": list}
+    peer = lineup.Peer(name="x", needs=("broken",), **shared)
+    why, version = peers.missing(peer, peers.options([]), python)
+    assert (why[:16], version) == ("does not import:", "")
+    assert "nothing_of_that_name" in why
+    (tmp_path / "broken.py").write_text("")
+    assert peers.missing(peer, peers.options([]), python) == ("", "broken 1.0")
+
+
 def test_the_table_gives_means_ratios_and_spread():
     known = {peer.name: peer for peer in lineup.LINEUP}
     rows = [
