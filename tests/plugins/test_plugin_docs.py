@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import re
+import textwrap
 from dataclasses import fields
 from pathlib import Path
 
@@ -62,3 +63,15 @@ def test_the_tutorial_shows_the_files_that_are_really_written(tmp_path):
     shown = re.search(r"```toml\n(schema = 1.*?)```", text, re.DOTALL)
     assert shown
     assert manifest.startswith(shown[1])
+
+
+def test_what_the_exercises_quote_stands_in_the_files():
+    text = (DOCS / "tutorial" / "exercises.md").read_text("utf-8")
+    quotes = re.findall(r"<!-- (plugins/\S+) -->\n```\w+\n(.*?)```", text, re.DOTALL)
+    assert len(quotes) >= 6
+    assert text.count("<!-- plugins/") == len(quotes)
+    for place, quote in quotes:
+        file = (DOCS.parent / place).read_text("utf-8")
+        assert any(textwrap.indent(quote, " " * deep) in file for deep in (0, 4, 8)), place
+    fenced = re.findall(r"^```(python|toml)$", text, re.MULTILINE)
+    assert len(fenced) == len(quotes)  # nothing is shown that is not quoted
