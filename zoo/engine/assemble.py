@@ -80,6 +80,13 @@ class Assembly:
     kept: str = ""
     notes: tuple[str, ...] = ()
 
+    def parts(self, world: World) -> dict[str, Any]:
+        """What :func:`zoo.engine.loop.fit` takes to train, without saving or evaluating."""
+        return {
+            "train": self.train, "loss": self.loss, "feed": self.feed, "place": self.place,
+            "world": world, "hold": self.frozen.hold, "thaw": self.frozen.thaw, "cut": self.cut,
+        }  # fmt: skip
+
 
 def early_place(recipe: Recipe, world: World) -> Place:
     """Where the run will compute; asked first, so that a missing device costs nothing.

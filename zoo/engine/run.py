@@ -20,6 +20,7 @@ from zoo.core.registry import Registry
 from zoo.data.images import Splits
 from zoo.engine import provenance
 from zoo.engine.assemble import Assembly, assemble, early_place, freeze_model
+from zoo.engine.breakeven import BreakEven
 from zoo.engine.loop import fit
 from zoo.engine.observers import Observers, first_images
 from zoo.engine.origin import ORIGIN_FILE, describe
@@ -186,20 +187,19 @@ def carry_out(
             yield from _drifted(found.state.environment, keeper.environment)
     keeper.require_space(made.live)
     keeper.info = replace(keeper.info, freeze=frozen.record(frozen.begin()))
-    yield live_plan(run, made, run.dir)
+    pays = None
+    if made.place.compile:
+        pays = BreakEven.measure(made.live, made.rules, **made.parts(world))
+    yield live_plan(run, made, run.dir, pays)
     if recipe.output.verify_resume and not resumed:
-        yield require_exact(
-            made.live, made.rules, train=made.train, loss=made.loss, feed=made.feed,
-            place=made.place, world=world, hold=made.frozen.hold, thaw=made.frozen.thaw,
-            cut=made.cut,
-        )  # fmt: skip
+        yield require_exact(made.live, made.rules, **made.parts(world))
     observers.open_trackers(recipe, run.dir)
     if observers.tracked and not resumed and world.size == 1:
         look = image_transform(recipe, run.registry, run.built.input, train=True)
         observers.show(run.built.model, first_images(run.splits.train, look, recipe.device.seed))
     observers.observe("zoo_run_started", run=run)
     watch.clock.lap("prepare")
-    yield from _train(run, made, keeper, observers, expected, watch.clock)
+    yield from _train(run, made, keeper, observers, expected, watch.clock, pays)
 
 
 def _drifted(saved: dict[str, Any], now: dict[str, Any]) -> Iterator[Note]:
@@ -239,7 +239,7 @@ def _info(run: Run, start: Start, frozen: Frozen) -> CheckpointInfo:
     )
 
 
-def live_plan(run: Run, made: Assembly, folder: Path | None) -> Plan:
+def live_plan(run: Run, made: Assembly, folder: Path | None, pays: BreakEven | None = None) -> Plan:
     """What is known once everything is built: surgery, frozen and trained counts, device."""
     frozen = made.frozen.plan
     lines = [("surgery", "\n".join(run.built.report.changes))]
@@ -254,6 +254,7 @@ def live_plan(run: Run, made: Assembly, folder: Path | None) -> Plan:
         ("frozen part", made.prefix),
         ("images", made.kept),
         ("device", made.place.line()),
+        ("compiling", pays.line() if pays else ""),
     ]  # fmt: skip
     if folder is not None:
         lines.append(("run", f"{folder}/  (Ctrl-C stops and saves)"))
@@ -267,8 +268,9 @@ def live_plan(run: Run, made: Assembly, folder: Path | None) -> Plan:
 
 
 def _train(
-    run: Run, made: Assembly, keeper: Keeper, observers: Observers, expected: str, clock: Timings
-) -> Iterator[Event]:
+    run: Run, made: Assembly, keeper: Keeper, observers: Observers, expected: str, clock: Timings,
+    pays: BreakEven | None,
+) -> Iterator[Event]:  # fmt: skip
     """The loop, written down, watched, timed and proved."""
     assert run.dir is not None
     train, val = Waited(made.train), Waited(made.val)
@@ -293,6 +295,8 @@ def _train(
                     observers.observe("zoo_checkpoint_saved", run=run, path=report.path)
                 if run.world.main:
                     yield report
+                    if pays and (text := pays.see(report, clock.last)):
+                        yield Note(text=text)
         clock.waits(train, val)
         proved = made.frozen.prove(expected)
         outcome = _finish(run, made, keeper, best, proved, time.monotonic() - began, clock)

@@ -86,17 +86,20 @@ class Timings:
     Attributes:
         seconds: Topic of :data:`TOPICS` -> seconds.
         first_step: Seconds from the beginning until the first optimizer step was done.
+        last: Seconds of the last lap.
     """
 
     def __init__(self, began: float | None = None) -> None:
         self._began = self._last = time.monotonic() if began is None else began
         self.seconds: dict[str, float] = {}
         self.first_step: float | None = None
+        self.last = 0.0
 
     def lap(self, topic: str) -> None:
         """Put the time since the last lap down to a topic."""
         now = time.monotonic()
-        self.move(now - self._last, topic)
+        self.last = now - self._last
+        self.move(self.last, topic)
         self._last = now
 
     def move(self, seconds: float, topic: str, source: str | None = None) -> None:
