@@ -223,3 +223,13 @@ def test_schedule_free_optimizers_get_their_moments(tmp_path):
         feed=lambda batch, train: (batch.images.float(), batch.labels), metrics=None,
     )  # fmt: skip
     assert seen == ["train", "eval"]
+
+
+def test_what_loaders_come_upon_later_is_said_once(tmp_path):
+    train = TinyLoader()
+    train.notes = ("the plan has said this",)
+    made = course(tmp_path, train=train)
+    assert made.remarks() == []
+    train.notes = (*train.notes, "the cache cannot be written")
+    assert made.remarks() == ["the cache cannot be written"]
+    assert made.remarks() == []

@@ -8,7 +8,7 @@ from zoo.core import registry
 from zoo.core.metadata import read_header
 from zoo.core.request import request
 from zoo.engine.plan import Plan
-from zoo.engine.reports import EpochReport, SavedReport, StepReport
+from zoo.engine.reports import EpochReport, Note, SavedReport, StepReport
 from zoo.engine.result import RunResult
 from zoo.engine.run import conduct
 from zoo.errors import DataError, DeviceError, FreezeError, UsageError
@@ -140,3 +140,13 @@ def test_a_model_that_is_built_for_a_size_is_built_for_the_images():
     again = events("train", "vit_b_16", dry=True, **values)
     assert found[-1].facts["trainable"] == again[-1].facts["trainable"]
     assert dict(again[0].lines)["input"].startswith("3 x 32 x 32")
+
+
+def test_a_cache_that_cannot_be_written_is_said_and_the_run_goes_on(tmp_path, monkeypatch):
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("ZOO_CACHE", str(tmp_path / "file" / "cache"))
+    frozen = {"freeze_upto": "conv1", "allow_random_frozen": True, "cache": "disk", "views": 1}
+    found = events("finetune", "tutorials/lenet", **frozen)
+    said = [event.text for event in found if isinstance(event, Note)]
+    assert [text for text in said if "outputs are not kept" in text and "cannot write" in text]
+    assert isinstance(found[-1], RunResult)

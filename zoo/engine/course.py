@@ -70,6 +70,7 @@ class Course:
         self.steps_per_epoch = math.ceil(self.batches / rules.accumulate)
         self._stop: Stop | None = None
         self._notes: list[str] = []
+        self._told = {*_notes_of(train), *_notes_of(val)}  # these the plan has said
         self._saved_at = self._epoch_began = self._clock = time.monotonic()
         self._trained = self._evaluated = 0.0
         self._images = self._steps = 0
@@ -97,9 +98,11 @@ class Course:
         return self._stop.signal if self._stop else 0
 
     def remarks(self) -> list[str]:
-        """What people should know, once."""
+        """What people should know, once: of the loop, and of what its loaders have come upon."""
         notes, self._notes = self._notes, []
-        return notes
+        later = [n for n in (*_notes_of(self.train), *_notes_of(self.val)) if n not in self._told]
+        self._told.update(later)
+        return [*notes, *later]
 
     def begin_epoch(self) -> None:
         """Start the clocks."""
@@ -375,6 +378,10 @@ class Course:
             self.keeper.collect(wait=True)
         good = self.keeper.last_good if self.keeper else None
         return "; nothing is saved" if good is None else f"; the last good save is step {good}"
+
+
+def _notes_of(loader: Any) -> tuple[str, ...]:
+    return tuple(getattr(loader, "notes", ()))
 
 
 def _moment(thing: Any, name: str) -> None:
