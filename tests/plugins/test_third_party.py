@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import os
+import re
 import subprocess
 import sys
 import textwrap
@@ -12,6 +13,7 @@ import zipfile
 from pathlib import Path
 
 import pytest
+from machine import Machine
 
 ROOT = Path(__file__).resolve().parents[2]
 PROJECT = """
@@ -129,6 +131,41 @@ def test_the_life_of_a_plugin_of_one_file(tmp_path, shell):
     gone = zoo("eval", "first")
     assert gone.returncode in (2, 4)
     assert "spotty" in gone.stderr
+    assert "Traceback" not in gone.stderr
+
+
+@pytest.mark.slow
+def test_a_plugin_written_from_the_docs_alone(tmp_path):
+    """The tutorial's one file and its project, typed off; pip builds, installs and uninstalls."""
+    text = (ROOT / "docs" / "tutorial" / "write-a-plugin.md").read_text("utf-8")
+    part = text.split("## In code, in one file", 1)[1].split("\n## ", 1)[0]
+    (module,) = re.findall(r"```python\n(.*?)```", part, re.DOTALL)
+    (project,) = re.findall(r"```toml\n(.*?)```", part, re.DOTALL)
+    machine = Machine(tmp_path)
+    folder = tmp_path / "my-loss"
+    folder.mkdir()
+    (folder / "my_loss.py").write_text(module)
+    (folder / "pyproject.toml").write_text(project)
+    machine.pip(
+        "wheel", str(folder), "--no-deps", "--no-index", "--no-build-isolation", "-w",
+        str(tmp_path / "dist"),
+    )  # fmt: skip
+    (wheel,) = (tmp_path / "dist").glob("my_loss-0.1.0-*.whl")
+    machine.pip("install", "--no-deps", "--no-index", str(wheel))
+
+    listed = machine.zoo("list", "--kind", "loss", "--names")
+    assert "mine/plain" in listed.stdout.split(), listed.stderr
+    assert machine.states()["mine"] == "ok"
+    trained = machine.zoo(
+        "train", "tutorials/lenet", "--data", "digits", "--loss", "mine/plain", "--epochs", "1",
+        "--threads", "1", "--name", "first", ZOO_DISABLE_PLUGINS="timm,template,tensorboard",
+    )  # fmt: skip
+    assert trained.returncode == 0, trained.stderr
+    assert 'name = "mine/plain"' in (tmp_path / "runs/first/recipe.toml").read_text("utf-8")
+    machine.pip("uninstall", "-y", "my-loss")
+    assert "mine" not in machine.states()
+    gone = machine.zoo("info", "mine/plain")
+    assert gone.returncode == 2
     assert "Traceback" not in gone.stderr
 
 

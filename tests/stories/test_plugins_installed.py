@@ -8,17 +8,13 @@ alone and among the others by the commands that people run, switched off, and un
 from __future__ import annotations
 
 import json
-import os
 import subprocess
-import sys
-import sysconfig
-import venv
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
+from machine import Machine
 
-ROOT = Path(__file__).resolve().parents[2]
 pytestmark = pytest.mark.slow
 
 MANIFEST = 'schema = 1\n[plugin]\napi = ">=1,<2"\n'
@@ -65,58 +61,14 @@ KINDS = {
 }
 
 
-class Machine:
-    """A fresh virtual environment with this one's packages lent to it."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        venv.create(path / "env", with_pip=False, symlinks=True)
-        self.python = path / "env" / "bin" / "python"
-        (self.site,) = (path / "env").glob("lib/python*/site-packages")
-        lent = [ROOT, sysconfig.get_paths()["purelib"]]
-        (self.site / "lent.pth").write_text("".join(f"{folder}\n" for folder in lent))
-        self.config = path / "config"
-
-    def environment(self) -> dict[str, str]:
-        kept = {k: v for k, v in os.environ.items() if not k.startswith(("ZOO_", "PYTHONPATH"))}
-        return {
-            **kept,
-            "ZOO_CONFIG": str(self.config),
-            "ZOO_CACHE": str(self.path / "cache"),
-            "ZOO_DISABLE_PLUGINS": "template,tensorboard,timm,tutorials",
-        }
-
-    def pip(self, *argv: str) -> None:
-        command = [sys.executable, "-m", "pip", "--python", str(self.python), "-q", *argv]
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
-        assert done.returncode == 0, done.stderr
-
-    def zoo(
-        self, *argv: str, timeout: float = 60, **environment: str
-    ) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [str(self.python), "-m", "zoo", *argv],
-            cwd=self.path,
-            env={**self.environment(), **environment},
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=timeout,
-        )
-
-    def install(self, kinds: dict[str, Kind]) -> list[str]:
-        """Install a wheel a kind, or two; gives the names of their distributions."""
-        wheels = {}
-        for name, kind in kinds.items():
-            for distribution in [f"zoo-{name}", f"zoo-{name}-again"][: 1 + kind.twice]:
-                wheels[distribution] = wheel(self.path / "wheels", distribution, name, kind)
-        self.pip("install", "--no-deps", "--no-index", *map(str, wheels.values()))
-        return list(wheels)
-
-    def states(self) -> dict[str, str]:
-        shown = self.zoo("plugins", "--json", timeout=30)
-        assert shown.returncode == 0, shown.stderr
-        return {info["name"]: info["state"] for info in json.loads(shown.stdout)}
+def install(machine: Machine, kinds: dict[str, Kind]) -> list[str]:
+    """Install a wheel a kind, or two; gives the names of their distributions."""
+    wheels = {}
+    for name, kind in kinds.items():
+        for distribution in [f"zoo-{name}", f"zoo-{name}-again"][: 1 + kind.twice]:
+            wheels[distribution] = wheel(machine.path / "wheels", distribution, name, kind)
+    machine.pip("install", "--no-deps", "--no-index", *map(str, wheels.values()))
+    return list(wheels)
 
 
 def wheel(folder: Path, distribution: str, name: str, kind: Kind) -> Path:
@@ -162,7 +114,7 @@ def machine(tmp_path_factory: pytest.TempPathFactory) -> Machine:
 @pytest.fixture(scope="module")
 def all_of_them(machine):
     """Every kind, side by side."""
-    names = machine.install(NAMES)
+    names = install(machine, NAMES)
     yield machine
     machine.pip("uninstall", "-y", *names)
     assert not set(NAMES) & set(machine.states())
@@ -208,7 +160,7 @@ def test_switched_off_they_are_silent(all_of_them):
 
 
 def test_one_whose_import_never_ends_is_switched_off_without_importing_it(machine):
-    names = machine.install({"hangs": code("import time\ntime.sleep(3600)\n", "")})
+    names = install(machine, {"hangs": code("import time\ntime.sleep(3600)\n", "")})
     try:
         assert machine.zoo("--version", timeout=30).returncode == 0
         with pytest.raises(subprocess.TimeoutExpired):
