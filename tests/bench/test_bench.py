@@ -8,14 +8,17 @@ import shutil
 import sys
 from pathlib import Path
 
+import choices
 import click
 import lineup
 import measure
 import peers
 import pytest
+import small
 import startup
 import summary
 import tables
+import torch
 
 BENCH = Path(__file__).parent
 SCRIPTS = sorted(path.name for path in BENCH.glob("*.py") if not path.name.startswith("test_"))
@@ -273,3 +276,31 @@ def test_jobs_are_measured_in_processes_of_their_own(material, tmp_path, capsys)
     assert 100 < run["rss_mb"] < 10_000
     assert 0 <= run["top1"][0] <= 1
     assert "| zoo finetune | zoo 0." in capsys.readouterr().out
+
+
+def test_small_images_in_memory_are_measured_beside_the_tutorials_way(capsys):
+    assert small.main(["--images", "128", "--rounds", "1"]) == 0
+    rows = [line.split("|")[1:-1] for line in capsys.readouterr().out.splitlines() if "|" in line]
+    names, ratios = [row[0].strip() for row in rows[2:]], [float(row[2]) for row in rows[2:]]
+    assert names[0] == "data alone: DataLoader, ToTensor"
+    assert sum(ratio == 1.0 for ratio in ratios) >= 4  # the tutorials' way of each job
+    assert ratios[1] > 4  # reading alone: some forty times faster here
+
+
+def test_the_tutorials_way_and_zoos_read_the_same_numbers():
+    shown = small.InputSpec(size=(1, 28, 28), mean=small.MEAN, std=small.STD)
+    loader = small.ours(10, shown, 10)
+    batch = next(iter(loader.epoch(0)))
+    images, labels = small.Feed(small.Place(device=torch.device("cpu")), shown)(batch, train=True)
+    plain = small.theirs(10, 28, 10).dataset
+    for image, label, index in zip(images, labels, batch.indices.tolist(), strict=True):
+        theirs, theirs_label = plain[index]
+        assert torch.allclose(image, theirs, atol=1e-6)
+        assert int(label) == theirs_label
+
+
+def test_choices_mark_what_auto_takes(capsys):
+    assert choices.main(["--rounds", "1", "--only", "tutorials/lenet"]) == 0
+    said = capsys.readouterr().out
+    assert said.count("(auto)") == 2
+    assert "tutorials/lenet, 32 px, batch 4: fp32, 1 thread (auto)" in said
