@@ -59,15 +59,35 @@ def test_json(plugged):
 
 
 def test_show_one(plugged):
-    code, out, _ = plugged("plugins", "show", "oak")
+    code, out, _ = plugged("plugins", "show", "leaf")
     assert code == 0
-    assert "zoo-oak 1.0" in out
-    assert "oak/one, oak/two" in out
+    assert "zoo-leaf 1.0" in out
+    assert "leaf/tiny" in out
     found = json.loads(plugged("plugins", "show", "leaf", "--json")[1])
     assert found["names"] == {"model": ["leaf/tiny"]}
-    assert "zoo_leaf" not in sys.modules
-    assert "ZeroDivisionError" in plugged("plugins", "show", "bad")[1]
+    assert found["state"] == "ok"
     assert "and " in plugged("plugins", "show", "zoo")[1]
+
+
+def test_show_imports_nothing(plugged, site):
+    site.code("grim", "raise SystemExit('imported')")
+    for name in ("oak", "bad", "grim"):
+        code, out, err = plugged("plugins", "show", name)
+        assert code == 0
+        assert "code" in out
+        assert "unloaded" in out
+        assert "zoo plugins imports it" in err
+    assert not {"zoo_leaf", "zoo_oak", "zoo_bad", "zoo_grim"} & set(sys.modules)
+
+
+def test_show_says_why_data_is_refused(plugged, site):
+    (site.path / "zoo_leaf" / "registry.toml").write_text("schema = 7\n")
+    code, out, _ = plugged("plugins", "show", "leaf")
+    assert code == 0
+    assert "quarantined" in out
+    assert "schema must be 1" in out
+    assert plugged("plugins", "disable", "leaf")[0] == 0
+    assert "disabled" in plugged("plugins", "show", "leaf")[1]
 
 
 def test_an_unknown_plugin_is_suggested(plugged):

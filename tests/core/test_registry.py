@@ -143,7 +143,7 @@ def test_a_part_of_a_broken_plugin_points_at_the_plugin(site):
     site.code("bad", "1 / 0")
     with pytest.raises(UnknownNameError, match="plugin bad did not load") as caught:
         registry.load().find("model", "bad/tiny")
-    assert caught.value.hint == "zoo plugins show bad"
+    assert caught.value.hint == "zoo plugins"
 
 
 def test_build_calls_the_target_with_its_options_below_the_callers(known):

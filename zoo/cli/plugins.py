@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from zoo.cli.output import Out
-from zoo.core import registry, settings
+from zoo.core import discovery, plugins, registry, settings
 from zoo.core.hookspecs import API_VERSION
 from zoo.core.names import did_you_mean, suggest
 from zoo.errors import DiskError, UnknownNameError
@@ -80,27 +80,13 @@ def _brings(info: PluginInfo) -> str:
     return ", ".join(pieces).replace("losss", "losses")
 
 
-def _info(name: str) -> PluginInfo:
-    infos = {info.name: info for info in registry.load().plugins}
-    if name not in infos:
-        close = suggest(name, infos)
-        hint = did_you_mean(close) or "zoo plugins"
-        raise UnknownNameError(f"no plugin {name!r} is installed", hint=hint, suggestions=close)
-    return infos[name]
-
-
 @command.command("show")
 @click.argument("name")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def show(name: str, *, as_json: bool) -> None:
-    """Show one plugin and its parts; a manifest plugin is not imported for it."""
+    """Show one plugin and, if it is declared as data, its parts; nothing of it is imported."""
     out = Out("json" if as_json else "table")
-    info = _info(name)
-    known = registry.load()
-    parts = {
-        kind: [s.qualified for s in known.shelf(kind).values() if s.plugin == name]
-        for kind in info.parts
-    }
+    info, parts = _look(name)
     if as_json:
         out.json({**asdict(info), "names": parts})
         return
@@ -118,6 +104,24 @@ def show(name: str, *, as_json: bool) -> None:
             *((kind, _some(found)) for kind, found in parts.items()),
         ]
     )
+
+    if info.state == "unloaded":
+        out.note("it is code: zoo plugins imports it and says what it brings")
+
+
+def _look(name: str) -> tuple[PluginInfo, dict[str, list[str]]]:
+    """What is known of a plugin without importing it, and its parts' names by kind."""
+    if name == plugins.BUILTIN:
+        loaded = plugins.builtin(registry.builtin_path())
+    else:
+        loaded = plugins.look(name)
+    if not loaded.infos:
+        installed = [plugins.BUILTIN, *(point.name for point in discovery.find())]
+        close = suggest(name, installed)
+        hint = did_you_mean(close) or "zoo plugins"
+        raise UnknownNameError(f"no plugin {name!r} is installed", hint=hint, suggestions=close)
+    found = loaded.parts.get(name, {})
+    return loaded.infos[0], {kind: [s.qualified for s in specs] for kind, specs in found.items()}
 
 
 def _some(found: list[str], most: int = 12) -> str:
@@ -140,8 +144,6 @@ def enable(name: str) -> None:
 
 
 def _switch(name: str, *, off: bool) -> None:
-    from zoo.core import discovery
-
     out = Out()
     path = settings.disabled_file()
     try:

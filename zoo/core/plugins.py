@@ -113,49 +113,85 @@ def register(manager: pluggy.PluginManager, name: str, plugin: object) -> None:
         ) from error
 
 
-def load(builtin: Path) -> Loaded:
+def load(catalogue: Path) -> Loaded:
     """Load the built-in catalogue and every allowed plugin.
 
     Raises:
         UsageError: The built-in catalogue itself is wrong.
         PluginError: A plugin is broken and ``ZOO_STRICT_PLUGINS`` is set.
     """
+    loaded = builtin(catalogue)
+    points = discovery.find()
+    for point in points:
+        _take(loaded, point, points)
+    return loaded
+
+
+def builtin(catalogue: Path) -> Loaded:
+    """The built-in parts alone.
+
+    Args:
+        catalogue: Where their registry file lies.
+
+    Raises:
+        UsageError: It is wrong.
+    """
     loaded = Loaded()
     started = time.perf_counter()
-    content = manifest.read(builtin, plugin=BUILTIN)
-    info = PluginInfo(name=BUILTIN, api=f"=={API_VERSION}", form="builtin", path=str(builtin))
+    content = manifest.read(catalogue, plugin=BUILTIN)
+    info = PluginInfo(name=BUILTIN, api=f"=={API_VERSION}", form="builtin", path=str(catalogue))
     loaded.manifests[BUILTIN] = content
     loaded.add(replace(info, load_ms=_ms(started)), Declared(content))
-    points = discovery.find()
-    names = [point.name for point in points]
-    for point in points:
-        started = time.perf_counter()
-        twice = tuple(p.distribution for p in points if p.name == point.name)
-        info = PluginInfo(
-            name=point.name,
-            distribution=point.distribution,
-            version=point.version,
-            target=point.target,
-        )
-        try:
-            info = _describe(point, info)
-            if not _wanted(point.name):
-                loaded.infos.append(replace(info, state="disabled"))
-                continue
-            if names.count(point.name) > 1:
-                raise PluginError(f"two distributions bring this plugin: {', '.join(twice)}")
-            _load_one(loaded, point, info, started)
-        except BaseException as error:
-            if isinstance(error, KeyboardInterrupt) and _pressed.happened:
-                raise
-            if settings.strict_plugins():
-                raise PluginError(
-                    f"plugin {point.name}: {_reason(error)}",
-                    hint=f"zoo plugins disable {point.name}, or without ZOO_STRICT_PLUGINS",
-                ) from error
-            broken = replace(info, state="quarantined", error=_reason(error), load_ms=_ms(started))
-            loaded.infos.append(broken)
     return loaded
+
+
+def look(name: str) -> Loaded:
+    """One plugin as far as it can be known without importing it: data is read, code is not run.
+
+    Args:
+        name: Its entry point's name; nothing is found if there is none.
+    """
+    loaded = Loaded()
+    points = discovery.find()
+    for point in points:
+        if point.name == name:
+            _take(loaded, point, points, run=False)
+    return loaded
+
+
+def _take(
+    loaded: Loaded, point: EntryPoint, points: tuple[EntryPoint, ...], *, run: bool = True
+) -> None:
+    """Load one plugin, or note why not; ``run`` says whether code may be imported for it."""
+    started = time.perf_counter()
+    sources = [p.distribution for p in points if p.name == point.name]
+    info = PluginInfo(
+        name=point.name,
+        distribution=point.distribution,
+        version=point.version,
+        target=point.target,
+    )
+    try:
+        info = _describe(point, info)
+        if not _wanted(point.name):
+            loaded.infos.append(replace(info, state="disabled"))
+            return
+        if len(sources) > 1:
+            raise PluginError(f"two distributions bring this plugin: {', '.join(sources)}")
+        if info.form == "code" and not run:
+            loaded.infos.append(replace(info, state="unloaded"))
+            return
+        _load_one(loaded, point, info, started)
+    except BaseException as error:
+        if isinstance(error, KeyboardInterrupt) and _pressed.happened:
+            raise
+        if settings.strict_plugins() and run:
+            raise PluginError(
+                f"plugin {point.name}: {_reason(error)}",
+                hint=f"zoo plugins disable {point.name}, or without ZOO_STRICT_PLUGINS",
+            ) from error
+        broken = replace(info, state="quarantined", error=_reason(error), load_ms=_ms(started))
+        loaded.infos.append(broken)
 
 
 def _wanted(name: str) -> bool:

@@ -114,7 +114,7 @@ class Registry:
         broken = [p.name for p in self.plugins if p.state == "quarantined"]
         if "/" in wanted and wanted.partition("/")[0] in broken:
             name = wanted.partition("/")[0]
-            return UnknownNameError(f"plugin {name} did not load", hint=f"zoo plugins show {name}")
+            return UnknownNameError(f"plugin {name} did not load", hint="zoo plugins")
         shelf = self.shelf(kind)
         candidates = [*shelf, *(alias for spec in shelf.values() for alias in spec.aliases)]
         close = names.suggest(wanted, candidates)

@@ -277,7 +277,7 @@ class PluginInfo:
         path: Where its manifest or module lies.
         parts: Kind -> number of parts.
         hooks: Run hooks that it implements.
-        state: ``ok``, ``quarantined`` or ``disabled``.
+        state: ``ok``, ``quarantined``, ``disabled``, or ``unloaded`` (code that nobody has run yet).
         error: Why it is quarantined, one line.
         load_ms: Milliseconds that finding and loading took.
     """
@@ -291,6 +291,6 @@ class PluginInfo:
     path: str = ""
     parts: dict[str, int] = field(default_factory=dict)
     hooks: tuple[str, ...] = ()
-    state: Literal["ok", "quarantined", "disabled"] = "ok"
+    state: Literal["ok", "quarantined", "disabled", "unloaded"] = "ok"
     error: str = ""
     load_ms: float = 0.0
