@@ -84,7 +84,7 @@ def _brings(info: PluginInfo) -> str:
 @click.argument("name")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def show(name: str, *, as_json: bool) -> None:
-    """Show one plugin and, if it is declared as data, its parts; nothing of it is imported."""
+    """Show one plugin and the parts that it declares as data; nothing of it is imported."""
     out = Out("json" if as_json else "table")
     info, parts = _look(name)
     if as_json:
