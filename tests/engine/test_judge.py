@@ -91,3 +91,23 @@ def test_its_own_precision_unless_another_is_asked_for(loaded):
     found = judge(loaded, registry.load()).evaluation
     own = loaded.info.metrics
     assert found.loss == pytest.approx(own["loss"], abs=1e-5)
+
+
+def test_a_file_that_is_wrong_about_its_input_is_told_of(finished_run, tmp_path):
+    """One channel is wanted, three are said: torch's words become a line with the file's name."""
+    from dataclasses import replace
+
+    from pictures import png, put
+
+    from zoo.core.specs import InputSpec
+    from zoo.engine.saving.checkpoint import load_weights, save_weights
+    from zoo.engine.start.loaded import load_run
+    from zoo.errors import CheckpointError
+
+    tensors, info = load_weights(finished_run / "model.safetensors")
+    path = tmp_path / "w.safetensors"
+    save_weights(path, tensors, replace(info, input=InputSpec(size=(3, 32, 32))))
+    loaded = load_run(str(path), registry.load())
+    image = put(tmp_path / "a.png", png())
+    with pytest.raises(CheckpointError, match=r"w\.safetensors says of its input is wrong"):
+        list(predict(loaded, registry.load(), [image]))

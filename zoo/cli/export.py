@@ -89,15 +89,12 @@ def _outputs(result: Any) -> str:
 
 
 def _options(texts: tuple[str, ...]) -> dict[str, Any]:
-    import tomllib
+    from zoo.core.compose import parse_value
 
     found: dict[str, Any] = {}
     for text in texts:
         name, sign, value = text.partition("=")
         if not (name and sign):
             raise UsageError(f"--option {text!r} is not NAME=VALUE")
-        try:
-            found[name] = tomllib.loads(f"value = {value}")["value"]
-        except tomllib.TOMLDecodeError:
-            found[name] = value
+        found[name] = parse_value(value)
     return found

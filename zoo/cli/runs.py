@@ -92,14 +92,14 @@ def describe(folder: Path) -> dict[str, Any]:
 def _epochs(path: Path) -> list[dict[str, Any]]:
     rows = []
     try:
-        lines = path.read_text("utf-8").splitlines()
+        lines = path.read_text("utf-8", "replace").splitlines()
     except OSError:
         return []
     for line in lines:
         try:
             row = json.loads(line)
-        except ValueError:
+        except (ValueError, RecursionError):
             continue
-        if isinstance(row, dict) and row.get("kind") == "epoch":
+        if isinstance(row, dict) and row.get("kind") == "epoch" and type(row.get("epoch")) is int:
             rows.append(row)
     return rows

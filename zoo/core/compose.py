@@ -167,6 +167,8 @@ def _assigned(key: str, text: str) -> Any:
 
 def parse_value(text: str) -> Any:
     """Read one value: TOML if it parses as TOML, else the text itself."""
+    if manifest.endless_key(text):
+        return text
     try:
         found = tomllib.loads(f"value = {text}")["value"]
     except (ValueError, RecursionError):  # no TOML, or no number that Python reads

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import re
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
@@ -27,6 +28,9 @@ SCHEMA: Final = 1
 MAX_BYTES: Final = 32_000_000
 """Larger files are refused unread; the largest catalogue known has 0.5 MB."""
 MAX_DEPTH: Final = 32
+_LONG_KEY: Final = re.compile(
+    rf"""(?<![\w-])(?:(?:[\w-]+|"[^"\n]*"|'[^'\n]*')[ \t]*\.[ \t]*){{{MAX_DEPTH + 1}}}"""
+)
 _NOTHING: Final[Mapping[str, Any]] = MappingProxyType({})
 _TOP: Final = {"schema", "plugin", "input", "stages", "known", "hub", "pin", *KINDS}
 
@@ -156,6 +160,10 @@ def read_table(path: Path) -> dict[str, Any]:
         raise UsageError(f"{path}: not UTF-8 ({error.reason} at byte {error.start})") from error
     except OSError as error:
         raise UsageError(f"cannot read {path}: {error.strerror or error}") from error
+    if path.suffix != ".json" and endless_key(text):
+        raise UsageError(
+            f"{path}: a key of more than {MAX_DEPTH} parts", hint=f"correct {path.name}"
+        )
     try:
         table = _json(text) if path.suffix == ".json" else parsed.toml(path, text)
     except (ValueError, RecursionError) as error:
@@ -178,6 +186,14 @@ def read_shallow(path: Path) -> dict[str, Any]:
             hint=f"correct {path.name}",
         )
     return table
+
+
+def endless_key(text: str) -> bool:
+    """Whether TOML text has a dotted key of more than :data:`MAX_DEPTH` parts.
+
+    ``tomllib`` needs memory by the square of them: 10 GB for a key of 50,000.
+    """
+    return _LONG_KEY.search(text) is not None
 
 
 def deeper_than(value: Any) -> bool:

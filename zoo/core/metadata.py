@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 FORMAT_VERSION = 1
+MAX_CLASSES = 1_000_000
+MAX_SIDE = 4096
+"""Pixels of an input's edge: what a file may ask for, lest one image fill the memory."""
 MAX_HEADER = 100_000_000
 """The safetensors format's own limit on the header, in bytes."""
 
@@ -113,9 +116,33 @@ def loads(text: str) -> CheckpointInfo:
                 f"checkpoint format {version} is newer than this zoo reads ({FORMAT_VERSION})",
                 hint="pip install -U zoo-registry",
             )
-        return msgspec.convert(data, CheckpointInfo)
+        info = msgspec.convert(data, CheckpointInfo)
     except (ValueError, RecursionError) as error:
         raise CheckpointError(f"checkpoint metadata is damaged: {error}") from error
+    if wrong := _senseless(info):
+        raise CheckpointError(f"checkpoint metadata is damaged: {wrong}")
+    return info
+
+
+def _senseless(info: CheckpointInfo) -> str:
+    """What a record says that no model has: sizes that would fill the memory, for one."""
+    if info.num_classes is not None and not 1 <= info.num_classes <= MAX_CLASSES:
+        return f"{info.num_classes:.6g} classes"
+    if len(info.classes) > MAX_CLASSES:
+        return f"{len(info.classes):,} class names"
+    if info.input is None:
+        return ""
+    given = info.input
+    channels, *sides = given.size
+    sides += [side for side in (given.resize, given.crop) if side is not None]
+    if not 1 <= channels <= 1024 or not all(1 <= side <= MAX_SIDE for side in sides):
+        return f"an input of {' x '.join(map(str, given.size))}"
+    values = (*given.mean, *given.std)
+    if not len(given.mean) == len(given.std) in (0, channels):
+        return "mean and std are of another number of channels"
+    if not all(-1e6 < value < 1e6 for value in values) or 0 in given.std:
+        return "mean and std are no numbers to normalise by"
+    return ""
 
 
 def read_header(path: Path) -> Header:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
@@ -19,7 +20,7 @@ from zoo.engine.feed import Feed
 from zoo.engine.place import choose, settle, usable_cores
 from zoo.engine.transforms import image_transform
 from zoo.engine.work import suited, work_of
-from zoo.errors import DataError, UsageError
+from zoo.errors import CheckpointError, DataError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -125,14 +126,15 @@ def judge(
     device = device or DevicePart(precision=recipe.device.precision)
     place = _settled(loaded, device, _recipe(loaded).data.batch_size)
     loader = _loader(recipe, registry, loaded, images, place)
-    found = evaluate(
-        _moved(loaded, place),
-        loader.epoch(0),
-        loss=build_loss(recipe, registry, place),
-        feed=Feed(place, loaded.input),
-        place=place,
-        metrics=further,
-    )
+    with _explained(loaded):
+        found = evaluate(
+            _moved(loaded, place),
+            loader.epoch(0),
+            loss=build_loss(recipe, registry, place),
+            feed=Feed(place, loaded.input),
+            place=place,
+            metrics=further,
+        )
     return Judgement(
         data=name,
         evaluation=found,
@@ -173,7 +175,8 @@ def predict(
     loader = _loader(recipe, registry, loaded, opened.images, place)
     known = set(loaded.classes)
     feed = Feed(place, loaded.input)
-    for outputs, _, batch in infer(_moved(loaded, place), loader.epoch(0), feed=feed, place=place):
+    made = infer(_moved(loaded, place), loader.epoch(0), feed=feed, place=place)
+    for outputs, _, batch in _each(loaded, made):
         shares, order = outputs.softmax(1).topk(min(top, outputs.shape[1]), 1)
         for row, index in enumerate(batch.indices.tolist()):
             key = opened.images.keys[index]
@@ -186,6 +189,33 @@ def predict(
                 ),
                 actual=folder if folder in known else None,
             )
+
+
+@contextlib.contextmanager
+def _explained(loaded: Loaded) -> Iterator[None]:
+    """Say so if the model does not take the images that its file says it takes.
+
+    Raises:
+        CheckpointError: It does not; any other failure stays what it is.
+    """
+    try:
+        yield
+    except RuntimeError as error:
+        from zoo.engine.tryout import try_out
+
+        try:
+            try_out(loaded.model.cpu(), loaded.input, name="its model")
+        except UsageError as refused:
+            raise CheckpointError(
+                f"what {loaded.path} says of its input is wrong: {refused.message}",
+                hint="get the file again from where it was trained",
+            ) from error
+        raise
+
+
+def _each(loaded: Loaded, made: Iterator[Any]) -> Iterator[Any]:
+    with _explained(loaded):
+        yield from made
 
 
 def _name(loaded: Loaded, label: int) -> str:

@@ -88,5 +88,5 @@ def read_result(folder: Path) -> RunResult | None:
         table = json.loads((folder / RESULT_FILE).read_text("utf-8"))
         table |= {"dir": str(folder), "weights": str(folder / table["weights"])}
         return msgspec.convert(table, RunResult, dec_hook=lambda kind, value: kind(value))
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return None

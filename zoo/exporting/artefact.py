@@ -79,12 +79,12 @@ def open_artefact(
     stored = exporter.metadata(path)
     if "preprocess" not in stored:
         raise CheckpointError(f"{path} does not say how its input is made from an image")
-    return Artefact(
-        path,
-        tuple(json.loads(stored.get("labels", "[]"))),
-        tuple(json.loads(stored["preprocess"])),
-        exporter.load(path, model),
-    )
+    try:
+        labels = tuple(map(str, json.loads(stored.get("labels", "[]"))))
+        preprocess = tuple(json.loads(stored["preprocess"]))
+    except (ValueError, TypeError, RecursionError) as error:
+        raise CheckpointError(f"what {path} says of itself is damaged: {error}") from error
+    return Artefact(path, labels, preprocess, exporter.load(path, model))
 
 
 def _reader(path: Path, name: str | None) -> tuple[Any, ExporterSpec]:

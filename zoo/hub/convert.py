@@ -57,6 +57,7 @@ def read_pickle(path: Path, *, key: str = "") -> Unpacked:
 
     import torch
 
+    _no_bomb(path)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of other pickle protocols: it reads them or raises
@@ -68,6 +69,27 @@ def read_pickle(path: Path, *, key: str = "") -> Unpacked:
     except OSError as error:
         raise CheckpointError(f"cannot read {path}: {error.strerror or error}") from error
     return unpack(found, name=path.name, key=key)
+
+
+def _no_bomb(path: Path) -> None:
+    """Refuse an archive whose entries are packed: ``torch.save`` stores them as they are.
+
+    Raises:
+        CheckpointError: What is inside is larger than the file.
+    """
+    import zipfile
+
+    try:
+        with zipfile.ZipFile(path) as archive:
+            inside = sum(entry.file_size for entry in archive.infolist())
+    except (OSError, ValueError, NotImplementedError, zipfile.BadZipFile):
+        return  # no archive, or a damaged one: torch says so
+    if inside > path.stat().st_size:
+        raise CheckpointError(
+            f"{path.name} would unpack to {inside:,} bytes, more than the file has: "
+            "torch.save packs nothing",
+            hint="do not trust this file",
+        )
 
 
 def _refused(path: Path, error: Exception) -> CheckpointError:

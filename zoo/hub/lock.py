@@ -236,7 +236,7 @@ def _write(path: Path, found: Sequence[Locked]) -> None:
 
     try:
         document = tomlkit.parse(path.read_text("utf-8-sig")) if path.is_file() else _new()
-    except (TOMLKitError, UnicodeDecodeError) as error:
+    except (TOMLKitError, ValueError, RecursionError) as error:
         raise UsageError(f"{path}: {error}") from error
     for locked in found:
         if locked.reference.startswith("hub:"):

@@ -172,7 +172,9 @@ def _parse(path: Path, header: Header) -> tuple[dict[str, Any], dict[str, Any], 
     try:
         state = json.loads(header.metadata["state"])
         version, skeleton, environment = state["format"], state["live"], state["environment"]
-    except (ValueError, KeyError, TypeError) as error:
+        if not (type(version) is int and isinstance(skeleton, dict) and type(environment) is dict):
+            raise TypeError("it is not what zoo writes")
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise CheckpointError(f"{path}: the saved state is damaged: {error}") from error
     if version > STATE_FORMAT:
         raise CheckpointError(

@@ -124,6 +124,8 @@ class Live:
                     hint="resume with the run's own recipe",
                 )
             position = msgspec.convert(unpack(skeleton["position"], tensors), Position)
+            if len(position.sums) != len(Position().sums):
+                raise ValueError("its sums are of another number")
             unpack_optimizer(self.optimizer, self.model, skeleton["optim"], tensors)
             self.schedule.load_state_dict(unpack(skeleton["schedule"], tensors))
             fill(self.model, model)
@@ -131,9 +133,13 @@ class Live:
                 fill(self.ema.module, unpack(skeleton["ema"], tensors))
             if self.scaler and skeleton["scaler"]:
                 self.scaler.load_state_dict(unpack(skeleton["scaler"], tensors))
-        except (KeyError, TypeError, AttributeError, msgspec.ValidationError) as error:
+        except _NONSENSE as error:
             raise CheckpointError(f"the saved state is damaged or incomplete: {error}") from error
         self.position = position
+
+
+_NONSENSE = (KeyError, TypeError, AttributeError, ValueError, IndexError, RuntimeError)
+"""What torch's ``load_state_dict`` methods raise of a state that is not theirs."""
 
 
 def fill(model: nn.Module, tensors: Mapping[str, Any]) -> None:

@@ -349,7 +349,7 @@ def _owner(path: Path) -> str:
     try:
         owner = json.loads((path / ".owner").read_bytes())
         return f"process {owner['pid']} on {owner['host']}"
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return "another process"
 
 
@@ -361,5 +361,5 @@ def _belongs(line: bytes, position: Position) -> bool:
         if row["kind"] == "step":
             return bool(row["step"] <= position.step)
         return bool(row["epoch"] < position.epoch)
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         return False

@@ -143,7 +143,7 @@ def read_labels(path: Path) -> tuple[str, ...]:
     try:
         text = path.read_text("utf-8-sig")
         data = json.loads(text) if path.suffix == ".json" else text.splitlines()
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise UsageError(f"cannot read labels from {path}: {error}") from error
     if isinstance(data, dict):
         keys = {str(i) for i in range(len(data))}

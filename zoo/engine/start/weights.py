@@ -13,6 +13,7 @@ import msgspec
 from torch import Tensor
 
 from zoo.core import names
+from zoo.core.metadata import MAX_CLASSES
 from zoo.core.recipe import SurgeryPart
 from zoo.core.specs import InputSpec, ModelSpec, WeightsSpec
 from zoo.engine.saving.checkpoint import load_weights
@@ -239,6 +240,9 @@ def _surgery(info: CheckpointInfo) -> SurgeryPart:
         part = msgspec.convert(info.surgery, SurgeryPart)
     except msgspec.ValidationError as error:
         raise CheckpointError(f"the checkpoint's surgery record is damaged: {error}") from error
+    sizes = [*part.project, part.in_channels or 1]
+    if not all(1 <= size <= MAX_CLASSES for size in sizes) or (part.in_channels or 1) > 1024:
+        raise CheckpointError(f"the checkpoint's surgery record is damaged: sizes {sizes}")
     return replace(part, classes=None, reset_head=False)
 
 
