@@ -41,8 +41,10 @@ if TYPE_CHECKING:
 
     from zoo.core.recipe import DataPart, Recipe
     from zoo.core.registry import Registry
+    from zoo.core.specs import InputSpec
     from zoo.data.images import Splits
     from zoo.engine.parts import Built
+    from zoo.engine.prefix.use import Prefixed
     from zoo.engine.processes.distributed import World
 
 
@@ -167,10 +169,6 @@ def assemble(
         root=settings.cache_dir() / "prefix", identity=_identity(recipe, built, splits),
         world=world,
     )  # fmt: skip
-    kept = keep_images(
-        used.train, used.val, built.input,
-        wish=cache_wish(recipe.data), epochs=recipe.optim.epochs, processes=world.local_size,
-    )  # fmt: skip
     return Assembly(
         place=place,
         frozen=frozen,
@@ -183,8 +181,15 @@ def assemble(
         rules=make_rules(recipe, registry),
         cut=used.cut,
         prefix=used.line,
-        kept=kept,
+        kept=_keep(recipe, used, built.input, world),
         notes=(*getattr(train, "notes", ()), *used.notes),
+    )
+
+
+def _keep(recipe: Recipe, used: Prefixed, shown: InputSpec, world: World) -> str:
+    wish, epochs = cache_wish(recipe.data), recipe.optim.epochs
+    return keep_images(
+        used.train, used.val, shown, wish=wish, epochs=epochs, processes=world.local_size
     )
 
 
