@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -92,13 +93,15 @@ def test_a_second_command_is_told_who_has_the_run(tmp_path):
     wait_for_steps(tmp_path, 1, process)
     process.send_signal(signal.SIGSTOP)
     try:
-        code, said = zoo(tmp_path, "resume", "run")
+        heard = [zoo(tmp_path, "resume", "run"), zoo(tmp_path, *TRAIN.split())]
     finally:
         process.send_signal(signal.SIGCONT)
         process.kill()
         process.communicate()
-    assert code == 10, said
-    assert f"in use by process {process.pid}" in said
+    for code, said in heard:
+        assert code == 10, said
+        assert f"in use by process {process.pid} on {socket.gethostname()}" in said
+        assert "data" not in said  # it was not even looked at
 
 
 def test_two_processes_stop_together_and_go_on_together(tmp_path):

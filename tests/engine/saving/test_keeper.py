@@ -251,3 +251,19 @@ def test_a_folder_that_vanished_is_not_made_anew(folder, live):
         keeper.save(at(live, 2), reason="epoch")
     assert caught.value.exit_code == 8
     assert not folder.path.exists()
+
+
+def test_a_disk_that_neither_writes_nor_deletes_is_a_disk_error(folder, live, monkeypatch):
+    keeper = Keeper(folder, INFO)
+    for step in (1, 2):
+        keeper.save(at(live, step), reason="interval")
+    refusing(monkeypatch, 9)
+
+    def stuck(_path, missing_ok=False):
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    monkeypatch.setattr("pathlib.Path.unlink", stuck)
+    with pytest.raises(DiskError, match="the state of step 2 stays valid"):
+        keeper.save(at(live, 3), reason="interval")
+    monkeypatch.undo()
+    assert [step for step, _ in list_states(folder.path)] == [2, 1]

@@ -7,6 +7,7 @@ one waits for it.
 
 from __future__ import annotations
 
+import contextlib
 import math
 import platform
 import time
@@ -226,10 +227,13 @@ class Keeper:
         """Delete all states but the newest good one; whether that gave any room."""
         assert self.folder is not None
         good = newest_state(self.folder.path).state
-        others = [p for _, p in list_states(self.folder.path) if good and p != good.path]
-        for path in others:
-            path.unlink(missing_ok=True)
-        return bool(others)
+        gone = 0
+        for _, path in list_states(self.folder.path):
+            if good and path != good.path:
+                with contextlib.suppress(OSError):
+                    path.unlink()
+                    gone += 1
+        return gone > 0
 
     def _refused(self, error: DiskError) -> DiskError:
         return DiskError(f"{error.message}{self._valid()}", hint=error.hint)
