@@ -44,6 +44,7 @@ def example(key):
     info = fields()[key]
     kind, default = str(info.type), info.default
     special = {
+        "device.parallel": ("fsdp", "fsdp"),
         "freeze.frozen_bn": ("update", "update"),
         "data.on_bad_image": ("skip", "skip"),
         "optim.on_nan": ("rollback", "rollback"),

@@ -28,6 +28,12 @@ def test_an_epoch_is_one_line_of_json_also_with_nan():
     assert row["seconds"] == 1.235
 
 
+def test_an_epoch_gives_trackers_its_numbers_by_name():
+    found = EPOCH.scalars()
+    assert (found["train/loss"], found["train/top1"], found["lr"]) == (0.4, 0.5, 0.05)
+    assert (found["val/top1"], found["val/f1"], found["val/n"]) == (0.6, 0.5, 5)
+
+
 def test_what_is_not_a_line_has_no_row(tmp_path):
     assert not hasattr(Note(text="x"), "row")
     saved = SavedReport(path=tmp_path, step=1, epoch=0, reason="stop", seconds=0.1)

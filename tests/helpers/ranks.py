@@ -14,6 +14,8 @@ import sys
 from pathlib import Path
 
 import torch
+from rankslices import slices
+from ranktroubles import troubles
 from tinyrun import CPU, TinyLoader, TinyRun, fingerprint, tiny_model
 from torch import nn
 from torch.nn import functional
@@ -144,6 +146,8 @@ def main() -> None:
             "gradients": gradients(world),
             "evaluation": evaluation(world),
             "resumed": resumed(world, folder),
+            "troubles": troubles(world, folder),
+            "slices": slices(world, folder),
         }
         world.barrier()
     (folder / f"rank-{world.rank}.json").write_text(json.dumps(found))

@@ -18,19 +18,26 @@ if TYPE_CHECKING:
 @click.command("resume")
 @click.argument("run")
 @click.option("--dir", "runs", default="runs", metavar="FOLDER", help="Where runs lie.  [runs]")
+@click.option(
+    "--nproc",
+    type=click.IntRange(1),
+    metavar="N",
+    help="Go on with N processes on this machine.  [as the run began]",
+)
 @click.option("--retries", type=click.IntRange(0), default=0, help="Restarts with --nproc.")
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
-def command(run: str, runs: str, *, retries: int, as_json: bool) -> int:
+def command(run: str, runs: str, *, nproc: int | None, retries: int, as_json: bool) -> int:
     """Go on with RUN (a name or a folder) from its last whole checkpoint.
 
     A finished run says so and exits with 0, so that a supervisor may always call it. A run of
-    several processes goes on with as many.
+    several processes goes on with as many, or with --nproc of them: the images of each step stay
+    the same.
     """
     from zoo.cli.training import run_and_show
     from zoo.engine.start.stored import run_folder
 
     folder = run_folder(run, runs)
-    processes = _processes(folder)
+    processes = 1 if (folder / "result.json").is_file() else nproc or _processes(folder)
     if processes > 1 and "RANK" not in os.environ:
         from zoo.engine.processes.launch import launch
 
@@ -39,8 +46,8 @@ def command(run: str, runs: str, *, retries: int, as_json: bool) -> int:
 
 
 def _processes(folder: Path) -> int:
-    """How many processes the run began with; 1 if it is finished or has no recipe."""
-    if (folder / "result.json").is_file() or not (folder / "recipe.toml").is_file():
+    """How many processes the run began with; 1 if it has no recipe."""
+    if not (folder / "recipe.toml").is_file():
         return 1
     verb, table = compose.read_recipe(folder / "recipe.toml")
     return compose.compose(verb or "finetune", [("recipe", table)]).recipe.device.nproc

@@ -73,6 +73,7 @@ KEYWORDS: Final[dict[str, str]] = {
     "seed": "device.seed",
     "threads": "device.threads",
     "nproc": "device.nproc",
+    "parallel": "device.parallel",
     "sync_bn": "device.sync_bn",
     "out": "output.dir",
     "name": "output.name",

@@ -251,10 +251,17 @@ class DevicePart:
     ] = "auto"
     precision: Annotated[
         Literal["auto", "fp32", "bf16", "fp16"],
-        Meta(description="Autocast precision; auto: bf16 where the device computes in it."),
+        Meta(
+            description="Autocast precision; auto: bf16 where the device computes in it and the "
+            "model gains by it."
+        ),
     ] = "auto"
     channels_last: Annotated[
-        bool | None, Meta(description="Memory format NHWC; default: for convolutional models.")
+        bool | None,
+        Meta(
+            description="Memory format NHWC; default: for convolutional models, on a CPU from "
+            "64 pixels on."
+        ),
     ] = None
     compile: Annotated[bool, Meta(description="Compile the training step (torch.compile).")] = False
     deterministic: Annotated[
@@ -262,9 +269,17 @@ class DevicePart:
     ] = False
     seed: Annotated[int, Meta(ge=0, lt=2**53, description="Seed of everything random.")] = 0
     threads: Annotated[
-        Count | None, Meta(description="CPU threads; default: `OMP_NUM_THREADS`, else the cores that zoo may use.")
+        Count | None,
+        Meta(
+            description="CPU threads; default: `OMP_NUM_THREADS`, else the cores that zoo may use; "
+            "1 for tiny steps."
+        ),
     ] = None
-    nproc: Annotated[int, Meta(ge=1, description="Processes on this machine (torchrun).")] = 1
+    nproc: Annotated[int, Meta(ge=1, description="Processes, here unless torchrun does it.")] = 1
+    parallel: Annotated[
+        Literal["ddp", "fsdp"],
+        Meta(description="Processes share gradients (ddp), or all state in slices (fsdp)."),
+    ] = "ddp"
     sync_bn: Annotated[
         bool, Meta(description="Synchronise trainable batch norms between processes (CUDA).")
     ] = False

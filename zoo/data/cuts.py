@@ -14,12 +14,19 @@ Cut = tuple[int, int]
 
 
 def cuts(
-    count: int, batch_size: int, *, world: int = 1, train: bool = True, drop_last: bool = False
+    count: int,
+    batch_size: int,
+    *,
+    world: int = 1,
+    train: bool = True,
+    drop_last: bool = False,
+    least: int = 0,
 ) -> list[Cut]:
     """Cut an epoch into global batches.
 
     In training, a last batch of fewer than two images a process joins the one before: batch norm
-    cannot work with one, and no process may be left without any.
+    cannot work with one, and no process may be left without any. A run that goes on with another
+    number of processes keeps its own limit (``least``), so that its steps stay the same.
 
     Args:
         count: Number of images.
@@ -27,6 +34,7 @@ def cuts(
         world: Number of processes.
         train: Whether this is for training.
         drop_last: Leave out the last batch if it is smaller than the others.
+        least: Fewest images of a last batch in training; 0 = two a process.
 
     Returns:
         ``(start, stop)`` of each global batch in the epoch's order.
@@ -40,7 +48,7 @@ def cuts(
     tail = count % whole
     if tail and drop_last:
         found.pop()
-    elif train and tail and tail < 2 * world and len(found) > 1:
+    elif train and tail and tail < (least or 2 * world) and len(found) > 1:
         found.pop()
         found[-1] = (found[-1][0], count)
     if not found:
@@ -56,7 +64,7 @@ def cuts(
     return found
 
 
-def joined(count: int, batch_size: int, world: int = 1) -> int:
+def joined(count: int, batch_size: int, world: int = 1, least: int = 0) -> int:
     """How many images of an incomplete last training batch join the batch before; 0 if none."""
     tail = count % (batch_size * world)
-    return tail if tail < 2 * world and count > batch_size * world else 0
+    return tail if tail < (least or 2 * world) and count > batch_size * world else 0

@@ -49,6 +49,7 @@ class Loader:
         rank: Which process this is.
         world: How many there are.
         drop_last: Leave out an incomplete last batch.
+        least: Fewest images of a last training batch over all processes; 0 = two a process.
         pin_memory: Give page-locked memory, for copies to an accelerator.
         device: Type of the device that computes: sets that lie in memory lie there.
 
@@ -73,12 +74,14 @@ class Loader:
         rank: int = 0,
         world: int = 1,
         drop_last: bool = False,
+        least: int = 0,
         pin_memory: bool = False,
         device: str = "cpu",
     ) -> None:
         self.images, self.seed, self.train = images, seed, train
         self._rank, self._world, self._pin = rank, world, pin_memory
-        every = cuts(len(images), batch_size, world=world, train=train, drop_last=drop_last)
+        size, count = batch_size, len(images)
+        every = cuts(count, size, world=world, train=train, drop_last=drop_last, least=least)
         self._cuts = [cut for cut in every if cut[1] - cut[0] > rank]
         self.batches_per_epoch = len(self._cuts)
         self.skipped: dict[str, str] = {}
@@ -88,7 +91,7 @@ class Loader:
         self._workers = 0 if memory is not None else workers
         self._processes: DataLoader[Any] | None = None
         self._wanted: list[list[Key]] = []
-        tail = joined(len(images), batch_size, world) if train and not drop_last else 0
+        tail = joined(count, size, world, least) if train and not drop_last else 0
         self.notes: tuple[str, ...] = ()
         if tail:
             what = "1 image" if tail == 1 else f"{tail} images"
@@ -258,6 +261,7 @@ def make_loader(
     rank: int = 0,
     world: int = 1,
     drop_last: bool = False,
+    least: int = 0,
     device: str = "cpu",
     cores: int | None = None,
 ) -> Loader:
@@ -273,6 +277,7 @@ def make_loader(
         rank: Which process this is.
         world: How many there are.
         drop_last: Leave out an incomplete last batch.
+        least: Fewest images of a last training batch over all processes; 0 = two a process.
         device: Type of the device that computes; ``cuda`` gets page-locked memory.
         cores: Cores that the process may use; default: those of its affinity mask.
     """
@@ -290,6 +295,7 @@ def make_loader(
         rank=rank,
         world=world,
         drop_last=drop_last,
+        least=least,
         pin_memory=device == "cuda",
         device=device,
     )

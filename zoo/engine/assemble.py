@@ -27,13 +27,14 @@ from zoo.engine.place import Place, choose, make_scaler, settle, usable_cores
 from zoo.engine.plan import steps_per_epoch
 from zoo.engine.prefix.budget import parse_size
 from zoo.engine.prefix.use import CacheWish, use_prefix
-from zoo.engine.processes import distributed
+from zoo.engine.processes import distributed, sharded
+from zoo.engine.processes.deal import Deal, deal
 from zoo.engine.reading import keep_images
 from zoo.engine.rules import Rules, parse_every
 from zoo.engine.saving.live import Live
 from zoo.engine.timings import Waited
 from zoo.engine.transforms import batch_transforms, image_transform
-from zoo.engine.tryout import try_out
+from zoo.engine.tryout import forward_once, try_out
 from zoo.errors import UsageError
 
 if TYPE_CHECKING:
@@ -65,6 +66,7 @@ class Assembly:
         cut: A whole model to the part that the loop runs.
         prefix: What was decided about the frozen part's outputs, one line, or empty.
         kept: Which images stay in memory once they are read, one line, or empty.
+        sharded: How the parameters are shared out, one line, or empty.
         notes: What a person should know.
     """
 
@@ -80,6 +82,7 @@ class Assembly:
     cut: Callable[[nn.Module], nn.Module]
     prefix: str = ""
     kept: str = ""
+    sharded: str = ""
     notes: tuple[str, ...] = ()
 
     def parts(self, world: World) -> dict[str, Any]:
@@ -94,9 +97,14 @@ def early_place(recipe: Recipe, world: World) -> Place:
     """Where the run will compute; asked first, so that a missing device costs nothing.
 
     Raises:
-        DeviceError: It is not there.
+        DeviceError: It is not there, or it is the CPU and norms are to be synchronised.
+        UsageError: Parameters are to be sharded, together with what does not allow for it.
     """
-    return choose(recipe.device, local_rank=world.local_rank, local_size=world.local_size)
+    place = choose(recipe.device, local_rank=world.local_rank, local_size=world.local_size)
+    if recipe.device.sync_bn:
+        distributed.require_accelerator(place.device)
+    sharded.require_shardable(recipe, world, precision=place.precision)
+    return place
 
 
 def freeze_model(built: Built, recipe: Recipe, *, pretrained: bool) -> Frozen:
@@ -140,32 +148,27 @@ def assemble(
         world: The ranks.
 
     Raises:
-        UsageError: A part does not take its options.
-        DeviceError: Synchronised norms on the CPU.
+        UsageError: A part does not take its options, or the batch cannot be dealt to the ranks.
     """
     settle(place)
+    share = deal(recipe, world.size, len(splits.train))
+    slices = recipe.device.parallel == "fsdp" and world.size > 1
+    if slices:
+        place = replace(place, channels_last=False)  # slices are of contiguous parameters
     model = _placed(built.model, place)
     if recipe.device.sync_bn:
         distributed.synchronise_norms(model, place.device, frozen=frozen.plan.norms)
-    spec = replace(built.spec, head=built.report.head or built.spec.head)
-    groups = parameter_groups(model, recipe.optim, spec, later=frozen.later)
-    optimizer = build_optimizer(registry, recipe.optim, groups)
+    ema = Ema(model, recipe.optim.ema) if recipe.optim.ema else None
+    parts = _shard(built, model, ema, world) if slices else ""
     steps = steps_per_epoch(recipe, len(splits.train))
-    schedule = build_schedule(registry, recipe.optim, optimizer, steps_per_epoch=steps)
-    live = Live(
-        model=model,
-        optimizer=optimizer,
-        schedule=schedule,
-        ema=Ema(model, recipe.optim.ema) if recipe.optim.ema else None,
-        scaler=make_scaler(place),
-    )
-    live.position.world = world.size
+    live = _live(recipe, registry, built, model, ema, place, steps=steps, later=frozen.later)
+    live.position.world, live.position.whole = world.size, share.whole
     mixes = batch_transforms(recipe, registry, built.input, len(splits.classes))
-    train, val = _loaders(recipe, registry, built, splits, place, world)
+    train, val = _loaders(recipe, registry, built, splits, place, world, share)
     feed = Feed(place, built.input, mixes)
     used = use_prefix(
         model, frozen.plan, built.input, train=train, val=val, feed=feed, place=place,
-        wish=cache_wish(recipe.data), epochs=recipe.optim.epochs,
+        wish=cache_wish(recipe.data, off=slices), epochs=recipe.optim.epochs,
         root=settings.cache_dir() / "prefix", identity=_identity(recipe, built, splits),
         world=world,
     )  # fmt: skip
@@ -178,12 +181,33 @@ def assemble(
         feed=used.feed,
         train=used.train,
         val=used.val,
-        rules=make_rules(recipe, registry),
+        rules=replace(make_rules(recipe, registry), whole=share.whole),
         cut=used.cut,
         prefix=used.line,
         kept=_keep(recipe, used, built.input, world),
+        sharded=parts,
         notes=(*getattr(train, "notes", ()), *used.notes),
     )
+
+
+def _live(
+    recipe: Recipe,
+    registry: Registry,
+    built: Built,
+    model: nn.Module,
+    ema: Ema | None,
+    place: Place,
+    *,
+    steps: int,
+    later: tuple[str, ...],
+) -> Live:
+    """What training changes: optimizer and schedule over what trains, or will."""
+    spec = replace(built.spec, head=built.report.head or built.spec.head)
+    groups = parameter_groups(model, recipe.optim, spec, later=later)
+    optimizer = build_optimizer(registry, recipe.optim, groups)
+    schedule = build_schedule(registry, recipe.optim, optimizer, steps_per_epoch=steps)
+    scaler = make_scaler(place)
+    return Live(model=model, optimizer=optimizer, schedule=schedule, ema=ema, scaler=scaler)
 
 
 def _keep(recipe: Recipe, used: Prefixed, shown: InputSpec, world: World) -> str:
@@ -193,8 +217,12 @@ def _keep(recipe: Recipe, used: Prefixed, shown: InputSpec, world: World) -> str
     )
 
 
-def cache_wish(data: DataPart) -> CacheWish:
+def cache_wish(data: DataPart, *, off: bool = False) -> CacheWish:
     """What the recipe asks of the frozen part's cache.
+
+    Args:
+        data: The recipe's section.
+        off: Whether the model cannot be cut (its parameters are sharded).
 
     Raises:
         UsageError: The size or the number of views is malformed.
@@ -205,7 +233,9 @@ def cache_wish(data: DataPart) -> CacheWish:
     if not isinstance(views, int) or views < 0:
         raise UsageError(f"--views {data.views!r} is not a number", hint="--views 4, or fresh")
     size = parse_size(data.cache_size) if data.cache_size is not None else None
-    return CacheWish(mode=data.cache, size=size, dtype=data.cache_dtype, views=views)
+    return CacheWish(
+        mode="off" if off else data.cache, size=size, dtype=data.cache_dtype, views=views
+    )
 
 
 def _identity(recipe: Recipe, built: Built, splits: Splits) -> dict[str, str]:
@@ -218,6 +248,20 @@ def _identity(recipe: Recipe, built: Built, splits: Splits) -> dict[str, str]:
     }
 
 
+def _shard(built: Built, model: nn.Module, ema: Ema | None, world: World) -> str:
+    """Share the parameters out between the ranks; one line about it."""
+
+    def walk() -> None:
+        forward_once(model, built.input)
+
+    parts = sharded.units(model, built.spec.stages, walk)
+    for module in (model, ema.module) if ema else (model,):
+        sharded.shard(module, parts, world)
+    total = sum(p.numel() for p in model.parameters())
+    apart = f"{', '.join(parts)}, and the rest" if parts else "the model as one"
+    return f"{total:,} parameters over {world.size} processes (FSDP2), gathered by part: {apart}"
+
+
 def _placed(model: nn.Module, place: Place) -> nn.Module:
     if place.channels_last:
         return model.to(place.device, memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
@@ -225,7 +269,13 @@ def _placed(model: nn.Module, place: Place) -> nn.Module:
 
 
 def _loaders(
-    recipe: Recipe, registry: Registry, built: Built, splits: Splits, place: Place, world: World
+    recipe: Recipe,
+    registry: Registry,
+    built: Built,
+    splits: Splits,
+    place: Place,
+    world: World,
+    share: Deal,
 ) -> tuple[Any, Any]:
     shared: dict[str, Any] = {
         "workers": recipe.data.workers,
@@ -238,7 +288,8 @@ def _loaders(
     train = make_loader(
         splits.train,
         image_transform(recipe, registry, built.input, train=True),
-        batch_size=recipe.data.batch_size,
+        batch_size=share.batch_size,
+        least=share.least,
         train=True,
         **shared,
     )

@@ -10,7 +10,10 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from zoo.engine.evaluate import Evaluation, evaluate
+from zoo.engine.processes.deal import keep_batches
+from zoo.engine.processes.sharded import gathered
 from zoo.engine.reports import EpochReport, Note, SavedReport, StepReport
+from zoo.engine.rules import MOST_ROLLBACKS, MOST_SKIPPED, Rules
 from zoo.errors import DataError, Interrupted, NumericsError, UsageError, ZooError
 
 if TYPE_CHECKING:
@@ -22,15 +25,10 @@ if TYPE_CHECKING:
     from zoo.engine.place import Place
     from zoo.engine.processes.distributed import World
     from zoo.engine.processes.signals import Stop
-    from zoo.engine.rules import Rules
     from zoo.engine.saving.keeper import Keeper
     from zoo.engine.saving.live import Live
     from zoo.engine.step import Outcome
 
-MOST_SKIPPED = 10
-"""Steps left out one after another before a run gives up."""
-MOST_ROLLBACKS = 3
-"""Returns to a save before a run gives up."""
 SLOW_DISK = 0.5
 """Seconds that a save may wait for the one before until it is said."""
 
@@ -49,7 +47,7 @@ class Course:
 
     Raises:
         DataError: There is not one training batch.
-        UsageError: The position is in the middle of an epoch of another number of processes.
+        UsageError: The position counts batches of another size.
     """
 
     def __init__(
@@ -74,18 +72,14 @@ class Course:
         self._saved_at = self._epoch_began = self._clock = time.monotonic()
         self._trained = self._evaluated = 0.0
         self._images = self._steps = 0
-        self._slow = False
+        self._slow = self._lost = False
+        self.trouble: DataError | None = None
         at = live.position
         if not self.batches:
             raise DataError(
                 "the training images do not fill one batch", hint="--set data.batch_size=N, fewer"
             )
-        if at.batch and at.world != world.size:
-            raise UsageError(
-                f"the run was saved inside an epoch with --nproc {at.world}, now it is {world.size}",
-                hint=f"resume it with --nproc {at.world}",
-            )
-        at.world = world.size
+        keep_batches(at, rules.whole, world.size)
         at.finished = at.finished or at.epoch >= rules.epochs
 
     def watch(self, stop: Stop | None) -> None:
@@ -118,14 +112,20 @@ class Course:
         try:
             while window := list(islice(batches, self.rules.accumulate)):
                 yield window
+        except DataError as error:
+            if self.world.size == 1:
+                raise
+            self.trouble = error
+            yield []  # the other ranks wait for this one's share, and learn why there is none
         finally:
             _moment(batches, "close")
 
     def flags(self) -> tuple[int, ...]:
-        """What this rank wants the others to know: Ctrl-C, SIGTERM, time to save."""
+        """What this rank wants the others to know: Ctrl-C, SIGTERM, time to save, a lost save."""
         asked, limit = self.signal, self.rules.save_seconds
         late = limit is not None and time.monotonic() - self._saved_at >= limit
-        return asked == signal.SIGINT, asked not in (0, signal.SIGINT), late
+        lost = self.keeper is not None and self.keeper.failed
+        return asked == signal.SIGINT, asked not in (0, signal.SIGINT), late, lost
 
     def save_due(self, outcome: Outcome) -> bool:
         """Whether a save inside the epoch is due, the same on every rank."""
@@ -158,6 +158,7 @@ class Course:
         rate = max(self.live.schedule.rates)
         self._trained += now - self._clock
         self._clock = now
+        self._lost = any(outcome.flags[3:])
         self._images += outcome.n
         self._steps += 1
         at.batch += len(window)
@@ -215,16 +216,17 @@ class Course:
         self.world.share_buffers(self.live.model)
         if self.live.ema:
             self.world.share_buffers(self.live.ema.module)
-        found = evaluate(
-            model,
-            self.val.epoch(0, 0),
-            loss=loss,
-            feed=feed,
-            place=self.place,
-            world=self.world,
-            metrics=metrics,
-            stop=False if self._stop is None else self._stop,
-        )
+        with gathered(model):
+            found = evaluate(
+                model,
+                self.val.epoch(0, 0),
+                loss=loss,
+                feed=feed,
+                place=self.place,
+                world=self.world,
+                metrics=metrics,
+                stop=False if self._stop is None else self._stop,
+            )
         self._evaluated = time.monotonic() - start
         return found
 
@@ -308,7 +310,7 @@ class Course:
             DiskError: It could not be written.
             NumericsError: It was not finite.
         """
-        found = self.keeper.collect(wait=wait) if self.keeper else None
+        found = self.keeper.collect(wait=wait or self._lost) if self.keeper else None
         if found is not None:
             yield found
 
@@ -325,7 +327,7 @@ class Course:
         except BaseException as error:
             try:
                 if self.keeper is not None:
-                    self.keeper.collect(wait=True)
+                    self.keeper.drain()
             except ZooError as lost:
                 if isinstance(error, GeneratorExit):
                     raise
@@ -360,10 +362,12 @@ class Course:
                 at.bad, at.rollbacks = bad, count
                 self.live.schedule.slow_down(0.5**count)
                 return f"{said}; back to step {at.step} with the learning rate times {0.5**count}"
-        raise NumericsError(
+        error = NumericsError(
             f"{said}, in the batch of {self._names(window)}{self._last_good()}",
             hint="lower --lr, --set optim.clip=1, or --set optim.on_nan=skip",
         )
+        error.everywhere = True
+        raise error
 
     def _names(self, window: Sequence[Any]) -> str:
         keys = getattr(getattr(self.train, "images", None), "keys", None)

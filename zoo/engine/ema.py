@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from zoo.engine.processes.sharded import local
+
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
@@ -41,4 +43,4 @@ class Ema:
 
 
 def _tensors(model: nn.Module) -> list[Tensor]:
-    return [*(p.data for p in model.parameters()), *model.buffers()]
+    return [*(local(p.data) for p in model.parameters()), *model.buffers()]

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from zoo.engine.place import autocast
 from zoo.engine.processes.distributed import ALONE
+from zoo.errors import DataError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -129,18 +130,28 @@ def evaluate(
 
     Raises:
         Stopped: ``stop`` became true on some rank.
+        DataError: Some rank cannot read an image; on every rank.
     """
     tally = Tally()
     seen: list[tuple[Tensor, Tensor]] = []
     stopped = False
-    for outputs, targets, _ in infer(model, batches, feed=feed, place=place):
-        tally.add(outputs, targets, loss)
-        if metrics:
-            seen.append((outputs.cpu(), targets.cpu()))
-        if stop:
-            stopped = True
-            break
-    if world.sum([float(stopped)])[0]:
+    trouble: DataError | None = None
+    try:
+        for outputs, targets, _ in infer(model, batches, feed=feed, place=place):
+            tally.add(outputs, targets, loss)
+            if metrics:
+                seen.append((outputs.cpu(), targets.cpu()))
+            if stop:
+                stopped = True
+                break
+    except DataError as error:
+        if world.size == 1:
+            raise
+        trouble = error
+    stops, lost = world.sum([stopped, trouble is not None])
+    if lost:
+        world.agree(trouble)
+    if stops:
         raise Stopped
     further = _compute(metrics, world.gather(seen)) if metrics else {}
     return tally.result(world, further)

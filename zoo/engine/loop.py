@@ -94,7 +94,9 @@ def fit(
             stepper.begin_epoch()
             try:
                 for window in course.windows():
-                    outcome = stepper.step(module, window, flags=course.flags)
+                    outcome = stepper.step(
+                        module, window, flags=course.flags, trouble=course.trouble
+                    )
                     yield from (Note(text=text) for text in stepper.remarks())
                     if not outcome.updated and (text := course.not_finite(window, outcome)):
                         yield Note(text=text)

@@ -257,7 +257,12 @@ def _processes(recipe: Recipe) -> str:
     if recipe.device.nproc == 1:
         return ""
     norms = "; batch norms synchronised" if recipe.device.sync_bn else ""
-    return f"{recipe.device.nproc}, {recipe.data.batch_size} images of a batch each{norms}"
+    shared = {
+        "ddp": "gradients averaged (DDP)",
+        "fsdp": "parameters, gradients and optimizer state sharded (FSDP2)",
+    }[recipe.device.parallel]
+    count, each = recipe.device.nproc, recipe.data.batch_size
+    return f"{count}, {each} images of a batch each; {shared}{norms}"
 
 
 def _chosen(name: str, shown: InputSpec, *, train: bool) -> str:

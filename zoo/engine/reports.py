@@ -111,6 +111,15 @@ class EpochReport:
             "seconds": round(self.seconds, 3),
         }
 
+    def scalars(self) -> dict[str, float]:
+        """The numbers by name, as experiment trackers take them."""
+        found = {"train/loss": self.loss, "lr": self.lr}
+        if self.top1 is not None:
+            found["train/top1"] = self.top1
+        if self.val is not None:
+            found |= {f"val/{key}": value for key, value in self.val.to_dict().items()}
+        return found
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SavedReport:

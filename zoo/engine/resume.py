@@ -11,6 +11,7 @@ from zoo.engine.origin import located
 from zoo.engine.parts import build, skeleton
 from zoo.engine.plan import make_plan, open_recipe_data
 from zoo.engine.processes import distributed
+from zoo.engine.processes.deal import deal
 from zoo.engine.reports import Note
 from zoo.engine.result import read_result
 from zoo.engine.run import RECIPE_FILE, Run, begin, carry_out, shown_by
@@ -31,6 +32,9 @@ if TYPE_CHECKING:
 
 def go_on(folder: Path, registry: Registry, *, watch: Watch | None = None) -> Iterator[Event]:
     """Go on with an interrupted run; a finished one only gives its result.
+
+    The number of processes may be another one than before: each step takes the images that it
+    would have taken.
 
     Args:
         folder: The run folder.
@@ -56,22 +60,24 @@ def go_on(folder: Path, registry: Registry, *, watch: Watch | None = None) -> It
         world = distributed.from_environment()
         place = early_place(recipe, world)
         stack.enter_context(distributed.join(world, place.device))
-        found = checkpoint.newest_state(folder)
-        for text in found.notes():
-            yield Note(text=text)
-        if found.state is None:
-            yield Note(text=f"{folder} has no whole checkpoint: it starts from the beginning")
-            start = begin(there, registry, watch)
-            splits = open_recipe_data(there, registry, shown_by(start, recipe).size[0])
-            built = build(start, recipe, registry, splits.classes)
-        else:
-            info = found.state.info
-            built, start = skeleton(info, registry)
-            splits = open_recipe_data(there, registry, built.input.size[0])
-            _same_data(info, splits)
-        yield make_plan(recipe, built.spec, splits, built.input)
-        watch.clock.lap("build")
-        frozen = freeze_model(built, recipe, pretrained=start.pretrained)
+        with world.together():
+            found = checkpoint.newest_state(folder)
+            for text in found.notes():
+                yield Note(text=text)
+            if found.state is None:
+                yield Note(text=f"{folder} has no whole checkpoint: it starts from the beginning")
+                start = begin(there, registry, watch)
+                splits = open_recipe_data(there, registry, shown_by(start, recipe).size[0])
+                built = build(start, recipe, registry, splits.classes)
+            else:
+                info = found.state.info
+                built, start = skeleton(info, registry)
+                splits = open_recipe_data(there, registry, built.input.size[0])
+                _same_data(info, splits)
+            deal(recipe, world.size, len(splits.train))  # refused before anything is built
+            yield make_plan(recipe, built.spec, splits, built.input)
+            watch.clock.lap("build")
+            frozen = freeze_model(built, recipe, pretrained=start.pretrained)
         run = Run(recipe=recipe, registry=registry, splits=splits, built=built, world=world)
         run.dir = folder
         yield from carry_out(run, frozen, start, place, stack, watch)

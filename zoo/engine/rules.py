@@ -8,6 +8,11 @@ from typing import Literal
 
 from zoo.errors import UsageError
 
+MOST_SKIPPED = 10
+"""Steps left out one after another before a run gives up."""
+MOST_ROLLBACKS = 3
+"""Returns to a save before a run gives up."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rules:
@@ -25,6 +30,8 @@ class Rules:
         save_steps: Also save after this many optimizer steps.
         save_seconds: Also save after this many seconds.
         go_on: Command that resumes the run, for messages.
+        whole: Images of a micro-batch over all processes, which a resumed run has to keep;
+            0 = not looked at.
     """
 
     epochs: int
@@ -38,6 +45,7 @@ class Rules:
     save_steps: int | None = None
     save_seconds: float | None = None
     go_on: str = ""
+    whole: int = 0
 
 
 def parse_every(text: str | None) -> tuple[int | None, float | None]:

@@ -28,6 +28,7 @@ from zoo.engine.parts import Built, build, surgery_record
 from zoo.engine.plan import Plan, expected_input, make_plan, model_spec, open_recipe_data, stem
 from zoo.engine.precheck import check_loss, check_parts
 from zoo.engine.processes import distributed
+from zoo.engine.processes.deal import change, deal, require_processes, require_same_images
 from zoo.engine.processes.distributed import World
 from zoo.engine.processes.launch import note_run
 from zoo.engine.processes.signals import Stop
@@ -102,35 +103,40 @@ def conduct(
     clock = watch.clock
     with ExitStack() as stack:
         world = distributed.from_environment()
+        require_processes(recipe, world)
         place = early_place(recipe, world)
         check_name(recipe.output)
         stack.enter_context(distributed.join(world, place.device))
         clock.lap("start")
-        spec = model_spec(recipe, registry)
-        check_parts(recipe, registry, expected_input(recipe, spec))
-        start = None if spec else begin(recipe, registry, watch)
-        shown = shown_by(start, recipe) if start else expected_input(recipe, spec)
-        splits = open_recipe_data(recipe, registry, shown.size[0])
-        recipe = _pinned(recipe, splits)
-        check_loss(recipe, registry, len(splits.classes))
-        clock.lap("data")
-        yield make_plan(recipe, spec or (start.spec if start else None), splits, shown)
-        clock.lap("report")
-        start = start or begin(recipe, registry, watch)
-        built = build(start, recipe, registry, splits.classes)
-        clock.lap("build")
-        if built.input.size[0] != shown.size[0]:  # a repository knew better than its architecture
-            splits = open_recipe_data(recipe, registry, built.input.size[0])
-        frozen = freeze_model(built, recipe, pretrained=start.pretrained)
+        with world.together():
+            spec = model_spec(recipe, registry)
+            check_parts(recipe, registry, expected_input(recipe, spec))
+            start = None if spec else begin(recipe, registry, watch)
+            shown = shown_by(start, recipe) if start else expected_input(recipe, spec)
+            splits = open_recipe_data(recipe, registry, shown.size[0])
+            recipe = _pinned(recipe, splits, world)
+            check_loss(recipe, registry, len(splits.classes))
+            clock.lap("data")
+            yield make_plan(recipe, spec or (start.spec if start else None), splits, shown)
+            clock.lap("report")
+            start = start or begin(recipe, registry, watch)
+            built = build(start, recipe, registry, splits.classes)
+            clock.lap("build")
+            if built.input.size[0] != shown.size[0]:  # a repository knew better
+                splits = open_recipe_data(recipe, registry, built.input.size[0])
+            frozen = freeze_model(built, recipe, pretrained=start.pretrained)
         run = Run(recipe=recipe, registry=registry, splits=splits, built=built, world=world)
         yield from carry_out(run, frozen, start, place, stack, watch, dry=dry)
 
 
-def _pinned(recipe: Recipe, splits: Splits) -> Recipe:
-    """The recipe with the data that was taken for want of ``--data`` written out."""
-    if recipe.data.source is not None:
-        return recipe
-    return compose.changed(recipe, {"data.source": splits.source})
+def _pinned(recipe: Recipe, splits: Splits, world: World) -> Recipe:
+    """The recipe with what the surroundings decided: data for want of ``--data``, processes."""
+    pinned: dict[str, Any] = {}
+    if recipe.device.nproc != world.size:
+        pinned["device.nproc"] = world.size
+    if recipe.data.source is None:
+        pinned["data.source"] = splits.source
+    return compose.changed(recipe, pinned) if pinned else recipe
 
 
 def shown_by(start: Start, recipe: Recipe) -> InputSpec:
@@ -158,25 +164,26 @@ def carry_out(
     """The second half of a run, new or resumed: hooks, optimizer, folder, loop, proof, result."""
     recipe, world = run.recipe, run.world
     observers = Observers(run.registry, strict=recipe.output.strict, note=watch.note)
-    observers.influence("zoo_model_ready", run=run, model=run.built.model)
-    work = work_of(run.built.model, run.built.input)
-    place = suited(place, recipe.device, work, recipe.data.batch_size)
-    made = assemble(recipe, run.registry, run.built, frozen, run.splits, place=place, world=world)
+    with world.together():
+        observers.influence("zoo_model_ready", run=run, model=run.built.model)
+        work = work_of(run.built.model, run.built.input)
+        place = suited(place, recipe.device, work, recipe.data.batch_size)
+        made = assemble(
+            recipe, run.registry, run.built, frozen, run.splits, place=place, world=world
+        )
+    require_same_images(run.splits.fingerprint, world)
     if dry:
         yield live_plan(run, made, None)
         return
     resumed = run.dir is not None
-    folder = stack.enter_context(_folder(run)) if world.main else None
-    run.dir = world.share(folder.path if folder else None)
-    if folder is not None:
-        note_run(folder.path)
+    folder = _opened(run, stack)
     assert run.dir is not None
     made = replace(made, rules=replace(made.rules, go_on=f"zoo resume {run.dir}"))
     keeper = Keeper(
         folder,
         _info(run, start, frozen),
         keep=recipe.output.keep,
-        environment=environment(place, world),
+        environment=environment(made.place, world),
         world=world,
     )
     expected = ""
@@ -185,7 +192,10 @@ def carry_out(
         if found.state is not None:
             expected = str(found.state.info.freeze.get("proof", {}).get("sha256", ""))
             yield from _drifted(found.state.environment, keeper.environment)
-    keeper.require_space(made.live)
+        if recipe.device.nproc != world.size:
+            share = deal(recipe, world.size, len(run.splits.train))
+            yield Note(text=change(share, made.live.model, recipe, held=frozen.plan.norms))
+    world.lead(lambda: keeper.require_space(made.live))
     keeper.info = replace(keeper.info, freeze=frozen.record(frozen.begin()))
     pays = None
     if made.place.compile:
@@ -193,7 +203,8 @@ def carry_out(
     yield live_plan(run, made, run.dir, pays)
     if recipe.output.verify_resume and not resumed:
         yield require_exact(made.live, made.rules, **made.parts(world))
-    observers.open_trackers(recipe, run.dir)
+    if world.main:
+        observers.open_trackers(recipe, run.dir)
     if observers.tracked and not resumed and world.size == 1:
         look = image_transform(recipe, run.registry, run.built.input, train=True)
         observers.show(run.built.model, first_images(run.splits.train, look, recipe.device.seed))
@@ -206,7 +217,27 @@ def _drifted(saved: dict[str, Any], now: dict[str, Any]) -> Iterator[Note]:
     from zoo.engine.saving.keeper import drift
 
     for text in drift(saved, now):
-        yield Note(text=f"{text}: the resumed run may differ in the last bits")
+        if not text.startswith("world "):  # what that means is said apart
+            yield Note(text=f"{text}: the resumed run may differ in the last bits")
+
+
+def _opened(run: Run, stack: ExitStack) -> RunFolder | None:
+    """The run's folder on rank 0; on every rank, ``run.dir`` says where it is.
+
+    Raises:
+        ZooError: On every rank, if rank 0 cannot have it.
+    """
+    held: list[RunFolder] = []
+
+    def enter() -> Path:
+        held.append(stack.enter_context(_folder(run)))
+        return held[0].path
+
+    run.dir = run.world.lead(enter)
+    if not held:
+        return None
+    note_run(run.dir)
+    return held[0]
 
 
 def _folder(run: Run) -> RunFolder:
@@ -253,6 +284,7 @@ def live_plan(run: Run, made: Assembly, folder: Path | None, pays: BreakEven | N
                       f"lr {', '.join(rates)}"),
         ("frozen part", made.prefix),
         ("images", made.kept),
+        ("sharded", made.sharded),
         ("device", made.place.line()),
         ("compiling", pays.line() if pays else ""),
     ]  # fmt: skip
@@ -289,7 +321,7 @@ def _train(
                     _write_down(folder, report)
                 if isinstance(report, EpochReport):
                     best = report if report.best else best
-                    observers.scalars(_scalars(report), report.step)
+                    observers.scalars(report.scalars(), report.step)
                     observers.observe("zoo_progress", run=run, report=report)
                 elif isinstance(report, SavedReport):
                     observers.observe("zoo_checkpoint_saved", run=run, path=report.path)
@@ -322,15 +354,6 @@ def _write_down(folder: RunFolder, report: Report) -> None:
     elif isinstance(report, EpochReport):
         val = report.val.to_dict() if report.val else {}
         folder.log(f"epoch {report.epoch + 1}/{report.epochs} loss {report.loss:.4f} val {val}")
-
-
-def _scalars(report: EpochReport) -> dict[str, float]:
-    found = {"train/loss": report.loss, "lr": report.lr}
-    if report.top1 is not None:
-        found["train/top1"] = report.top1
-    if report.val is not None:
-        found |= {f"val/{key}": value for key, value in report.val.to_dict().items()}
-    return found
 
 
 def _finish(

@@ -18,7 +18,8 @@ from torch import Tensor, nn
 from zoo.engine.evaluate import has_classes, hits, main_output
 from zoo.engine.place import autocast, seed_step
 from zoo.engine.processes.distributed import quietly
-from zoo.errors import DataError, NumericsError
+from zoo.engine.processes.sharded import is_sharded, whole
+from zoo.errors import DataError, NumericsError, ZooError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -105,6 +106,7 @@ class Stepper:
         window: Sequence[Any],
         *,
         flags: Callable[[], tuple[int, ...]] = lambda: (),
+        trouble: ZooError | None = None,
     ) -> Outcome:
         """Take one step; without the update if the loss or the gradient is not finite.
 
@@ -112,13 +114,18 @@ class Stepper:
             module: The model as training calls it, possibly wrapped.
             window: Micro-batches, as many on every rank.
             flags: Asked after the backward; what this rank wants the others to know.
+            trouble: Why this rank has no window; all stop with it, before anything is computed.
 
         Raises:
+            ZooError: The trouble of some rank, on every rank.
             NumericsError: Out of memory, and the micro-batch cannot be made smaller.
         """
         live, at = self.live, self.live.position
         before = [buffer.clone() for buffer in self._buffers]
-        (count,) = self.world.sum([sum(len(batch.labels) for batch in window)])
+        images = sum(len(batch.labels) for batch in window)
+        count, lost = self.world.sum([images, trouble is not None])
+        if lost:
+            self.world.agree(trouble)
         if (at.epoch, at.batch) in at.bad or not count:
             mine = [math.nan, 0.0, 0.0, 0.0]
         else:
@@ -176,14 +183,15 @@ class Stepper:
         known = False
         for offset, batch in enumerate(window):
             seed_step(self.place, self.seed, STREAM, at.epoch, at.batch + offset, self.world.rank)
-            pieces = self._pieces(batch, at.pieces, needed=offset == len(window) - 1)
+            needed = offset == len(window) - 1 or is_sharded(module)
+            pieces = self._pieces(batch, 1 if is_sharded(module) else at.pieces, needed=needed)
             classes = batch.labels.ndim == 1 and not batch.labels.is_floating_point()
             for index, (x, y) in enumerate(pieces):
                 last = offset == len(window) - 1 and index == len(pieces) - 1
                 with quietly(module, last=last):
                     value, outputs = self._forward(module, x, y)
                     share = len(x) * self.world.size / count if len(batch.labels) else 0.0
-                    scaled = value * share
+                    scaled = value if share == 1.0 else value * share
                     backward(self.live.scaler.scale(scaled) if self.live.scaler else scaled)
                 if not len(batch.labels):
                     continue
@@ -202,7 +210,7 @@ class Stepper:
         """Inputs ``(N, ...)`` and targets ``(N, ...)`` of a micro-batch, cut in ``count``.
 
         A batch without images (all were unreadable) gives nothing, or, if the other ranks wait
-        for this one's backward, two blank images that weigh nothing.
+        for this one, two blank images that weigh nothing.
         """
         if len(batch.labels):
             inputs, targets = self.feed(batch, train=True)
@@ -234,7 +242,7 @@ class Stepper:
         if self.live.scaler:
             self.live.scaler.unscale_(self.live.optimizer)
         trained = [p for group in self.live.optimizer.param_groups for p in group["params"]]
-        return float(nn.utils.clip_grad_norm_(trained, self.clip))
+        return float(whole(nn.utils.clip_grad_norm_(trained, self.clip)))
 
     def _update(self) -> None:
         live = self.live

@@ -1,18 +1,14 @@
-import json
-import os
-import subprocess
-import sys
-from pathlib import Path
-
 import pytest
 import torch
 from tinyrun import CPU, TinyLoader, tiny_model
 from torch import nn
 from torch.nn import functional
 
+from zoo.core.recipe import DevicePart, Recipe
 from zoo.engine.evaluate import evaluate
 from zoo.engine.feed import Feed
 from zoo.engine.place import Place
+from zoo.engine.processes.deal import require_processes
 from zoo.engine.processes.distributed import (
     ALONE,
     World,
@@ -23,20 +19,6 @@ from zoo.engine.processes.distributed import (
     wrap,
 )
 from zoo.errors import DeviceError, UsageError
-
-HELPERS = Path(__file__).resolve().parents[2] / "helpers"
-
-
-@pytest.fixture(scope="module")
-def ranks(tmp_path_factory):
-    """Two real processes under torchrun; what each of them found."""
-    folder = tmp_path_factory.mktemp("ranks")
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(HELPERS)}
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
-    command += ["--nproc-per-node", "2", str(HELPERS / "ranks.py"), str(folder)]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr[-3000:]
-    return [json.loads((folder / f"rank-{rank}.json").read_text()) for rank in (0, 1)]
 
 
 @pytest.mark.slow
@@ -96,6 +78,62 @@ def test_all_ranks_stop_together_and_go_on_bit_for_bit(ranks):
         assert not found["writes"]
     assert ranks[0]["resumed"]["whole"] == ranks[0]["resumed"]["resumed"]
     assert ranks[0]["resumed"]["params"] == ranks[1]["resumed"]["params"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("name", "kind", "text", "step", "saved"),
+    [
+        ("unread", "DataError", "image of rank 1 is torn", 1, [1]),
+        ("unseen", "DataError", "image of rank 1 is torn", 3, [3]),
+        ("broken", "NumericsError", "the loss is nan at step 2 (epoch 1)", 1, []),
+        ("unkept", "DiskError", "the state of step ", None, None),
+    ],
+)
+def test_the_trouble_of_one_rank_stops_all_with_the_same_words(
+    ranks, name, kind, text, step, saved
+):
+    first, second = (rank["troubles"][name] for rank in ranks)
+    assert first == second
+    assert first["kind"] == kind
+    assert text in first["said"]
+    assert first["everywhere"]
+    if step is not None:
+        assert (first["step"], first["saved"]) == (step, saved)
+    else:  # it is a matter of timing in which of the next steps the lost save is noticed
+        assert first["saved"][0] < first["step"]
+        assert f"the state of step {first['saved'][0]} stays valid" in first["said"]
+
+
+@pytest.mark.slow
+def test_the_broken_batch_is_named_with_every_ranks_images(ranks):
+    said = ranks[1]["troubles"]["broken"]["said"]
+    assert "in the batch of image-" in said
+    assert "and 5 more" in said  # eight images: four a rank
+
+
+@pytest.mark.slow
+def test_an_error_at_the_start_is_everybodys(ranks):
+    for found in (rank["troubles"]["start"] for rank in ranks):
+        assert found == [
+            ["rank 0 has no device", True],
+            ["rank 1 has no device", True],
+            ["rank 0 says no", True],
+            ["process 1 sees other images than process 0", True],
+            "from rank 0",
+        ]
+
+
+def test_alone_an_error_is_ones_own():
+    error = DeviceError("gone")
+    with pytest.raises(DeviceError) as caught, ALONE.together():
+        raise error
+    assert caught.value is error
+    assert not error.everywhere
+    ALONE.agree(None)
+    assert ALONE.lead(lambda: 3) == 3
+    with pytest.raises(UsageError):
+        ALONE.lead(lambda: require_processes(Recipe(device=DevicePart(nproc=2)), ALONE))
 
 
 def test_alone_nothing_has_to_travel():

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from zoo.engine.freezing.cone import inside
+from zoo.engine.processes.sharded import whole
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -122,7 +123,7 @@ def check(before: Proof, model: nn.Module, plan: FreezePlan) -> ProofResult:
 
 def digest(tensor: Tensor) -> str:
     """sha256 over a tensor's dtype, shape and bytes, 64 hex digits; any device and layout."""
-    dense = tensor.detach().to("cpu").contiguous()
+    dense = whole(tensor.detach()).to("cpu").contiguous()
     found = hashlib.sha256(f"{dense.dtype}{tuple(dense.shape)}".encode())
     if dense.numel():
         found.update(dense.reshape(-1).view(torch.uint8).numpy().data)

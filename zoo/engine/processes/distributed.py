@@ -17,10 +17,11 @@ import torch.distributed as dist
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
-from zoo.errors import DeviceError, UsageError
+from zoo.engine.processes.sharded import is_sharded
+from zoo.errors import DeviceError, UsageError, ZooError
 
 if TYPE_CHECKING:
-    from collections.abc import Container, Iterator, Sequence
+    from collections.abc import Callable, Container, Iterator, Sequence
 
     from zoo.engine.place import Place
 
@@ -108,6 +109,61 @@ class World:
             for buffer in model.buffers():
                 dist.broadcast(buffer, src=0)
 
+    def agree(self, error: ZooError | None) -> None:
+        """Let one rank's error be everybody's: all stop, one speaks.
+
+        Args:
+            error: What went wrong on this rank, or ``None``.
+
+        Raises:
+            ZooError: That of the first rank that has one.
+        """
+        for other in self.gather(error):
+            if other is not None:
+                own = error if error is not None and error.message == other.message else other
+                own.everywhere = self.size > 1
+                raise own
+
+    @contextmanager
+    def together(self) -> Iterator[None]:
+        """Make an error of any rank in the block everybody's error at its end.
+
+        For blocks in which ranks do not wait for each other: each does the same for itself.
+
+        Raises:
+            ZooError: That of the first rank that has one.
+        """
+        try:
+            yield
+        except ZooError as error:
+            self.agree(error)
+        else:
+            self.agree(None)
+
+    def lead(self, act: Callable[[], T]) -> T:
+        """Let rank 0 do something; its result, or its error, is everybody's.
+
+        Raises:
+            ZooError: Rank 0's.
+        """
+        if self.size == 1:
+            return act()
+        result: T | None = None
+        trouble: ZooError | None = None
+        if self.main:
+            try:
+                result = act()
+            except ZooError as error:
+                trouble = error
+        given = self.share((result, trouble))
+        if given[1] is not None:
+            own = trouble or given[1]
+            own.everywhere = True
+            raise own
+        shared: Any = given[0]
+        found: T = shared
+        return found
+
     def barrier(self) -> None:
         """Wait for everybody."""
         if self.size > 1:
@@ -172,24 +228,40 @@ def join(world: World, device: torch.device) -> Iterator[World]:
 def wrap(module: nn.Module, world: World, place: Place) -> nn.Module:
     """The module as training calls it: under DDP where there are several ranks, compiled on wish.
 
-    Call it after freezing, and again after each unfreezing.
+    A sharded module does without DDP. Call it after freezing, and again after each unfreezing.
     """
-    if world.size > 1:
+    if world.size > 1 and not is_sharded(module):
         ids = None if place.device.type == "cpu" else [place.device]
         module = DistributedDataParallel(module, device_ids=ids)
     return torch.compile(module) if place.compile else module  # type: ignore[return-value]
 
 
 def quietly(module: nn.Module, *, last: bool) -> AbstractContextManager[Any]:
-    """Keep DDP from averaging gradients except in the last forward and backward of a window.
+    """Keep DDP and FSDP from averaging gradients except in the last forward and backward.
 
     The forward has to be inside, too.
     """
     inner = getattr(module, "_orig_mod", module)
+    if is_sharded(inner):
+        sharded: Any = inner
+        sharded.set_requires_gradient_sync(last)
     if isinstance(inner, DistributedDataParallel) and not last:
         quiet: AbstractContextManager[Any] = inner.no_sync()
         return quiet
     return nullcontext()
+
+
+def require_accelerator(device: torch.device) -> None:
+    """Refuse synchronised batch norm where torch has none.
+
+    Raises:
+        DeviceError: The device is the CPU.
+    """
+    if device.type == "cpu":
+        raise DeviceError(
+            "--sync-bn needs GPUs: torch has no synchronised batch norm for the CPU",
+            hint="leave it out, or freeze the norms, e.g. --freeze-upto backbone",
+        )
 
 
 def synchronise_norms(
@@ -208,11 +280,7 @@ def synchronise_norms(
     Raises:
         DeviceError: Synchronised batch norm is for accelerators only.
     """
-    if device.type == "cpu":
-        raise DeviceError(
-            "--sync-bn needs GPUs: torch has no synchronised batch norm for the CPU",
-            hint="leave it out, or freeze the norms, e.g. --freeze-upto backbone",
-        )
+    require_accelerator(device)
     count = 0
     for path, module in list(model.named_modules()):
         if not isinstance(module, nn.modules.batchnorm._BatchNorm) or path in frozen:

@@ -27,6 +27,11 @@ class Background(Generic[T]):
         """Whether something is being done right now."""
         return self._thread is not None and self._thread.is_alive()
 
+    @property
+    def failed(self) -> bool:
+        """Whether the work ended in an error that nobody has collected."""
+        return bool(self._failed)
+
     def start(self, work: Callable[[], T]) -> None:
         """Begin with a piece of work; the one before must have been collected.
 

@@ -138,10 +138,11 @@ class Keeper:
             NumericsError: The same.
             TypeError: An optimizer or schedule holds something that cannot be saved.
         """
-        if self.folder is None:
-            return None
         start = time.monotonic()
         earlier = self.collect(wait=True)
+        if self.folder is None:
+            live.take_part()
+            return None
         moment = self._copy.take(live)
         held = time.monotonic() - start
         self._writing.start(partial(self._keep, moment, reason, best, start, held))
@@ -151,7 +152,8 @@ class Keeper:
         """The report of a save that :meth:`begin` began, once.
 
         Args:
-            wait: Until it is on the disk.
+            wait: Until it is on the disk. Of several ranks, all have to ask, and all learn of a
+                failure; without waiting, a failure is kept for when they do (:attr:`failed`).
 
         Returns:
             ``None`` if nothing was begun, if it is still being written, and on ranks that do not
@@ -162,7 +164,21 @@ class Keeper:
                 written does not read back; says which state stays valid.
             NumericsError: The model is not finite; such a state is never saved.
         """
-        return self._writing.collect(wait=wait)
+        if self.world.size == 1:
+            return self._writing.collect(wait=wait)
+        if wait:
+            found = self.world.lead(self.drain)
+            return found if self.folder else None
+        return None if self.failed else self._writing.collect(wait=False)
+
+    @property
+    def failed(self) -> bool:
+        """Whether a save failed and :meth:`collect` has not said so yet."""
+        return self._writing.failed
+
+    def drain(self) -> SavedReport | None:
+        """:meth:`collect` and wait, without agreeing with other ranks: for the way out."""
+        return self._writing.collect(wait=True)
 
     def _keep(
         self,

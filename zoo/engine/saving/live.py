@@ -15,6 +15,7 @@ import torch
 from torch import nn
 
 from zoo.engine.ema import Ema
+from zoo.engine.processes.sharded import is_sharded, spread, whole
 from zoo.engine.saving.state import pack, pack_optimizer, unpack, unpack_optimizer
 from zoo.engine.schedule import Schedule
 from zoo.errors import CheckpointError
@@ -34,6 +35,7 @@ class Position:
         batch: Micro-batches of this epoch that have been used.
         step: Optimizer steps done.
         world: Processes that the batches were dealt to.
+        whole: Images of a micro-batch over all of them; 0 = not known.
         best: The best monitored value so far.
         best_epoch: The epoch that gave it, from 0.
         waited: Epochs since then.
@@ -50,6 +52,7 @@ class Position:
     batch: int = 0
     step: int = 0
     world: int = 1
+    whole: int = 0
     best: float | None = None
     best_epoch: int | None = None
     waited: int = 0
@@ -92,13 +95,18 @@ class Live:
 
         Returns:
             References to the live tensors under ``model/``, ``ema/``, ``optim/`` ..., and the
-            skeleton. Write them before the next step changes them.
+            skeleton. Write them before the next step changes them. Sharded ones are gathered:
+            every rank has to call this.
 
         Raises:
             TypeError: An optimizer or schedule holds something that cannot be saved.
         """
         tensors: dict[str, Tensor] = {}
-        skeleton = {
+        skeleton = self._skeleton(tensors)
+        return {name: whole(tensor) for name, tensor in tensors.items()}, skeleton
+
+    def _skeleton(self, tensors: dict[str, Tensor]) -> dict[str, Any]:
+        return {
             "model": pack(dict(self.model.state_dict()), "model", tensors),
             "ema": self.ema and pack(dict(self.ema.module.state_dict()), "ema", tensors),
             "optim": pack_optimizer(self.optimizer, self.model, tensors),
@@ -106,7 +114,15 @@ class Live:
             "scaler": self.scaler and pack(self.scaler.state_dict(), "scaler", tensors),
             "position": pack(asdict(self.position), "position", tensors),
         }
-        return tensors, skeleton
+
+    def take_part(self) -> None:
+        """Help another rank to capture, where the model is sharded; keeps nothing."""
+        if not is_sharded(self.model):
+            return
+        tensors: dict[str, Tensor] = {}
+        self._skeleton(tensors)
+        for tensor in tensors.values():
+            whole(tensor)
 
     def restore(self, tensors: Mapping[str, Tensor], skeleton: Mapping[str, Any]) -> None:
         """Put a captured state back, bit for bit.
@@ -153,7 +169,7 @@ def fill(model: nn.Module, tensors: Mapping[str, Any]) -> None:
     """
     check_fit(model, tensors)
     state = model.state_dict()
-    state.update(tensors)
+    state.update({name: spread(value, state.get(name)) for name, value in tensors.items()})
     model.load_state_dict(state)
 
 

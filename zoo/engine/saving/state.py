@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from zoo.engine.processes.sharded import spread
 from zoo.errors import CheckpointError
 
 if TYPE_CHECKING:
@@ -163,7 +164,11 @@ def unpack_optimizer(
     if sorted(saved) != sorted(names) or len(groups) != len(optimizer.param_groups):
         raise CheckpointError(_difference(saved, names), hint="resume with the run's own recipe")
     position = {name: index for index, name in enumerate(names)}
-    state = {position[key]: item for key, item in unpack(skeleton["state"], tensors).items()}
+    known = dict(model.named_parameters())
+    state = {
+        position[key]: _spread(item, known[key])
+        for key, item in unpack(skeleton["state"], tensors).items()
+    }
     plan = [
         _aligned(group, mine, position, names)
         for group, mine in zip(groups, _by_group(optimizer, names), strict=True)
@@ -172,6 +177,16 @@ def unpack_optimizer(
         {**unpack(skeleton["rest"], tensors), "state": state, "param_groups": plan}
     )
     _restore_dtypes(optimizer, names, state)
+
+
+def _spread(state: Any, parameter: nn.Parameter) -> Any:
+    """One parameter's state, sharded as the parameter is; counters stay as they are."""
+    if not isinstance(state, dict):
+        return state
+    return {
+        key: spread(value, parameter) if isinstance(value, torch.Tensor) and value.ndim else value
+        for key, value in state.items()
+    }
 
 
 def _aligned(
