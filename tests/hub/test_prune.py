@@ -2,6 +2,7 @@ import os
 import time
 
 import pytest
+from filelock import FileLock
 from loopback_weights import ours, repository
 
 from zoo.core import settings
@@ -30,8 +31,8 @@ def filled(here):
     store.keep(path, source="url:https://x/w.pth", origin="ab" * 32)
     half = cache.blob_path("ann/net", "f" * 64 + ".zoo-partial")
     half.write_bytes(b"y" * 700)
-    (settings.cache_dir() / "prefix").mkdir()
-    (settings.cache_dir() / "prefix" / "a").write_bytes(b"z" * 10)
+    (settings.cache_dir() / "something").mkdir()
+    (settings.cache_dir() / "something" / "a").write_bytes(b"z" * 10)
     return old, new, path, half
 
 
@@ -81,6 +82,21 @@ def test_what_other_tools_cached_stays(filled):
     other.write_bytes(b"theirs")
     prune.remove(prune.choose(prune.inventory(), everything=True))
     assert other.read_bytes() == b"theirs"
+
+
+def test_kept_outputs_of_frozen_parts_are_listed_one_by_one_and_open_ones_stay(filled):
+    root = settings.cache_dir() / "prefix"
+    for name, size in (("aa", 30), ("bb", 40)):
+        (root / name).mkdir(parents=True)
+        (root / name / "features.bin").write_bytes(b"q" * size)
+    found = [item for item in prune.inventory() if item.kind == "frozen"]
+    assert [(item.name, item.bytes) for item in found] == [("prefix/bb", 40), ("prefix/aa", 30)]
+    assert not [i for i in prune.choose(prune.inventory()) if i.kind == "frozen"]
+    with FileLock(root / "aa" / ".lock", timeout=0):
+        assert prune.remove(prune.choose(prune.inventory(), names=["prefix/"])) == 40
+    assert [path.name for path in root.iterdir()] == ["aa"]
+    assert prune.remove(prune.choose(prune.inventory(), names=["prefix/aa"])) >= 30
+    assert not list(root.iterdir())
 
 
 def test_an_empty_machine(here):

@@ -20,7 +20,7 @@ from zoo.hub.stream import PARTIAL
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-Kind = Literal["weights", "hub", "partial", "other"]
+Kind = Literal["weights", "hub", "partial", "frozen", "other"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,7 +30,8 @@ class Stored:
     Attributes:
         name: What it is.
         kind: ``weights`` (from a URL), ``hub`` (one commit of a repository), ``partial`` (half a
-            download), ``other`` (a folder of another room's cache).
+            download), ``frozen`` (kept outputs of a model's frozen part), ``other`` (a folder of
+            another room's cache).
         bytes: What removing it would free.
         age_days: Days since it was last written or read.
         paths: What is removed with it.
@@ -47,7 +48,7 @@ class Stored:
 
 def inventory() -> list[Stored]:
     """Everything that zoo has stored, largest first."""
-    found = [*_weights(), *_partials(), *_hub(), *_others()]
+    found = [*_weights(), *_partials(), *_hub(), *_frozen(), *_others()]
     return sorted(found, key=lambda item: -item.bytes)
 
 
@@ -90,9 +91,16 @@ def _blobs_of_others(repo: str, commit: str) -> set[Path]:
     return {p.resolve() for s in rest for p in s.rglob("*") if p.is_file()}
 
 
+def _frozen() -> Iterator[Stored]:
+    root = settings.cache_dir() / "prefix"
+    for folder in sorted(root.iterdir()) if root.is_dir() else ():
+        if folder.is_dir():
+            yield _stored(f"prefix/{folder.name[:12]}", "frozen", (folder,))
+
+
 def _others() -> Iterator[Stored]:
     root = settings.cache_dir()
-    known = {"weights", "pulls", "verified"}
+    known = {"weights", "pulls", "verified", "prefix"}
     for folder in sorted(root.iterdir()) if root.is_dir() else ():
         if folder.is_dir() and folder.name not in known:
             yield _stored(f"{folder.name}/", "other", (folder,))
@@ -137,15 +145,30 @@ def choose(
 
 
 def remove(chosen: Sequence[Stored]) -> int:
-    """Delete what was chosen; what is gone already is no error.
+    """Delete what was chosen; what is gone already is no error, what a run has open stays.
 
     Returns:
         The bytes that it held.
     """
+    freed = 0
     for item in chosen:
+        if item.kind == "frozen" and _open(item.paths[0]):
+            continue
         for path in item.paths:
             if path.is_dir() and not path.is_symlink():
                 shutil.rmtree(path, ignore_errors=True)
             else:
                 path.unlink(missing_ok=True)
-    return sum(item.bytes for item in chosen)
+        freed += item.bytes
+    return freed
+
+
+def _open(folder: Path) -> bool:
+    """Whether a run has kept outputs of a frozen part open."""
+    from filelock import FileLock, Timeout
+
+    try:
+        with FileLock(folder / ".lock", timeout=0):
+            return False
+    except (Timeout, OSError):
+        return folder.is_dir()
