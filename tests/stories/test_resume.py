@@ -17,8 +17,13 @@ import pytest
 import torch
 from tinyrun import TinyRun, fingerprint
 
+from zoo.core.recipe import FreezePart
+from zoo.core.specs import InputSpec
 from zoo.data.images import ImageSet
 from zoo.data.loaders import make_loader
+from zoo.engine.freezing.freeze import plan_freeze
+from zoo.engine.freezing.frozen import Frozen
+from zoo.engine.reports import EpochReport
 from zoo.engine.saving.checkpoint import list_states, state_path
 from zoo.engine.saving.keeper import BEST, Keeper
 
@@ -200,3 +205,36 @@ def test_stopping_again_and_again_arrives_at_the_same(tmp_path):
         run = make(tmp_path / "again", save_steps=1)
         list(run.go())
     check(whole, run)
+
+
+def frozen(run):
+    """What ``--freeze-upto 1 --unfreeze-at 1:1 --unfreeze-at 3:0`` gives the loop."""
+    part = FreezePart(upto="1", unfreeze_at=("1:1", "3:0"), allow_random_frozen=True)
+    shown = InputSpec(size=(3, 8, 8))
+    held = Frozen(run.live.model, plan_freeze(run.live.model, None, part, shown))
+    return {"hold": held.hold, "thaw": held.thaw}
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"optimizer": "sgd"},
+        {"optimizer": "adam", "ema": None},
+        {"optimizer": "adamw", "accumulate": 3, "mixup": False},
+    ],
+    ids=lambda more: more["optimizer"],
+)
+def test_gradual_unfreezing_goes_on_in_the_phase_it_was_in(tmp_path, more):
+    whole = make(tmp_path / "whole", save_steps=1, **more)
+    start = {n: p.clone() for n, p in whole.live.model.named_parameters()}
+    moved = []
+    for report in whole.go(**frozen(whole)):
+        if isinstance(report, EpochReport):
+            now = dict(whole.live.model.named_parameters())
+            moved.append([n for n in ("0.weight", "1.weight") if not torch.equal(now[n], start[n])])
+    assert moved == [[], ["1.weight"], ["1.weight"], ["0.weight", "1.weight"]]
+    for step in range(1, whole.live.position.step + 1):
+        folder = killed_after(step, whole.folder, tmp_path / f"from-{step}")
+        run = make(folder, **more)
+        list(run.go(**frozen(run)))
+        check(whole, run)
