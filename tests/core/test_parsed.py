@@ -85,3 +85,16 @@ def test_nobody_needs_a_home(tmp_path, monkeypatch):
 
     monkeypatch.setattr(parsed.settings.Path, "home", classmethod(homeless))
     assert parsed.toml(tmp_path / "registry.toml", BIG)["schema"] == 1
+
+
+def test_a_check_is_made_before_parsing_and_only_then(cache, tmp_path):
+    asked = []
+    for _ in range(2):
+        parsed.toml(tmp_path / "registry.toml", BIG, asked.append)
+    assert asked == [BIG]
+
+    def refuse(text):
+        raise ValueError("too long")
+
+    with pytest.raises(ValueError, match="too long"):
+        parsed.toml(tmp_path / "other.toml", "x = 1", refuse)

@@ -28,7 +28,7 @@ SCHEMA: Final = 1
 MAX_BYTES: Final = 32_000_000
 """Larger files are refused unread; the largest catalogue known has 0.5 MB."""
 MAX_DEPTH: Final = 32
-_LONG_KEY: Final = re.compile(
+_LONG_KEY: Final = (
     rf"""(?<![\w-])(?:(?:[\w-]+|"[^"\n]*"|'[^'\n]*')[ \t]*\.[ \t]*){{{MAX_DEPTH + 1}}}"""
 )
 _NOTHING: Final[Mapping[str, Any]] = MappingProxyType({})
@@ -160,12 +160,8 @@ def read_table(path: Path) -> dict[str, Any]:
         raise UsageError(f"{path}: not UTF-8 ({error.reason} at byte {error.start})") from error
     except OSError as error:
         raise UsageError(f"cannot read {path}: {error.strerror or error}") from error
-    if path.suffix != ".json" and endless_key(text):
-        raise UsageError(
-            f"{path}: a key of more than {MAX_DEPTH} parts", hint=f"correct {path.name}"
-        )
     try:
-        table = _json(text) if path.suffix == ".json" else parsed.toml(path, text)
+        table = _json(text) if path.suffix == ".json" else parsed.toml(path, text, _bearable)
     except (ValueError, RecursionError) as error:
         raise UsageError(f"{path}: {error}", hint=f"correct {path.name} there") from error
     if not isinstance(table, dict):
@@ -193,7 +189,13 @@ def endless_key(text: str) -> bool:
 
     ``tomllib`` needs memory by the square of them: 10 GB for a key of 50,000.
     """
-    return _LONG_KEY.search(text) is not None
+    return re.search(_LONG_KEY, text) is not None
+
+
+def _bearable(text: str) -> None:
+    """Refuse text that could not be parsed in any memory."""
+    if endless_key(text):
+        raise ValueError(f"a key of more than {MAX_DEPTH} parts")
 
 
 def deeper_than(value: Any) -> bool:

@@ -14,27 +14,31 @@ from typing import TYPE_CHECKING, Any, Final
 from zoo.core import settings
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
 WORTH: Final = 4_096
 """Bytes of text from which on keeping pays."""
 
 
-def toml(path: Path, text: str) -> Any:
+def toml(path: Path, text: str, check: Callable[[str], object] = len) -> Any:
     """Parse a TOML file's text, or read back what it said the last time.
 
     Args:
         path: Where the text lies; one result is kept for each place.
         text: All of it.
+        check: Asked about text that is going to be parsed; may refuse it.
 
     Raises:
-        ValueError: It is no TOML.
+        ValueError: It is no TOML, or was refused.
     """
     if len(text) < WORTH:
+        check(text)
         return _parse(text)
     digest, place = _hash(text), _place(path)
     table = _read(place, digest) if place else None
     if table is None:
+        check(text)
         table = _parse(text)
         if place:
             _keep(place, digest, table)
