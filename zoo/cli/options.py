@@ -64,7 +64,7 @@ METAVARS: Final = {
     "data": "SOURCE",
     "val": "FOLDER",
     "cache_size": "SIZE",
-    "views": "K|fresh",
+    "views": "K|fresh|auto",
     "data_root": "FOLDER",
     "out": "FOLDER",
     "save_every": "N|Nm",

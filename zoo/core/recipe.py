@@ -173,10 +173,11 @@ class DataPart:
     views: Annotated[
         int | str,
         Meta(
-            description="Random views of each training image that are kept: a number, or fresh: "
-            "new ones every epoch, nothing of them kept."
+            description="Random views of each training image that are kept: a number, fresh (new "
+            "ones every epoch, nothing kept), or auto: two for five epochs, one where a head alone "
+            "trains, fresh below 500 images."
         ),
-    ] = "fresh"
+    ] = "auto"
     max_pixels: Annotated[
         int, Meta(ge=1, description="Refuse images with more pixels than this.")
     ] = 89_000_000

@@ -26,6 +26,7 @@ from zoo.engine.optim import build_optimizer, build_schedule, parameter_groups
 from zoo.engine.place import Place, choose, make_scaler, settle, usable_cores
 from zoo.engine.plan import steps_per_epoch
 from zoo.engine.prefix.budget import parse_size
+from zoo.engine.prefix.choice import parse_views
 from zoo.engine.prefix.use import CacheWish, use_prefix
 from zoo.engine.processes import distributed, sharded
 from zoo.engine.processes.deal import Deal, deal
@@ -35,7 +36,6 @@ from zoo.engine.saving.live import Live
 from zoo.engine.timings import Waited
 from zoo.engine.transforms import batch_transforms, image_transform
 from zoo.engine.tryout import forward_once, try_out
-from zoo.errors import UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -227,11 +227,7 @@ def cache_wish(data: DataPart, *, off: bool = False) -> CacheWish:
     Raises:
         UsageError: The size or the number of views is malformed.
     """
-    views = data.views if data.views != "fresh" else 0
-    if isinstance(views, str) and views.isdecimal():
-        views = int(views)
-    if not isinstance(views, int) or views < 0:
-        raise UsageError(f"--views {data.views!r} is not a number", hint="--views 4, or fresh")
+    views = parse_views(data.views)
     size = parse_size(data.cache_size) if data.cache_size is not None else None
     return CacheWish(
         mode="off" if off else data.cache, size=size, dtype=data.cache_dtype, views=views

@@ -35,7 +35,7 @@ def prepared(name, target, size):
             if isinstance(module, nn.BatchNorm2d):
                 module.running_mean.normal_(0, 0.1)
                 module.running_var.uniform_(0.5, 1.5)
-    shown = dataclasses.replace(spec.input, size=(3, size, size))
+    shown = dataclasses.replace(spec.input, size=(spec.input.size[0], size, size))
     plan = plan_freeze(model, spec, FreezePart(upto=target), shown)
     apply(model, plan)
     return model, plan, shown
@@ -72,7 +72,36 @@ FAMILIES = [
     pytest.param(
         "vit_b_32", "block1", 224, "after encoder.layers.encoder_layer_1", marks=pytest.mark.slow
     ),
+    pytest.param("wide_resnet50_2", "layer2", 32, "after layer2", marks=pytest.mark.slow),
+    ("tutorials/mlp", "hidden1", 28, "before hidden2"),
+    ("tutorials/mlp", "backbone", 28, "before head"),
+    ("tutorials/lenet", "conv2", 32, "after flatten"),
+    ("tutorials/lenet", "backbone", 32, "before fc3"),
+    ("tutorials/catdog", "conv1", 32, "before conv2"),
+    ("tutorials/catdog", "backbone", 32, "before fc3"),
+    ("tutorials/resnet18-projected", "layer3", 32, "after layer3"),
+    ("tutorials/resnet18-projected", "backbone", 32, "after fc.1"),
+    ("tutorials/upsampler", "enlarge", 32, "before head"),
+    pytest.param("tutorials/vgg16-10", "stage5", 32, "before classifier", marks=pytest.mark.slow),
+    pytest.param(
+        "tutorials/vgg16-10-added", "backbone", 32, "after classifier.6", marks=pytest.mark.slow
+    ),
+    pytest.param(
+        "tutorials/vgg16-10-inserted", "stage4", 32, "after features.23", marks=pytest.mark.slow
+    ),
 ]
+
+
+def listed():
+    return {getattr(entry, "values", entry)[0] for entry in FAMILIES}
+
+
+def test_every_family_and_every_tutorials_model_is_listed():
+    shelf = registry.load().shelf("model")
+    own = {spec.family for spec in shelf.values() if spec.plugin == "zoo"}
+    assert own == {shelf[name].family for name in listed() if shelf[name].plugin == "zoo"}
+    tutorials = {name for name, spec in shelf.items() if spec.plugin == "tutorials"}
+    assert tutorials - listed() == {"tutorials/linear"}  # nothing comes before its head
 
 
 @pytest.mark.parametrize(("name", "target", "size", "point"), FAMILIES)

@@ -278,6 +278,17 @@ def test_what_is_not_cut_runs_as_before(tmp_path, change, why):
     assert case.used.cut(case.model) is case.model
 
 
+def test_auto_chooses_the_views_and_says_which_flag_changes_that(tmp_path, monkeypatch):
+    few = Case(tmp_path, mode="ram", views=None, epochs=5)
+    assert "train computed for fresh views" in few.used.line
+    monkeypatch.setattr("zoo.engine.prefix.choice.FEW", 20)
+    case = Case(tmp_path, mode="ram", views=None, epochs=5)
+    assert "train in memory (2 views, " in case.used.line
+    assert "for 5 epochs; --views fresh draws anew each epoch" in case.used.line
+    head = Case(tmp_path, mode="ram", views=None, epochs=5, freeze="backbone")
+    assert "train in memory (1 view, " in head.used.line
+
+
 def test_mixing_is_not_cut(tmp_path):
     case = Case(tmp_path)
     plan, feed = case.frozen.plan, Feed(CPU, SHOWN, [lambda x, y: (x, y)])

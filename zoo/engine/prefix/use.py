@@ -26,6 +26,7 @@ from torch import nn
 from zoo import __version__
 from zoo.engine.place import DTYPES, Place, autocast
 from zoo.engine.prefix.budget import disk_budget, easy_budget, memory_budget, prune, say_size
+from zoo.engine.prefix.choice import auto_views
 from zoo.engine.prefix.cut import Cut, cut
 from zoo.engine.prefix.source import PrefixFeed, PrefixRunner, PrefixSource, pack
 from zoo.engine.prefix.store import FileStore, MemoryStore, Store
@@ -54,13 +55,14 @@ class CacheWish:
         mode: ``auto``, ``ram``, ``disk`` or ``off`` (the model is not cut at all).
         size: Bytes that may be taken; ``None`` = a third of the free memory, half of the disk.
         dtype: ``auto`` (what the prefix gives), ``fp32``, ``bf16`` or ``fp16``.
-        views: Random views of each training image that are kept; 0 = fresh ones every epoch.
+        views: Random views of each training image that are kept; 0 = fresh ones every epoch;
+            ``None`` = as :func:`zoo.engine.prefix.choice.auto_views` says.
     """
 
     mode: Literal["auto", "ram", "disk", "off"] = "auto"
     size: int | None = None
     dtype: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
-    views: int = 0
+    views: int | None = 0
 
 
 def _same_model(model: nn.Module) -> nn.Module:
@@ -159,7 +161,7 @@ def use_prefix(
         return Prefixed(train=train, val=val, feed=feed, line=line)
     setting = _setting(made, place, wish, feed, root, identity, world)
     runner = PrefixRunner(made.prefix(fold=setting.folded), feed, place)
-    views = _views(train, wish, epochs, world)
+    views = _views(train, setting, epochs)
     val_where = _where(setting, len(val.images), 1)
     train_where = _where(setting, len(train.images), views, train=True) if views else ""
     train_where, val_where = world.share((train_where, val_where))
@@ -183,7 +185,7 @@ def use_prefix(
         val=sources[1],
         feed=PrefixFeed(place, setting.natural),
         cut=made.tail,
-        line=_line(setting, train_where, val_where, views, len(train.images), len(val.images)),
+        line=_line(setting, (train_where, val_where), views, epochs, (train, val)),
         used=True,
         notes=notes,
     )
@@ -225,12 +227,15 @@ def _setting(
     )
 
 
-def _views(train: Loader, wish: CacheWish, epochs: int, world: World) -> int:
+def _views(train: Loader, setting: _Setting, epochs: int) -> int:
     """Views of training images that are worth keeping; 0 = none."""
     mine = sum(len(rows) for rows in train.indices(0))
-    every = world.sum([mine])[0] == len(train.images)
-    views = 1 if train.fixed else wish.views
-    again = views < epochs or wish.mode == "disk"
+    every = setting.world.sum([mine])[0] == len(train.images)
+    asked = setting.wish.views
+    if asked is None:
+        asked = auto_views(len(train.images), epochs, head=len(setting.row) == 1)
+    views = 1 if train.fixed else asked
+    again = views < epochs or setting.wish.mode == "disk"
     return min(views, epochs) if every and again else 0
 
 
@@ -336,20 +341,28 @@ def _notes(setting: _Setting, views: int, train: Where, val: Where) -> tuple[str
     return (f"{what} outputs do not fit into the cache (--cache-size, --cache {wish.mode})",)
 
 
-def _line(setting: _Setting, train: Where, val: Where, views: int, images: int, others: int) -> str:
+def _line(
+    setting: _Setting,
+    where: tuple[Where, Where],
+    views: int,
+    epochs: int,
+    loaders: tuple[Loader, Loader],
+) -> str:
     """The decision in one line."""
     made = setting.made
-    shape = "x".join(map(str, made.shape))
-    kind = str(setting.stored).removeprefix("torch.")
     said = {"device": "in device memory", "ram": "in memory", "disk": "on disk", "": "computed"}
-    kept_train = (
-        f"train {said[train]} ({views} view{'s' if views > 1 else ''}, "
-        f"{say_size(images * views * setting.row_bytes)})"
-        if train
-        else "train computed for fresh views"
-    )
-    kept_val = f"val {said[val]}" + (
-        f" ({say_size(others * setting.row_bytes)})" if val else " each time"
+    kept = f"train {said[where[0]]} for fresh views"
+    if where[0]:
+        count = f"{views} view{'s' if views > 1 else ''}"
+        total = say_size(len(loaders[0].images) * views * setting.row_bytes)
+        again = not loaders[0].fixed and views < epochs
+        other = f" for {epochs} epochs; --views fresh draws anew each epoch" if again else ""
+        kept = f"train {said[where[0]]} ({count}, {total}{other})"
+    val = (
+        f"val {said[where[1]]} ({say_size(len(loaders[1].images) * setting.row_bytes)})"
+        if where[1]
+        else "val computed each time"
     )
     fold = f", {len(made.folds)} norms folded" if setting.folded else ""
-    return f"cut {made.point}: {shape} {kind}{fold}; {kept_train}; {kept_val}"
+    shape, kind = "x".join(map(str, made.shape)), str(setting.stored).removeprefix("torch.")
+    return f"cut {made.point}: {shape} {kind}{fold}; {kept}; {val}"
