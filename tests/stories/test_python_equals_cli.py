@@ -84,7 +84,7 @@ def test_a_result_is_what_the_command_line_prints_as_json(home, zoo):
     code, out, _ = zoo("resume", "tune-cli", "--json")  # finished: says its result again
     assert code == 0
     shell, python = json.loads(out), library.resume("tune-api").to_dict()
-    for key in ("name", "dir", "weights", "seconds"):
+    for key in ("name", "dir", "weights", "seconds", "timings"):
         del shell[key], python[key]
     assert shell == python
     assert {"f1", "brier"} <= shell["metrics"].keys()
