@@ -152,3 +152,12 @@ def test_a_copy_of_torchs_is_named_before_a_download(tmp_path, monkeypatch):
     copy.parent.mkdir(parents=True)
     copy.write_bytes(b"")
     assert "the copy of torch.hub" in said()
+
+
+def test_a_model_that_gives_features_says_so(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    wanted = recipe("timm/eva02_tiny_patch14_224", classes=5, weights="none", size=224)
+    assert dict(early_plan(wanted, registry.load()).lines)["model"] == (
+        "timm/eva02_tiny_patch14_224, 5,502,144 parameters that give features; "
+        "head head for 5 classes"
+    )

@@ -169,6 +169,26 @@ def test_a_plugin_written_from_the_docs_alone(tmp_path):
     assert "Traceback" not in gone.stderr
 
 
+@pytest.mark.slow
+def test_a_new_project_installs_lists_and_tests_green_at_once(tmp_path):
+    machine = Machine(tmp_path)
+    written = machine.zoo("plugins", "new", "leafy", "--with", "model,loss")
+    assert written.returncode == 0, written.stderr
+    project = tmp_path / "zoo-leafy"
+    machine.pip("install", "--no-deps", "--no-index", "--no-build-isolation", str(project))
+    assert "leafy/tiny" in machine.zoo("list", "--names").stdout.split()
+    done = subprocess.run(
+        [str(machine.python), "-m", "pytest", "-q", "-p", "no:cacheprovider", "tests"],
+        cwd=project,
+        env=machine.environment(),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert " passed" in done.stdout
+
+
 @pytest.mark.parametrize("folder", sorted(p.name for p in (ROOT / "plugins").iterdir()))
 def test_the_wheel_of_each_plugin_here_holds_what_it_needs(folder, tmp_path):
     command = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(tmp_path)]

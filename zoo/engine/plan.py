@@ -176,14 +176,15 @@ def data_line(splits: Splits) -> str:
 def _model(recipe: Recipe, spec: ModelSpec | None, classes: int) -> str:
     if spec is None:
         return recipe.model.name
-    size = f", {spec.params:,} parameters with {spec.classes} classes" if spec.params else ""
+    outputs = f"with {spec.classes} classes" if spec.classes else "that give features"
+    size = f", {spec.params:,} parameters {outputs}" if spec.params else ""
     surgery = recipe.surgery
     if surgery.project:
         end = f"; head {spec.head} becomes {' -> '.join(map(str, surgery.project))}"
     elif surgery.drop_last:
         end = f"; without its last layer {spec.head}"
     else:
-        end = f"; head {spec.head} for {classes} classes"
+        end = f"; head {spec.head or '(looked for)'} for {classes} classes"
     channels = f"; {surgery.in_channels} input channels" if surgery.in_channels else ""
     return f"{spec.qualified}{size}{end}{channels}"
 
