@@ -56,6 +56,7 @@ def zoo_line(job: Job, *more: str) -> list[str]:
         "--size": job["size"],
         "--batch-size": job["batch"],
         "--lr": job["lr"],
+        "--schedule": "constant",
         "--seed": job["seed"],
         "--threads": job["threads"],
         "--device": job["device"],
@@ -82,7 +83,8 @@ def timm_line(job: Job, *more: str) -> list[str]:
         --model resnet18 --pretrained --pretrained-path {job["weights"]}
         --num-classes {job["classes"]} --input-size 3 {job["size"]} {job["size"]}
         --val-split val --epochs {job["epochs"]} --batch-size {job["batch"]} --lr {job["lr"]}
-        --opt momentum --weight-decay 1e-4 --sched cosine --warmup-epochs 0 --color-jitter 0
+        --opt momentum --weight-decay 1e-4 --sched step --decay-epochs 10000
+        --warmup-epochs 0 --interpolation bilinear --train-interpolation bilinear --color-jitter 0
         --smoothing 0 --crop-pct 0.875 --workers {job["workers"]} --seed {job["seed"]}
         --device {job["device"]} --output {job["out"]} --experiment run
     """
@@ -99,7 +101,7 @@ def torchvision_line(job: Job) -> list[str]:
     """torchvision's references/classification/train.py, resumed from the prepared checkpoint."""
     words = f"""
         --model resnet18 --resume {job["out"]}/start.pth --epochs {job["epochs"]}
-        --batch-size {job["batch"]} --lr {job["lr"]} --lr-scheduler cosineannealinglr
+        --batch-size {job["batch"]} --lr {job["lr"]} --lr-step-size 10000
         --workers {job["workers"]} --train-crop-size {job["size"]} --val-crop-size {job["size"]}
         --val-resize-size {job["size"] * 256 // 224} --device {job["device"]}
         --output-dir {job["out"]}

@@ -22,7 +22,6 @@ def main() -> None:
     criterion = nn.CrossEntropyLoss()
     trained = [p for p in model.parameters() if p.requires_grad]
     optimizer = torch.optim.SGD(trained, lr=job.lr, momentum=0.9, weight_decay=1e-4)
-    scheduler = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, job.epochs)
     top1 = []
     for _ in range(job.epochs):
         model.train()
@@ -31,7 +30,6 @@ def main() -> None:
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
-        scheduler.step()
         model.eval()
         right = 0
         with torch.no_grad():

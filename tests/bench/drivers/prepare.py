@@ -22,7 +22,7 @@ def for_torchvision(job) -> None:
     model.fc = nn.Linear(model.fc.in_features, job.classes)
     groups = [{"params": list(model.parameters()), "weight_decay": 1e-4}]
     optimizer = torch.optim.SGD(groups, lr=job.lr, momentum=0.9, weight_decay=1e-4)
-    scheduler = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max=job.epochs)
+    scheduler = torch.optim.lr_scheduler.StepLR(optimizer, step_size=10_000)
     state = {
         "model": model.state_dict(),
         "optimizer": optimizer.state_dict(),

@@ -26,7 +26,6 @@ def main() -> None:
     train, val = loaders(job)
     criterion = nn.CrossEntropyLoss()
     optimizer = torch.optim.SGD(tail.parameters(), lr=job.lr, momentum=0.9, weight_decay=1e-4)
-    scheduler = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, job.epochs)
 
     def features(images: torch.Tensor) -> torch.Tensor:
         with torch.no_grad():
@@ -41,7 +40,6 @@ def main() -> None:
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
-        scheduler.step()
         tail.eval()
         right = 0
         with torch.no_grad(), torch.autocast(device.type, torch.bfloat16):

@@ -1,4 +1,4 @@
-"""Fine-tuning with fastai: a learner, frozen to a parameter group, one cycle.
+"""Fine-tuning with fastai: a learner, frozen to a parameter group.
 
 Its own head (two linear layers) and its own treatment of frozen norms (they train) are kept: that
 is what ``vision_learner`` gives its users. Backbone alone is frozen by its default groups; up to
@@ -47,7 +47,7 @@ def main() -> None:
     elif job.freeze == "none":
         learn.unfreeze()
     with learn.no_bar(), learn.no_logging():
-        learn.fit_one_cycle(job.epochs, job.lr)
+        learn.fit(job.epochs, job.lr)
     learn.save("model")
     names = learn.recorder.metric_names[1:]
     column = list(names).index("accuracy")

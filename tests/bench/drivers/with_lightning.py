@@ -46,11 +46,9 @@ class Tuned(lightning.LightningModule):
         self.right = self.seen = 0
 
     def configure_optimizers(self):
-        optimizer = torch.optim.SGD(
+        return torch.optim.SGD(
             self.classifier.parameters(), lr=self.job.lr, momentum=0.9, weight_decay=1e-4
         )
-        scheduler = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, self.job.epochs)
-        return {"optimizer": optimizer, "lr_scheduler": scheduler}
 
 
 def main() -> None:

@@ -42,7 +42,7 @@ def main() -> None:
         optim_args="momentum=0.9",
         weight_decay=1e-4,
         max_grad_norm=0,  # it clips at 1 by default; nobody else here clips
-        lr_scheduler_type="cosine",
+        lr_scheduler_type="constant",
         eval_strategy="epoch",
         save_strategy="epoch",
         save_total_limit=1,
