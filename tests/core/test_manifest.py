@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from zoo.core import manifest
+from zoo.core import limits, manifest
 from zoo.core.hookspecs import KINDS
 from zoo.core.specs import InputSpec
 from zoo.errors import UsageError
@@ -220,28 +220,9 @@ def test_stages_that_nobody_shares_are_named(read):
     assert "stages 'odd'" in wrong(read, "[stages]\nodd = [['stem', 3]]")
 
 
-@pytest.mark.parametrize("joint", [".", " . ", '."b".', ".'c'."])
-def test_keys_of_many_parts_are_noticed_and_lists_of_numbers_are_not(joint):
-    assert manifest.endless_key(joint.join(["a"] * 40) + " = 1")
-    assert not manifest.endless_key(joint.join(["a"] * 8) + " = 1")
-    assert not manifest.endless_key("a = [" + ", ".join(["0.5"] * 500) + "]")
-    assert not manifest.endless_key("a" * 100_000)
-    assert not manifest.endless_key('"' * 100_001)
-
-
-def test_tables_inside_one_another_are_counted():
-    assert not manifest.deeper_than({"a": [{"b": [1]}]})
-    assert not manifest.deeper_than(5)
-    deep = []
-    for _ in range(40):
-        deep = [deep]
-    assert manifest.deeper_than(deep)
-    assert manifest.deeper_than({"a": {"b": deep}})
-
-
 def test_a_file_that_is_far_too_large_is_not_read(tmp_path):
     path = tmp_path / "registry.toml"
     with path.open("wb") as file:
-        file.truncate(manifest.MAX_BYTES + 1)
+        file.truncate(limits.MAX_BYTES + 1)
     with pytest.raises(UsageError, match="such a file ends at"):
         manifest.read_table(path)

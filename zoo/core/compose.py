@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Final, cast, get_args, get_type_hints
 
 import msgspec
 
-from zoo.core import manifest
+from zoo.core import limits, manifest
 from zoo.core.names import did_you_mean, suggest
 from zoo.core.recipe import SCHEMA, VERB_DEFAULTS, FieldInfo, Recipe, Verb, fields_of
 from zoo.errors import UsageError
@@ -167,13 +167,13 @@ def _assigned(key: str, text: str) -> Any:
 
 def parse_value(text: str) -> Any:
     """Read one value: TOML if it parses as TOML, else the text itself."""
-    if manifest.endless_key(text):
+    if limits.endless_key(text):
         return text
     try:
         found = tomllib.loads(f"value = {text}")["value"]
     except (ValueError, RecursionError):  # no TOML, or no number that Python reads
         return text
-    return text if manifest.deeper_than(found) else found
+    return text if limits.deeper_than(found) else found
 
 
 def read_recipe(path: Path) -> tuple[str | None, dict[str, Any]]:

@@ -8,13 +8,12 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import re
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
 
-from zoo.core import parsed
+from zoo.core import limits, parsed
 from zoo.core.convert import Mismatch, convert, record
 from zoo.core.hookspecs import KINDS
 from zoo.core.names import NAME, did_you_mean, suggest
@@ -25,12 +24,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
 SCHEMA: Final = 1
-MAX_BYTES: Final = 32_000_000
-"""Larger files are refused unread; the largest catalogue known has 0.5 MB."""
-MAX_DEPTH: Final = 32
-_LONG_KEY: Final = (
-    rf"""(?<![\w-])(?:(?:[\w-]+|"[^"\n]*"|'[^'\n]*')[ \t]*\.[ \t]*){{{MAX_DEPTH + 1}}}"""
-)
 _NOTHING: Final[Mapping[str, Any]] = MappingProxyType({})
 _TOP: Final = {"schema", "plugin", "input", "stages", "known", "hub", "pin", *KINDS}
 
@@ -150,9 +143,9 @@ def read_table(path: Path) -> dict[str, Any]:
         UsageError: Unreadable, not UTF-8, or a syntax error (with line and column).
     """
     try:
-        if path.stat().st_size > MAX_BYTES:
+        if path.stat().st_size > limits.MAX_BYTES:
             raise UsageError(
-                f"{path} has {path.stat().st_size:,} bytes; such a file ends at {MAX_BYTES:,}",
+                f"{path} has {path.stat().st_size:,} bytes; such a file ends at {limits.MAX_BYTES:,}",
                 hint="is it the right file?",
             )
         text = path.read_bytes().decode().removeprefix("\ufeff")
@@ -176,41 +169,18 @@ def read_shallow(path: Path) -> dict[str, Any]:
         UsageError: As there, or tables and lists lie inside one another too often.
     """
     table = read_table(path)
-    if deeper_than(table):
+    if limits.deeper_than(table):
         raise UsageError(
-            f"{path}: more than {MAX_DEPTH} tables or lists inside one another",
+            f"{path}: more than {limits.MAX_DEPTH} tables or lists inside one another",
             hint=f"correct {path.name}",
         )
     return table
 
 
-def endless_key(text: str) -> bool:
-    """Whether TOML text has a dotted key of more than :data:`MAX_DEPTH` parts.
-
-    ``tomllib`` needs memory by the square of them: 10 GB for a key of 50,000.
-    """
-    return re.search(_LONG_KEY, text) is not None
-
-
 def _bearable(text: str) -> None:
     """Refuse text that could not be parsed in any memory."""
-    if endless_key(text):
-        raise ValueError(f"a key of more than {MAX_DEPTH} parts")
-
-
-def deeper_than(value: Any) -> bool:
-    """Whether tables and lists lie inside one another more than :data:`MAX_DEPTH` times."""
-    level: list[Any] = [value] if isinstance(value, dict | list) else []
-    for _ in range(MAX_DEPTH):
-        level = [
-            inner
-            for outer in level
-            for inner in (outer.values() if isinstance(outer, dict) else outer)
-            if isinstance(inner, dict | list)
-        ]
-        if not level:
-            return False
-    return True
+    if limits.endless_key(text):
+        raise ValueError(f"a key of more than {limits.MAX_DEPTH} parts")
 
 
 def _json(text: str) -> Any:

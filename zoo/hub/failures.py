@@ -261,10 +261,8 @@ def disk_error(error: OSError, path: str) -> DiskError:
     """The error for a full, read-only or forbidden disk."""
     if error.errno == errno.ENOSPC:
         return DiskError(f"disk full at {path}", hint="zoo cache --prune frees downloads")
-    return DiskError(
-        f"cannot write {path}: {error.strerror or error}",
-        hint="set ZOO_CACHE and HF_HOME to folders that you may write to",
-    )
+    way = "set ZOO_CACHE and HF_HOME to folders that you may write to"
+    return DiskError(f"cannot write {path}: {error.strerror or error}", hint=way)
 
 
 def retry_after(headers: Any) -> float | None:

@@ -191,7 +191,7 @@ def wrong_bytes(kitchen: Kitchen) -> Answer:
 
     with LoopbackHub() as hub:
         repository(hub, "ann/net", {"model.safetensors": ours()})
-        hub.fault("flip", path="/lfs/", times=99, after=5000)
+        hub.fault("flip", path="/lfs/", times=99, after=150_000, least=150_001)
         kitchen.env |= {"HF_ENDPOINT": hub.endpoint, "HF_HUB_DISABLE_XET": "1"}
         return kitchen.zoo("pull", "hub:ann/net", alone=True)
 
