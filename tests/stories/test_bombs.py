@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import struct
+import subprocess
 import sys
 import time
 import zipfile
@@ -38,24 +39,32 @@ def kitchen(tmp_path):
     return made
 
 
+WATCHER = """
+import os, sys
+pid = os.fork()
+if not pid:
+    os.execv(sys.executable, [sys.executable, "-m", "zoo", *sys.argv[1:]])
+_, status, usage = os.wait4(pid, 0)
+print(usage.ru_maxrss, file=open(".memory", "w"))
+sys.exit(os.waitstatus_to_exitcode(status) % 256)
+"""
+
+
 def measured(kitchen, *arguments):
-    """Run a command and ask the system how much memory it had at its largest."""
-    out, err = kitchen.here / ".out", kitchen.here / ".err"
+    """Run a command and ask the system how much memory it had at its largest.
+
+    A small process starts it: what a process had before it became another counts as well.
+    """
     began = time.monotonic()
-    pid = os.fork()
-    if not pid:  # the child: nothing of pytest may run here
-        try:
-            os.chdir(kitchen.here)
-            for number, path in ((1, out), (2, err)):
-                os.dup2(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC), number)
-            argv = [sys.executable, "-m", "zoo", *map(str, arguments)]
-            os.execve(sys.executable, argv, kitchen.environment())
-        finally:
-            os._exit(127)
-    _, status, usage = os.wait4(pid, 0)
+    done = subprocess.run(
+        [sys.executable, "-S", "-c", WATCHER, *map(str, arguments)],
+        cwd=kitchen.here, env=kitchen.environment(), capture_output=True, text=True, check=False,
+        timeout=120,
+    )  # fmt: skip
     scale = 1 if sys.platform == "darwin" else 1024
-    answer = Answer(os.waitstatus_to_exitcode(status), out.read_text(), err.read_text())
-    return Measured(answer, time.monotonic() - began, usage.ru_maxrss * scale)
+    memory = int((kitchen.here / ".memory").read_text()) * scale
+    answer = Answer(done.returncode, done.stdout, done.stderr)
+    return Measured(answer, time.monotonic() - began, memory)
 
 
 def require(found, code, *words, memory=LIGHT):
