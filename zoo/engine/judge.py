@@ -17,6 +17,7 @@ from zoo.data.sources import open_data, open_for_evaluation, open_images
 from zoo.engine.assemble import build_loss, build_metrics
 from zoo.engine.evaluate import Evaluation, evaluate, infer
 from zoo.engine.feed import Feed
+from zoo.engine.parts import is_convolutional
 from zoo.engine.place import choose, settle, usable_cores
 from zoo.engine.transforms import image_transform
 from zoo.engine.work import suited, work_of
@@ -171,7 +172,9 @@ def predict(
     """
     opened = open_images(paths, channels=loaded.input.size[0], on_bad_image=on_bad_image)
     recipe = _recipe(loaded)
-    place = _settled(loaded, device, recipe.data.batch_size)
+    part = device or DevicePart(precision="fp32")
+    place = choose(part, conv=is_convolutional(loaded.model))
+    settle(place)
     loader = _loader(recipe, registry, loaded, opened.images, place)
     known = set(loaded.classes)
     feed = Feed(place, loaded.input)
@@ -262,9 +265,12 @@ def _images(
     return align(chosen, loaded.classes), f"{splits.name} ({split})", notes
 
 
-def _settled(loaded: Loaded, device: DevicePart | None, batch_size: int) -> Place:
-    """Where to compute, decided as the run decided it, for the same numbers."""
-    part = device or DevicePart(precision="fp32")
+def _settled(loaded: Loaded, part: DevicePart, batch_size: int) -> Place:
+    """Where to compute, decided as the run decided it, for the same numbers.
+
+    (That takes a pass through the model, for which torch imports its compiler; predicting does
+    without.)
+    """
     place = suited(choose(part), part, work_of(loaded.model, loaded.input), batch_size)
     settle(place)
     return place
