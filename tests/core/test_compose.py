@@ -194,7 +194,7 @@ def filled():
         if isinstance(default, bool) or "bool" in kind:
             values[key] = not default
         elif "Literal" in kind:
-            choices = [c for c in ("update", "skip", "fp32", "disk") if c in kind]
+            choices = [c for c in ("update", "skip", "fp32", "disk", "fsdp") if c in kind]
             values[key] = choices[0]
         elif isinstance(default, dict):
             values[key] = {"a": [1, 2], "b": {"c": 0.5}}
