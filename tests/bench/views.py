@@ -1,6 +1,6 @@
 """What a kept view costs in accuracy: fine-tunes with K cached views against fresh ones.
 
-    python tests/bench/views.py --out views.json --write views.md
+    python tests/bench/views.py --out views.json --write docs/explanation/views.md
 
 Data sets, none of them downloaded and none seen by the base: ``digits`` (the handwritten ones that
 ship with zoo, enlarged; 16 a class), ``shapes`` (20 of the demo's classes, 8 each), ``twins`` (12
@@ -52,6 +52,7 @@ SETS = {
     "more-twins": "standard",
 }
 """Name -> training transform."""
+BEGIN, END = "<!-- table: tests/bench/views.py -->", "<!-- end -->"
 
 
 def grating(label: int, number: int) -> np.ndarray:
@@ -193,7 +194,7 @@ def cases(options: argparse.Namespace) -> list[dict[str, Any]]:
         {"seed": seed, "set": name, "freeze": freeze, "epochs": epochs, "views": views}
         for seed in range(options.seeds)
         for name in options.sets
-        for freeze in (options.upto, "head")
+        for freeze in options.freezes or (options.upto, "head")
         for epochs in options.epochs
         for views in options.views
         if views == "fresh" or int(views) < epochs
@@ -207,8 +208,8 @@ def table(rows: list[dict[str, Any]]) -> str:
         key = (row["set"], row["freeze"], row["epochs"])
         groups[key].setdefault(str(row["views"]), {})[row["seed"]] = 100 * row["top1"]
     lines = [
-        "| images | trains | epochs | views | top-1 % | spread over seeds | difference to fresh |",
-        "| --- | --- | --- | --- | --- | --- | --- |",
+        "| images | trains | epochs | views | seeds | top-1 % | spread | difference to fresh |",
+        "| --- | --- | --- | --- | --- | --- | --- | --- |",
     ]
     for (name, freeze, epochs), by_views in groups.items():
         fresh = by_views.get("fresh", {})
@@ -219,24 +220,36 @@ def table(rows: list[dict[str, Any]]) -> str:
                 error = statistics.stdev(paired) / len(paired) ** 0.5
                 said = f"{statistics.mean(paired):+.2f} ± {error:.2f}"
             values = list(found.values())
-            spread = statistics.stdev(values) if len(values) > 1 else 0.0
+            spread = f"{statistics.stdev(values):.2f}" if len(values) > 1 else ""
             trains = "head" if freeze == "head" else f"what follows {freeze}"
             lines.append(
-                f"| {name} | {trains} | {epochs} | {views} | {statistics.mean(values):.2f} "
-                f"| {spread:.2f} | {said} |"
+                f"| {name} | {trains} | {epochs} | {views} | {len(values)} | "
+                f"{statistics.mean(values):.2f} | {spread} | {said} |"
             )
     return "\n".join(lines)
+
+
+def finish(rows: list[dict[str, Any]], options: argparse.Namespace) -> None:
+    """Print the table, and put it into the page."""
+    found = table(rows)
+    print(found)
+    if options.write:
+        page = options.write.read_text()
+        before, after = page.split(BEGIN)[0], page.split(END)[1]
+        options.write.write_text(f"{before}{BEGIN}\n\n{found}\n\n{END}{after}")
 
 
 def main() -> None:
     """Run what is not there yet, and print."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--only-table", action="store_true", help="run nothing")
     parser.add_argument("--root", type=Path, default=Path("views-data"), help="images and runs")
     parser.add_argument("--out", type=Path, default=Path("views.json"), help="every run, as JSON")
-    parser.add_argument("--write", type=Path, help="the table, as markdown")
+    parser.add_argument("--write", type=Path, help="a page whose table is replaced")
     parser.add_argument("--model", default="resnet18")
     parser.add_argument("--upto", default="layer3", help="the last frozen stage")
     parser.add_argument("--precision", default="fp32")
+    parser.add_argument("--freezes", nargs="+", help="default: --upto, and head")
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--epochs", type=int, nargs="+", default=[20, 5])
     parser.add_argument("--views", nargs="+", default=["fresh", "1", "2", "4", "8"])
@@ -246,10 +259,13 @@ def main() -> None:
     options = parser.parse_args()
     logging.disable(logging.INFO)
     torch.set_num_threads(1)
+    rows = json.loads(options.out.read_text()) if options.out.is_file() else []
+    if options.only_table:
+        finish(rows, options)
+        return
     if not (options.root / "drawn").is_file():
         draw_sets(options.root)
     base = pretrain(options.root, options)
-    rows = json.loads(options.out.read_text()) if options.out.is_file() else []
     known = {tuple(sorted((k, row[k]) for k in ("seed", "set", "freeze", "epochs", "views")))
              for row in rows}  # fmt: skip
     for case in cases(options):
@@ -258,10 +274,7 @@ def main() -> None:
         rows.append(one(options.root, base, case, options))
         options.out.write_text(json.dumps(rows, indent=1))
         print({k: v for k, v in rows[-1].items() if k != "train_loss"}, flush=True)
-    found = table(rows)
-    print(found)
-    if options.write:
-        options.write.write_text(found + "\n")
+    finish(rows, options)
 
 
 if __name__ == "__main__":

@@ -174,8 +174,8 @@ class DataPart:
         int | str,
         Meta(
             description="Random views of each training image that are kept: a number, fresh (new "
-            "ones every epoch, nothing kept), or auto: two for five epochs, one where a head alone "
-            "trains, fresh below 500 images."
+            "ones every epoch, nothing kept), or auto: one up to 5 epochs, then four for ten, one "
+            "for ten where a head alone trains; fresh below 500 images."
         ),
     ] = "auto"
     max_pixels: Annotated[

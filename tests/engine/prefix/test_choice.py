@@ -9,11 +9,11 @@ from zoo.errors import UsageError
 @pytest.mark.parametrize(
     ("images", "epochs", "views", "for_a_head"),
     [
-        (1200, 5, 2, 1),
-        (1200, 6, 3, 2),
-        (1200, 20, 8, 4),
+        (1200, 5, 1, 1),
+        (1200, 6, 3, 1),
+        (1200, 20, 8, 2),
         (1200, 1, 0, 0),  # nothing would be seen again
-        (10_000, 50, 20, 10),
+        (10_000, 50, 20, 5),
         (499, 5, 0, 0),  # few images
         (100, 50, 0, 0),
     ],

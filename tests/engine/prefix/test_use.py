@@ -282,10 +282,10 @@ def test_auto_chooses_the_views_and_says_which_flag_changes_that(tmp_path, monke
     few = Case(tmp_path, mode="ram", views=None, epochs=5)
     assert "train computed for fresh views" in few.used.line
     monkeypatch.setattr("zoo.engine.prefix.choice.FEW", 20)
-    case = Case(tmp_path, mode="ram", views=None, epochs=5)
-    assert "train in memory (2 views, " in case.used.line
-    assert "for 5 epochs; --views fresh draws anew each epoch" in case.used.line
-    head = Case(tmp_path, mode="ram", views=None, epochs=5, freeze="backbone")
+    case = Case(tmp_path, mode="ram", views=None, epochs=6)
+    assert "train in memory (3 views, " in case.used.line
+    assert "for 6 epochs; --views fresh draws anew each epoch" in case.used.line
+    head = Case(tmp_path, mode="ram", views=None, epochs=6, freeze="backbone")
     assert "train in memory (1 view, " in head.used.line
 
 

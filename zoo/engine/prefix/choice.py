@@ -13,8 +13,10 @@ import math
 from zoo.errors import UsageError
 
 REPEATS = 2.5
-"""How often a view of an image may be seen in a run where layers train."""
-REPEATS_OF_HEADS = 5.0
+"""How often a view of an image may be seen in a run where layers train, if it is not short."""
+SHORT = 5
+"""Epochs in which too little is learnt by heart to matter: one view does."""
+REPEATS_OF_HEADS = 10.0
 """How often where the frozen part gives vectors, so that a head alone trains."""
 FEW = 500
 """Below so many training images every epoch draws anew: it costs little, and means most."""
@@ -30,7 +32,7 @@ def auto_views(images: int, epochs: int, *, head: bool = False) -> int:
     """
     if images < FEW:
         return 0
-    views = math.ceil(epochs / (REPEATS_OF_HEADS if head else REPEATS))
+    views = 1 if epochs <= SHORT else math.ceil(epochs / (REPEATS_OF_HEADS if head else REPEATS))
     return views if views < epochs else 0
 
 
