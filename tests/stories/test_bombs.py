@@ -140,6 +140,7 @@ def test_images_that_claim_billions_of_pixels(kitchen):
         assert f"cat/{name}" in found.answer.err
 
 
+@pytest.mark.slow
 def test_small_images_that_unpack_to_a_gigabyte(kitchen):
     root = folder(kitchen.here / "set", each=2)
     bomb = zeros(1 << 30)

@@ -142,6 +142,7 @@ def test_a_folder_of_damaged_images_in_a_process_of_its_own(tmp_path, images):
     assert answer.out.count("problem: ") >= 40
 
 
+@pytest.mark.slow
 @examples(40)
 @given(st.data())
 def test_checkpoints_with_any_metadata(kitchen, data):
@@ -165,6 +166,7 @@ def test_evaluating_checkpoints_with_any_metadata(kitchen, data):
     check(kitchen.zoo("eval", "w.safetensors", "--data", "set", "--device", "cpu"))
 
 
+@pytest.mark.slow
 @examples(60)
 @given(st.data())
 def test_checkpoints_with_damaged_headers(kitchen, data):
@@ -175,6 +177,7 @@ def test_checkpoints_with_damaged_headers(kitchen, data):
     check(kitchen.zoo("predict", "w.safetensors", "set", "--device", "cpu"), frozenset({5}))
 
 
+@pytest.mark.slow
 @examples(20)
 @given(st.data())
 def test_states_with_any_content(kitchen, data):
