@@ -174,8 +174,7 @@ class DataPart:
         int | str,
         Meta(
             description="Random views of each training image that are kept: a number, fresh (new "
-            "ones every epoch, nothing kept), or auto: one up to 5 epochs, then four for ten, one "
-            "for ten where a head alone trains; fresh below 500 images."
+            "ones every epoch), or auto: by images and epochs, as the plan says."
         ),
     ] = "auto"
     max_pixels: Annotated[
