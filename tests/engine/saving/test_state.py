@@ -266,3 +266,16 @@ def test_state_tensors_of_another_dtype_stay_exact():
     value = again.state[next(model.parameters())]["seen"]
     assert value.dtype == torch.int64
     assert value.tolist() == [2**40 + 1] * 2
+
+
+@pytest.mark.parametrize(
+    ("key", "value"), [("betas", {"$tuple": []}), ("betas", 0.9), ("lr", "fast"), ("eps", None)]
+)
+def test_settings_of_another_kind_are_refused_before_the_first_step(key, value):
+    """The digest of such a file may be right: whoever changed it can compute one."""
+    model = nn.Linear(3, 2)
+    tensors = {}
+    skeleton = pack_optimizer(optim.AdamW(model.parameters()), model, tensors)
+    skeleton["groups"][0][key] = value
+    with pytest.raises(CheckpointError, match=f"the optimizer's {key} is"):
+        unpack_optimizer(optim.AdamW(model.parameters()), model, skeleton, tensors)

@@ -173,6 +173,8 @@ def unpack_optimizer(
         _aligned(group, mine, position, names)
         for group, mine in zip(groups, _by_group(optimizer, names), strict=True)
     ]
+    for group, live in zip(plan, optimizer.param_groups, strict=True):
+        _same_kinds(group, live)
     optimizer.load_state_dict(
         {**unpack(skeleton["rest"], tensors), "state": state, "param_groups": plan}
     )
@@ -197,6 +199,26 @@ def _aligned(
             _difference(group["params"], mine), hint="resume with the run's own recipe"
         )
     return {**group, "params": [position[name] for name in names if name in set(mine)]}
+
+
+def _same_kinds(group: Mapping[str, Any], live: Mapping[str, Any]) -> None:
+    """Check that a saved group's numbers are numbers and its pairs pairs, as the optimizer has them.
+
+    Raises:
+        CheckpointError: torch would take them as they are and fail in the first step.
+    """
+    for key, own in live.items():
+        saved = group[key]
+        if isinstance(own, tuple | list) and key != "params":
+            fits = isinstance(saved, tuple | list) and len(saved) == len(own)
+        elif isinstance(own, int | float | torch.Tensor):
+            fits = isinstance(saved, int | float | torch.Tensor)
+        else:
+            fits = True
+        if not fits:
+            raise CheckpointError(
+                f"the saved state is damaged: the optimizer's {key} is {saved!r:.60}"
+            )
 
 
 def _by_group(optimizer: torch.optim.Optimizer, names: list[str]) -> list[list[str]]:
