@@ -187,7 +187,9 @@ def parse_header(raw: bytes, *, name: str) -> Header:
         if not all(isinstance(k, str) and isinstance(v, str) for k, v in metadata.items()):
             raise TypeError("metadata is not text")
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
-        raise CheckpointError(f"{name} has a damaged safetensors header") from error
+        raise CheckpointError(
+            f"{name} has a damaged safetensors header", hint="copy or download it again"
+        ) from error
     return Header(tensors, metadata)
 
 
