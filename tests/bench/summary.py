@@ -24,7 +24,7 @@ def conditions(given: Namespace) -> str:
     return (
         f"resnet18 on {given.images} training and {given.val_images} validation images of "
         f"{given.classes} generated classes,\n{given.size} px, batch {given.batch}, "
-        f"{given.epochs} epochs at a constant rate, {frozen}; pretrained by {trained}.\n"
+        f"{given.epochs} epochs at a constant rate, {frozen};\npretrained by {trained}.\n"
         f"{given.rounds} interleaved rounds, {given.threads} threads, {given.workers} loader "
         f"processes (zoo chooses its own), device {given.device}.\n"
         "Mean of the rounds; top-1 after the last epoch with its lowest and highest. Made by\n"
