@@ -5,6 +5,7 @@ from torch.nn import functional
 
 from zoo.engine.feed import Feed
 from zoo.engine.rehearse import Rehearsal, rehearse, require_exact
+from zoo.engine.saving.checkpoint import read_state
 from zoo.errors import VerificationError
 
 
@@ -23,6 +24,19 @@ def test_a_proper_run_is_exact_and_nothing_is_changed(tmp_path):
     assert "same bits" in found.line()
     assert fingerprint(run.live) == before
     assert not list(tmp_path.iterdir())
+
+
+def test_what_it_goes_back_to_is_read_from_a_file(tmp_path, monkeypatch):
+    from zoo.engine import rehearse as module
+
+    def forgetful(path):
+        state = read_state(path)
+        state.tensors["model/0.weight"].add_(1e-3)
+        return state
+
+    monkeypatch.setattr(module, "read_state", forgetful)
+    found = go(TinyRun(tmp_path / "unused"))
+    assert "model/0.weight" in found.differing
 
 
 def test_it_looks_across_the_end_of_an_epoch(tmp_path):

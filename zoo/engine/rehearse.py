@@ -1,19 +1,25 @@
 """A rehearsal: does a resumed run of exactly these parts give the same bits?
 
-A few steps are trained, put back in the middle, and trained again. A transform, a loss or a model
+A few steps are trained, saved to a file, and trained on; then that file is read and the steps after
+it are trained again. A transform, a loss or a model
 that draws from a generator of its own, or an operation that is not deterministic here, shows as a
 difference before hours depend on it. Afterwards everything is as it was before.
 """
 
 from __future__ import annotations
 
+import tempfile
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
 
+from zoo.core.metadata import CheckpointInfo
 from zoo.engine.loop import fit
 from zoo.engine.reports import Note, StepReport
+from zoo.engine.saving.checkpoint import read_state, save_state
+from zoo.engine.saving.moment import HostCopy
 from zoo.errors import VerificationError
 
 if TYPE_CHECKING:
@@ -50,7 +56,7 @@ class Rehearsal:
         """One line for people."""
         if self.exact:
             return (
-                f"resuming is exact: {self.steps} steps repeated after a stop gave the same bits "
+                f"resuming is exact: {self.steps} steps repeated from a save gave the same bits "
                 f"in all {self.compared} tensors"
             )
         where = "the losses already differ" if self.loss else "the losses are equal"
@@ -61,24 +67,32 @@ class Rehearsal:
 
 
 def rehearse(live: Live, rules: Rules, *, steps: int = 2, **parts: Any) -> Rehearsal:
-    """Train some steps, stop, train some more; go back to the stop and train those again.
+    """Train some steps, save, train some more; go back to the save and train those again.
+
+    The save is a real one: a file as a run writes it, in the system's folder for temporary files.
 
     Args:
         live: What training changes; is afterwards as it was.
         rules: Those of the run.
         steps: Optimizer steps before and after the stop.
         **parts: What :func:`zoo.engine.loop.fit` takes: ``train``, ``loss``, ``feed``, ``place``,
-            ``hold``, ``thaw``, ``cut``, ``world``; nothing is saved or evaluated.
+            ``hold``, ``thaw``, ``cut``, ``world``; nothing is evaluated.
+
+    Raises:
+        DiskError: There is no room for the save.
     """
     rules = replace(rules, monitor="loss", goal="min", patience=None, save_steps=None)
     rules = replace(rules, save_seconds=None, on_nan="skip")
     start = _snapshot(live)
     try:
         _train(live, rules, steps, parts)
-        middle = _snapshot(live)
-        first_losses = _train(live, rules, steps, parts)
-        first = _snapshot(live)
-        live.restore(*middle)
+        with tempfile.TemporaryDirectory(prefix="zoo-rehearsal-") as folder:
+            path = Path(folder) / "state.safetensors"
+            save_state(path, HostCopy().take(live), CheckpointInfo(model="rehearsal"))
+            first_losses = _train(live, rules, steps, parts)
+            first = _snapshot(live)
+            saved = read_state(path)
+        live.restore(saved.tensors, saved.skeleton)
         second_losses = _train(live, rules, steps, parts)
         second = _snapshot(live)
     finally:
