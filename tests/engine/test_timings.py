@@ -123,9 +123,8 @@ def test_a_save_beside_the_steps_takes_only_what_it_held_up(clock):
     assert found.seconds["compute"] == pytest.approx(1.6)
 
 
-def test_waiting_for_images_is_told_from_computing(clock):
-    train, val = Waited(Slow(clock)), Waited(Slow(clock))
-    found = Timings()
+def one_epoch(clock, train, val):
+    """The timings of an epoch whose steps take 5 s each, and whose evaluation 1 s a batch."""
 
     def loop():
         for _ in train.epoch(0):
@@ -135,8 +134,14 @@ def test_waiting_for_images_is_told_from_computing(clock):
             clock.now += 1
         yield EpochReport()
 
+    found = Timings()
     list(found.through(loop()))
     found.waits(train, val)
+    return found
+
+
+def test_waiting_for_images_is_told_from_computing(clock):
+    found = one_epoch(clock, Waited(Slow(clock)), Waited(Slow(clock)))
     assert found.to_dict() == {"load": 6.0, "compute": 15.0, "evaluate": 9.0, "first_step": 7.0,
                                "total": 30.0}  # fmt: skip
 
@@ -144,18 +149,7 @@ def test_waiting_for_images_is_told_from_computing(clock):
 def test_outputs_of_the_frozen_part_are_told_from_both(clock):
     train = Waited(Prefix(clock, Waited(Slow(clock))))
     val = Waited(Prefix(clock, Waited(Slow(clock))))
-    found = Timings()
-
-    def loop():
-        for _ in train.epoch(0):
-            clock.now += 5
-            yield StepReport()
-        for _ in val.epoch(0):
-            clock.now += 1
-        yield EpochReport()
-
-    list(found.through(loop()))
-    found.waits(train, val)
+    found = one_epoch(clock, train, val)
     assert found.seconds["load"] == 6
     assert found.seconds["compute"] == 15
     assert found.seconds["frozen"] == 6  # three batches of each
