@@ -1,4 +1,4 @@
-from zoo.hub.ways import ways_on
+from zoo.hub.ways import ways_on, ways_to
 
 
 def test_every_way_is_one_line_with_a_command():
@@ -13,3 +13,5 @@ def test_every_way_is_one_line_with_a_command():
     ):
         assert way in text
     assert "zoo mirror MODEL" in ways_on("")
+    assert ways_on("resnet18").endswith(ways_to("resnet18"))
+    assert "--weights" not in ways_to("")

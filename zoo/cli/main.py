@@ -40,9 +40,9 @@ COMMANDS: Final[dict[str, dict[str, tuple[str, str]]]] = {
         "diff": ("zoo.cli.diff:command", "Compare the recipes and results of two runs."),
     },
     "Use": {
-        "eval": ("zoo.cli.eval_:command", "Measure a run on images."),
+        "eval": ("zoo.cli.eval_:command", "Measure a model on images."),
         "predict": ("zoo.cli.predict:command", "Classify images."),
-        "export": ("zoo.cli.export:command", "Write a run as safetensors, .pt2 or ONNX, checked."),
+        "export": ("zoo.cli.export:command", "Write a checked safetensors, .pt2 or ONNX file."),
     },
     "Weights": {
         "pull": ("zoo.cli.pull:command", "Fetch and verify weights."),

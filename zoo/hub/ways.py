@@ -11,6 +11,17 @@ def ways_on(model: str) -> str:
     """
     return (
         "go on with --weights none --allow-random-frozen (random weights), --weights file:PATH, "
-        "--weights run:NAME, HF_ENDPOINT=https://MIRROR for the Hub, or carry them over: "
+        f"--weights run:NAME, {ways_to(model)}"
+    )
+
+
+def ways_to(model: str) -> str:
+    """The hint where only these weights will do: how to have them all the same.
+
+    Args:
+        model: Model that they are for; empty = any.
+    """
+    return (
+        "HF_ENDPOINT=https://MIRROR for the Hub, or carry them over: "
         f"zoo mirror {model or 'MODEL'} --to DIR"
     )

@@ -10,7 +10,7 @@ from zoo.core.specs import WeightsSpec
 from zoo.engine.judge import judge, predict
 from zoo.engine.start.loaded import load_run
 from zoo.engine.start.named import class_names, load_named
-from zoo.errors import CheckpointError, PluginError, UnknownNameError, UsageError
+from zoo.errors import CheckpointError, HubError, PluginError, UnknownNameError, UsageError
 
 MODEL = "squeezenet1_1"  # the smallest with a thousand outputs
 
@@ -67,6 +67,14 @@ def test_a_run_comes_before_a_model_of_its_name(known, tmp_path, finished_run):
     (tmp_path / "runs" / "alexnet").mkdir()
     with pytest.raises(CheckpointError, match=r"has no model\.safetensors yet"):
         load_run("alexnet", known)
+
+
+def test_weights_that_cannot_be_had_give_no_hint_of_flags_that_are_not_there(known, monkeypatch):
+    monkeypatch.setenv("ZOO_OFFLINE", "1")
+    with pytest.raises(HubError, match="not in the cache") as caught:
+        load_run("resnet18", known)
+    assert "zoo mirror resnet18" in caught.value.hint
+    assert "--weights" not in caught.value.hint
 
 
 def test_it_has_no_images_of_its_own(known):

@@ -12,7 +12,7 @@ from zoo.engine.parts import restore
 from zoo.engine.saving.checkpoint import load_weights
 from zoo.engine.start.loaded import Loaded
 from zoo.engine.start.weights import choose_weights, input_of
-from zoo.errors import PluginError, UnknownNameError
+from zoo.errors import HubError, PluginError, UnknownNameError
 
 if TYPE_CHECKING:
     from zoo.core.registry import Registry
@@ -41,6 +41,7 @@ def load_named(
         HubError: They cannot be fetched or verified.
     """
     from zoo.hub.fetch import fetch_weights
+    from zoo.hub.ways import ways_on, ways_to
 
     parsed = names.parse(reference)
     spec = registry.model(parsed.qualified)
@@ -52,7 +53,12 @@ def load_named(
             or f"zoo info {spec.qualified}",
         )
     weights = choose_weights(spec, parsed.weights or "default")
-    fetched = fetch_weights(weights, model=spec.qualified, progress=progress, note=note)
+    try:
+        fetched = fetch_weights(weights, model=spec.qualified, progress=progress, note=note)
+    except HubError as error:
+        if error.hint == ways_on(spec.qualified):
+            error.hint = ways_to(spec.qualified)  # nothing is trained: no --weights to choose
+        raise
     tensors, info = load_weights(fetched.path, verify=False)
     if info is None:
         count = weights.classes or spec.classes
