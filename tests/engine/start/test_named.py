@@ -77,6 +77,16 @@ def test_weights_that_cannot_be_had_give_no_hint_of_flags_that_are_not_there(kno
     assert "--weights" not in caught.value.hint
 
 
+def test_that_there_is_no_run_is_not_the_cause_of_what_the_network_says(known, monkeypatch):
+    monkeypatch.setenv("ZOO_OFFLINE", "1")
+    with pytest.raises(HubError) as caught:
+        load_run("resnet18", known)
+    error = caught.value
+    while error is not None:
+        assert "no run" not in str(error)
+        error = error.__cause__ or error.__context__
+
+
 def test_it_has_no_images_of_its_own(known):
     with pytest.raises(UsageError, match="was not trained here") as caught:
         judge(load_run(MODEL, known), known)

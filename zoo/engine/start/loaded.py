@@ -79,12 +79,14 @@ def load_run(
 
         return load_hub(reference, registry, note=note)
     try:
-        path = weights_path(reference, runs)
+        path: Path | None = weights_path(reference, runs)
     except CheckpointError as error:
         if Path(runs, reference).is_dir() or Path(reference).is_dir():
             raise
         if not published(reference, registry):
             raise _neither(reference, registry, error) from error
+        path = None
+    if path is None:  # outside of the handler: that there is no run is no cause of what follows
         from zoo.engine.start.named import load_named
 
         return load_named(reference, registry, progress=progress, note=note)
