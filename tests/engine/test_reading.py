@@ -6,7 +6,7 @@ from zoo.core.specs import InputSpec
 from zoo.data.images import ImageSet
 from zoo.data.loaders import Loader
 from zoo.engine import reading
-from zoo.engine.prefix.use import CacheWish
+from zoo.engine.prefix.setting import CacheWish
 from zoo.engine.reading import keep_images
 from zoo.engine.timings import Waited
 

@@ -4,7 +4,7 @@ import pytest
 
 from zoo.core import registry
 from zoo.core.specs import InputSpec, ModelSpec
-from zoo.engine.sizes import agree, fit_input, size_option
+from zoo.engine.sizes import agree, auto_train_size, fit_input, size_option
 from zoo.errors import UsageError
 
 PHOTO = InputSpec(
@@ -62,3 +62,29 @@ def test_an_option_and_a_size_that_differ_are_refused():
 def test_a_model_of_any_size_is_left_alone():
     spec = ModelSpec(name="m", target="a:b", input=PHOTO)
     assert agree(spec, {"width": 2}, PHOTO, 64, pretrained=True) == ({"width": 2}, PHOTO)
+
+
+@pytest.mark.parametrize(
+    ("size", "zoom", "magnifies", "expected"),
+    [
+        (224, 256 / 224, 1.559, 160),  # random crops of 8 to 100 % of the area
+        (224, 1.0, 1.559, 160),
+        (256, 256 / 224, 1.559, 192),
+        (299, 1.0, 1.559, 224),
+        (128, 256 / 224, 1.559, 96),
+        (224, 256 / 224, 1.17, 224),  # gentle crops: things look as they are judged
+        (224, 256 / 224, 0.5, 224),  # never more than is judged
+        (96, 1.0, 1.559, 96),  # maps would get too small
+        (224, 1.0, None, 224),  # the transform does not say
+    ],
+)
+def test_training_shows_things_as_large_as_evaluation(size, zoom, magnifies, expected):
+    shown = InputSpec(size=(3, size, size), resize=round(size * zoom), crop=size)
+    assert auto_train_size(shown, magnifies) == expected
+    if expected != size:
+        before, after = magnifies / zoom, magnifies / zoom * expected / size
+        assert abs(after - 1) < abs(before - 1)
+
+
+def test_an_input_that_is_no_square_stays():
+    assert auto_train_size(InputSpec(size=(3, 224, 160)), 1.559) == 224

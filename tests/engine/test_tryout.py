@@ -5,7 +5,7 @@ import torch
 
 from zoo.core import registry
 from zoo.core.specs import InputSpec
-from zoo.engine.tryout import try_out
+from zoo.engine.tryout import takes, try_out
 from zoo.errors import UsageError
 
 
@@ -31,3 +31,9 @@ def test_the_frozen_part_is_held_while_it_is_tried():
     held = []
     try_out(model, InputSpec(size=(3, 32, 32)), name="resnet18", hold=held.append)
     assert held
+
+
+def test_what_a_model_takes_can_be_asked():
+    model = registry.load().build("model", "vgg11", num_classes=2)
+    assert takes(model, InputSpec(size=(3, 64, 64)))
+    assert not takes(model, InputSpec(size=(3, 16, 16)))

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 import torch
-from test_use import Case, numbers
+from prefixcase import Case, numbers
 
 from zoo.engine.processes.distributed import from_environment, join
 
@@ -51,7 +51,7 @@ def main() -> None:
         }
         again = Case(folder, world=world, mode="disk", views=2)
         found["again"] = told(numbers(again))
-        one = Case(folder / "one", world=world, mode="disk", views=1, epochs=6)
+        one = Case(folder / "one", world=world, mode="disk", views=1, epochs=6, crop=1.0)
         found["same rows"] = same_rows(one)
         found["reads"] = [one.pictures.read, kept.pictures.read, again.pictures.read]
         one.used.close()

@@ -6,7 +6,9 @@ once per batch on the device. Randomness comes from torch's generator, seeded fo
 
 A callable may say more, and zoo then works by batch where images lie in memory: ``deterministic``
 (draws nothing at random), ``batched`` (takes ``(N, C, H, W)`` too), ``draws`` (above 0: it has
-``many(images, draws)``, the same for a batch, given so many numbers in 0..1 for each image).
+``many(images, draws)``, the same for a batch, given so many numbers in 0..1 for each image),
+``magnifies`` (how many times larger than in the whole image things are shown on average: training
+may then use smaller images than evaluation does).
 
 ============== ======== =========================== =============================================
 name           stage    target                      options
@@ -158,6 +160,12 @@ class Standard:
         self.scale, self.ratio = _span("scale", scale), _span("ratio", ratio)
         self.flip = _probability("flip", flip)
         self.after = _after(policy, magnitude, erase)
+
+    @property
+    def magnifies(self) -> float:
+        """Mean of one over the edge of the part that is cut out, the whole being 1."""
+        low, high = math.sqrt(self.scale[0]), math.sqrt(self.scale[1])
+        return 2 / (low + high)
 
     def __call__(self, image: Tensor) -> Tensor:
         """Transform uint8 ``(C, H, W)`` to the input's size."""

@@ -65,6 +65,7 @@ METAVARS: Final = {
     "val": "FOLDER",
     "cache_size": "SIZE",
     "views": "K|fresh|auto",
+    "view_crop": "SHARE",
     "data_root": "FOLDER",
     "out": "FOLDER",
     "save_every": "N|Nm",

@@ -17,8 +17,9 @@ from typing import TYPE_CHECKING, Any, Final, cast, get_args, get_type_hints
 import msgspec
 
 from zoo.core import limits, manifest
+from zoo.core.fields import FieldInfo, fields_of
 from zoo.core.names import did_you_mean, suggest
-from zoo.core.recipe import SCHEMA, VERB_DEFAULTS, FieldInfo, Recipe, Verb, fields_of
+from zoo.core.recipe import SCHEMA, VERB_DEFAULTS, Recipe, Verb
 from zoo.errors import UsageError
 
 if TYPE_CHECKING:

@@ -7,9 +7,8 @@ puts recipes together from layers, reads and writes them).
 
 from __future__ import annotations
 
-import dataclasses
 from dataclasses import dataclass, field
-from typing import Annotated, Any, Literal, get_type_hints
+from typing import Annotated, Any, Literal
 
 from msgspec import Meta
 
@@ -21,6 +20,7 @@ NonNegative = Annotated[float, Meta(ge=0.0)]
 Natural = Annotated[int, Meta(ge=0)]
 Positive = Annotated[float, Meta(gt=0.0)]
 Decay = Annotated[float, Meta(gt=0.0, lt=1.0)]
+Share = Annotated[float, Meta(gt=0.0, le=1.0)]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -128,6 +128,13 @@ class DataPart:
         Count | None,
         Meta(description="Image height and width in pixels; default: the model's."),
     ] = None
+    train_size: Annotated[
+        Count | None,
+        Meta(
+            description="Height and width in training; default: size, or less where random crops "
+            "show things larger than evaluation does, as the plan says."
+        ),
+    ] = None
     train_transform: Annotated[
         str, Meta(description="Training transform by name (zoo list --kind transform).")
     ] = "auto"
@@ -177,6 +184,13 @@ class DataPart:
             "ones every epoch), or auto: by images and epochs, as the plan says."
         ),
     ] = "auto"
+    view_crop: Annotated[
+        Share | None,
+        Meta(
+            description="Least share of a kept map's sides that is shown when its view comes back; "
+            "1 = all of it; default: 0.75 where maps can be cut."
+        ),
+    ] = None
     max_pixels: Annotated[
         int, Meta(ge=1, description="Refuse images with more pixels than this.")
     ] = 89_000_000
@@ -352,45 +366,3 @@ VERB_DEFAULTS: dict[str, dict[str, Any]] = {
     },
 }
 """What a verb changes in the fields' own defaults, dotted key -> value."""
-
-
-@dataclass(frozen=True, slots=True)
-class FieldInfo:
-    """One recipe field, as flags, docs and checks see it.
-
-    Attributes:
-        key: Dotted key, ``optim.lr``.
-        type: Its annotation, with msgspec's constraints.
-        default: Its default value.
-        help: Its description.
-    """
-
-    key: str
-    type: Any
-    default: Any
-    help: str
-
-
-def _description(annotation: Any) -> str:
-    for meta in getattr(annotation, "__metadata__", ()):
-        if isinstance(meta, Meta) and meta.description:
-            return meta.description
-    return ""
-
-
-def fields_of() -> dict[str, FieldInfo]:
-    """Every field of a recipe by dotted key, in order (``schema`` and ``verb`` left out)."""
-    found: dict[str, FieldInfo] = {}
-    for section, part in get_type_hints(Recipe).items():
-        if not dataclasses.is_dataclass(part):
-            continue
-        hints = get_type_hints(part, include_extras=True)
-        for item in dataclasses.fields(part):
-            key = f"{section}.{item.name}"
-            default = (
-                item.default_factory()
-                if item.default_factory is not dataclasses.MISSING
-                else item.default
-            )
-            found[key] = FieldInfo(key, hints[item.name], default, _description(hints[item.name]))
-    return found

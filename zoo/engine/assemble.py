@@ -16,7 +16,7 @@ from torch import nn
 from zoo.core import settings
 from zoo.core.protocols import Loss, Metric
 from zoo.core.request import MEASURED
-from zoo.core.specs import MetricSpec
+from zoo.core.specs import InputSpec, MetricSpec
 from zoo.data.loaders import make_loader
 from zoo.engine.ema import Ema
 from zoo.engine.feed import Feed
@@ -27,13 +27,15 @@ from zoo.engine.place import Place, choose, make_scaler, settle, usable_cores
 from zoo.engine.plan import steps_per_epoch
 from zoo.engine.prefix.budget import parse_size
 from zoo.engine.prefix.choice import parse_views
-from zoo.engine.prefix.use import CacheWish, use_prefix
+from zoo.engine.prefix.setting import CacheWish
+from zoo.engine.prefix.use import use_prefix
 from zoo.engine.processes import distributed, sharded
 from zoo.engine.processes.deal import Deal, deal
 from zoo.engine.reading import keep_images
 from zoo.engine.rules import Rules, parse_every
 from zoo.engine.saving.live import Live
 from zoo.engine.timings import Waited
+from zoo.engine.trainsize import size_line, training_input
 from zoo.engine.transforms import batch_transforms, image_transform
 from zoo.engine.tryout import forward_once, try_out
 
@@ -42,7 +44,6 @@ if TYPE_CHECKING:
 
     from zoo.core.recipe import DataPart, Recipe
     from zoo.core.registry import Registry
-    from zoo.core.specs import InputSpec
     from zoo.data.images import Splits
     from zoo.engine.parts import Built
     from zoo.engine.prefix.use import Prefixed
@@ -64,6 +65,8 @@ class Assembly:
         val: The same of validation images.
         rules: How long, what to watch.
         cut: A whole model to the part that the loop runs.
+        seen: What training shows the model.
+        sizes: How that differs from evaluation, one line, or empty.
         prefix: What was decided about the frozen part's outputs, one line, or empty.
         kept: Which images stay in memory once they are read, one line, or empty.
         sharded: How the parameters are shared out, one line, or empty.
@@ -80,6 +83,8 @@ class Assembly:
     val: Any
     rules: Rules
     cut: Callable[[nn.Module], nn.Module]
+    seen: InputSpec
+    sizes: str = ""
     prefix: str = ""
     kept: str = ""
     sharded: str = ""
@@ -151,6 +156,7 @@ def assemble(
         UsageError: A part does not take its options, or the batch cannot be dealt to the ranks.
     """
     settle(place)
+    seen = training_input(recipe, registry, built, frozen.hold)
     share = deal(recipe, world.size, len(splits.train))
     slices = recipe.device.parallel == "fsdp" and world.size > 1
     if slices:
@@ -164,12 +170,12 @@ def assemble(
     live = _live(recipe, registry, built, model, ema, place, steps=steps, later=frozen.later)
     live.position.world, live.position.whole = world.size, share.whole
     mixes = batch_transforms(recipe, registry, built.input, len(splits.classes))
-    train, val = _loaders(recipe, registry, built, splits, place, world, share)
+    train, val = _loaders(recipe, registry, built, seen, splits, place, world, share)
     feed = Feed(place, built.input, mixes)
     used = use_prefix(
-        model, frozen.plan, built.input, train=train, val=val, feed=feed, place=place,
+        model, frozen.plan, built.input, seen=seen, train=train, val=val, feed=feed, place=place,
         wish=cache_wish(recipe.data, off=slices), epochs=recipe.optim.epochs,
-        root=settings.cache_dir() / "prefix", identity=_identity(recipe, built, splits),
+        root=settings.cache_dir() / "prefix", identity=_identity(recipe, built, seen, splits),
         world=world,
     )  # fmt: skip
     return Assembly(
@@ -183,6 +189,8 @@ def assemble(
         val=used.val,
         rules=replace(make_rules(recipe, registry), whole=share.whole),
         cut=used.cut,
+        seen=seen,
+        sizes=size_line(seen, built.input, asked=recipe.data.train_size is not None),
         prefix=used.line,
         kept=_keep(recipe, used, built.input, world),
         sharded=parts,
@@ -230,16 +238,20 @@ def cache_wish(data: DataPart, *, off: bool = False) -> CacheWish:
     views = parse_views(data.views)
     size = parse_size(data.cache_size) if data.cache_size is not None else None
     return CacheWish(
-        mode="off" if off else data.cache, size=size, dtype=data.cache_dtype, views=views
+        mode="off" if off else data.cache,
+        size=size,
+        dtype=data.cache_dtype,
+        views=views,
+        crop=data.view_crop,
     )
 
 
-def _identity(recipe: Recipe, built: Built, splits: Splits) -> dict[str, str]:
+def _identity(recipe: Recipe, built: Built, seen: InputSpec, splits: Splits) -> dict[str, str]:
     """Texts that change whenever the images or their transforms do."""
     data = recipe.data
     shared = f"{splits.fingerprint} {data.val_fraction} {recipe.device.seed} {built.input}"
     return {
-        "train": f"{shared} {len(splits.train)} {data.train_transform} {data.train_options}",
+        "train": f"{shared} {seen.size} {len(splits.train)} {data.train_transform} {data.train_options}",
         "val": f"{shared} {len(splits.val)} {data.eval_transform} {data.eval_options}",
     }
 
@@ -268,6 +280,7 @@ def _loaders(
     recipe: Recipe,
     registry: Registry,
     built: Built,
+    seen: InputSpec,
     splits: Splits,
     place: Place,
     world: World,
@@ -283,7 +296,7 @@ def _loaders(
     }
     train = make_loader(
         splits.train,
-        image_transform(recipe, registry, built.input, train=True),
+        image_transform(recipe, registry, seen, train=True),
         batch_size=share.batch_size,
         least=share.least,
         train=True,

@@ -9,7 +9,7 @@ from zoo.engine.prefix.budget import memory_budget, say_size
 
 if TYPE_CHECKING:
     from zoo.core.specs import InputSpec
-    from zoo.engine.prefix.use import CacheWish
+    from zoo.engine.prefix.setting import CacheWish
 
 
 def keep_images(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import ExitStack
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from zoo.core import compose
@@ -78,6 +79,7 @@ def go_on(folder: Path, registry: Registry, *, watch: Watch | None = None) -> It
             yield make_plan(recipe, built.spec, splits, built.input)
             watch.clock.lap("build")
             frozen = freeze_model(built, recipe, pretrained=start.pretrained)
+            start = replace(start, tensors=None)  # the model has them
         run = Run(recipe=recipe, registry=registry, splits=splits, built=built, world=world)
         run.dir = folder
         yield from carry_out(run, frozen, start, place, stack, watch)

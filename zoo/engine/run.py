@@ -21,6 +21,7 @@ from zoo.data.images import Splits
 from zoo.engine import provenance
 from zoo.engine.assemble import Assembly, assemble, early_place, freeze_model
 from zoo.engine.breakeven import BreakEven
+from zoo.engine.liveplan import live_plan
 from zoo.engine.loop import fit
 from zoo.engine.observers import Observers, first_images
 from zoo.engine.origin import ORIGIN_FILE, describe
@@ -125,6 +126,7 @@ def conduct(
             if built.input.size[0] != shown.size[0]:  # a repository knew better
                 splits = open_recipe_data(recipe, registry, built.input.size[0])
             frozen = freeze_model(built, recipe, pretrained=start.pretrained)
+            start = replace(start, tensors=None)  # the model has them
         run = Run(recipe=recipe, registry=registry, splits=splits, built=built, world=world)
         yield from carry_out(run, frozen, start, place, stack, watch, dry=dry)
 
@@ -206,7 +208,7 @@ def carry_out(
     if world.main:
         observers.open_trackers(recipe, run.dir)
     if observers.tracked and not resumed and world.size == 1:
-        look = image_transform(recipe, run.registry, run.built.input, train=True)
+        look = image_transform(recipe, run.registry, made.seen, train=True)
         observers.show(run.built.model, first_images(run.splits.train, look, recipe.device.seed))
     observers.observe("zoo_run_started", run=run)
     watch.clock.lap("prepare")
@@ -268,35 +270,6 @@ def _info(run: Run, start: Start, frozen: Frozen) -> CheckpointInfo:
         git=provenance.git_state(Path.cwd()),
         run=run.dir.name if run.dir else "",
     )
-
-
-def live_plan(run: Run, made: Assembly, folder: Path | None, pays: BreakEven | None = None) -> Plan:
-    """What is known once everything is built: surgery, frozen and trained counts, device."""
-    frozen = made.frozen.plan
-    lines = [("surgery", "\n".join(run.built.report.changes))]
-    lines += [("freeze", frozen.line())]
-    for plan in frozen.later:
-        lines.append(("", f"from epoch {plan.epoch} on: {plan.line()}"))
-    peaks = {group.get("initial_lr", group["lr"]) for group in made.live.optimizer.param_groups}
-    rates = [f"{rate:.3g}" for rate in sorted(peaks, reverse=True)]
-    lines += [
-        ("optimizer", f"{run.recipe.optim.name}, {len(made.live.optimizer.param_groups)} groups, "
-                      f"lr {', '.join(rates)}"),
-        ("frozen part", made.prefix),
-        ("images", made.kept),
-        ("sharded", made.sharded),
-        ("device", made.place.line()),
-        ("compiling", pays.line() if pays else ""),
-    ]  # fmt: skip
-    if folder is not None:
-        lines.append(("run", f"{folder}/  (Ctrl-C stops and saves)"))
-    notes = (*run.built.notes, *frozen.warnings, *made.notes)
-    facts = {
-        "frozen": frozen.frozen_size,
-        "trainable": frozen.trainable_size,
-        "device": made.place.to_dict(),
-    }
-    return Plan(tuple((k, v) for k, v in lines if v), notes, facts)
 
 
 def _train(

@@ -1,4 +1,4 @@
-"""The size of the images that a model sees: asked for, expected by weights, or built in.
+"""The size of the images that a model sees: asked for, expected by weights, or built in; and in training.
 
 Most networks take images of any size. Some are built for one (a ViT's position embedding): those
 have a builder option for it, which has to agree with the images. Imports no torch.
@@ -6,6 +6,7 @@ have a builder option for it, which has to agree with the images. Imports no tor
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
@@ -16,6 +17,12 @@ if TYPE_CHECKING:
 
     from zoo.core.specs import InputSpec, ModelSpec
 
+LEAST: Final = 128
+"""Pixels from which on a training size of its own is chosen; below, maps get too small."""
+SMALLEST: Final = 0.7
+"""Least share of the size in evaluation."""
+STEP: Final = 32
+"""Sizes are chosen in these steps: networks halve their maps five times."""
 OPTIONS: Final = ("image_size", "img_size", "input_size", "size")
 """Names that builders give to the size that they are built for."""
 
@@ -72,6 +79,26 @@ def agree(
         )
     whole = isinstance(spec.options[name], int)
     return {**options, name: size if whole else [size, size]}, given
+
+
+def auto_train_size(shown: InputSpec, magnifies: float | None) -> int:
+    """The size at which training shows things as large as evaluation does, in pixels.
+
+    A random crop is enlarged to the input's size; evaluation shows the whole image. So at one size
+    things look larger in training, and a network that is judged at 224 pixels is better trained at
+    160, and sooner (Touvron et al., 2019, "Fixing the train-test resolution discrepancy";
+    torchvision's newer weights were trained like that).
+
+    Args:
+        shown: What evaluation shows.
+        magnifies: How many times larger than in the whole image, fitted to the same size, the
+            training transform shows things on average; ``None`` where it does not say.
+    """
+    side = min(shown.size[1:])
+    if magnifies is None or side < LEAST or shown.size[1] != shown.size[2]:
+        return shown.size[1]
+    suits = round(side * shown.zoom / magnifies / STEP)
+    return min(side, max(suits, math.ceil(side * SMALLEST / STEP)) * STEP)
 
 
 def _side(value: Any) -> int | None:

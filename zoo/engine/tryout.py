@@ -45,17 +45,38 @@ def try_out(
     Raises:
         UsageError: It does not take such images.
     """
+    error = _trouble(model, shown, batch_size, hold)
+    if error is not None:
+        size = " x ".join(map(str, shown.size))
+        raise UsageError(
+            f"{name or type(model).__name__} does not take images of {size}: {first_line(error)}",
+            hint="--size N with larger images, --batch-size 2 or more, or another model",
+        ) from error
+
+
+def takes(
+    model: nn.Module,
+    shown: InputSpec,
+    *,
+    batch_size: int = 2,
+    hold: Callable[[nn.Module], object] = lambda _model: None,
+) -> bool:
+    """Whether a model takes such images; arguments as of :func:`try_out`."""
+    return _trouble(model, shown, batch_size, hold) is None
+
+
+def _trouble(
+    model: nn.Module, shown: InputSpec, batch_size: int, hold: Callable[[nn.Module], object]
+) -> Exception | None:
+    """Why it does not run as training or as evaluation will run it."""
     for training in (True, False):
         count = min(batch_size, 2) if training else 1
         with mode(model, training=training):
             hold(model)
             error = _runs(model, (count, *shown.size))
         if error is not None:
-            size = " x ".join(map(str, shown.size))
-            raise UsageError(
-                f"{name or type(model).__name__} does not take images of {size}: {first_line(error)}",
-                hint="--size N with larger images, --batch-size 2 or more, or another model",
-            ) from error
+            return error
+    return None
 
 
 def forward_once(model: nn.Module, shown: InputSpec) -> None:

@@ -7,21 +7,21 @@ from zoo.errors import UsageError
 
 
 @pytest.mark.parametrize(
-    ("images", "epochs", "views", "for_a_head"),
+    ("images", "epochs", "in_windows", "for_a_head"),
     [
-        (1200, 5, 1, 1),
-        (1200, 6, 3, 1),
-        (1200, 20, 8, 2),
+        (1200, 5, 0, 3),
+        (1200, 6, 3, 3),
+        (1200, 20, 10, 5),
         (1200, 1, 0, 0),  # nothing would be seen again
-        (10_000, 50, 20, 5),
-        (499, 5, 0, 0),  # few images
-        (100, 50, 0, 0),
+        (10_000, 50, 25, 1),
+        (499, 20, 0, 0),  # few images
     ],
 )
-def test_a_view_is_seen_a_few_times_and_few_images_are_drawn_anew(
-    images, epochs, views, for_a_head
+def test_a_view_is_seen_twice_and_heads_are_given_samples_enough(
+    images, epochs, in_windows, for_a_head
 ):
-    assert auto_views(images, epochs) == views
+    assert auto_views(images, epochs) == 0  # whole maps do not come back
+    assert auto_views(images, epochs, windows=True) == in_windows
     assert auto_views(images, epochs, head=True) == for_a_head
 
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import subprocess
@@ -8,155 +9,12 @@ from pathlib import Path
 
 import pytest
 import torch
-from torch import nn
-from torch.nn.functional import cross_entropy
+from prefixcase import CPU, SHOWN, Case, Keep, Small, Twelve, equal, numbers
 
-from zoo.core.recipe import FreezePart
-from zoo.core.specs import InputSpec, ModelSpec
-from zoo.data.images import ImageSet, ItemReader
-from zoo.data.loaders import make_loader
-from zoo.engine.ema import Ema
 from zoo.engine.feed import Feed
-from zoo.engine.freezing.freeze import plan_freeze
-from zoo.engine.freezing.frozen import Frozen
-from zoo.engine.loop import fit
 from zoo.engine.place import Place
-from zoo.engine.prefix.use import CacheWish, use_prefix
-from zoo.engine.processes.distributed import ALONE
-from zoo.engine.reports import EpochReport
-from zoo.engine.rules import Rules
-from zoo.engine.saving.live import Live
-from zoo.engine.schedule import Schedule
-
-STAGES = (("stem", ("stem",)), ("one", ("one",)), ("two", ("two",)))
-SPEC = ModelSpec(name="small", target="a:b", head="fc", stages=STAGES)
-SHOWN = InputSpec(size=(3, 16, 16), mean=(0.4, 0.5, 0.6), std=(0.2, 0.2, 0.2))
-CPU = Place(device=torch.device("cpu"))
-
-
-def conv(width, out, stride):
-    return nn.Sequential(
-        nn.Conv2d(width, out, 3, stride, 1, bias=False), nn.BatchNorm2d(out), nn.ReLU(inplace=True)
-    )
-
-
-class Small(nn.Module):
-    def __init__(self):
-        super().__init__()
-        self.stem = conv(3, 8, 2)
-        self.one, self.two = nn.Sequential(conv(8, 16, 2), conv(16, 16, 1)), conv(16, 32, 2)
-        self.drop, self.fc = nn.Dropout(0.2), nn.Linear(32, 3)
-
-    def forward(self, x):
-        return self.fc(self.drop(self.two(self.one(self.stem(x))).mean((2, 3))))
-
-
-class Pictures:
-    def __init__(self, count):
-        generator = torch.Generator().manual_seed(count)
-        self.pixels = torch.randint(0, 256, (count, 3, 16, 16), generator=generator).byte()
-        self.read = 0
-
-    def __getitem__(self, row):
-        self.read += 1
-        return self.pixels[row], row % 3
-
-    def __len__(self):
-        return len(self.pixels)
-
-
-class Flip:
-    """Random, as a training transform is."""
-
-    def __call__(self, image):
-        return image.flip(2) if torch.rand(()) < 0.5 else image
-
-
-class Keep:
-    deterministic = True
-
-    def __call__(self, image):
-        return image
-
-
-class Case:
-    def __init__(
-        self, tmp_path, *, transform=None, freeze="one", place=CPU, epochs=2, world=ALONE, **wish
-    ):
-        torch.manual_seed(0)
-        self.pictures = Pictures(22)
-        self.model = Small()
-        plan = plan_freeze(self.model, SPEC, FreezePart(upto=freeze), SHOWN)
-        self.frozen = Frozen(self.model, plan)
-        self.place, self.epochs, self.world = place, epochs, world
-        shared = {"batch_size": 8, "seed": 5, "rank": world.rank, "world": world.size}
-        train = make_loader(self.images(self.pictures), transform or Flip(), **shared, train=True)
-        val = make_loader(self.images(Pictures(9)), Keep(), **shared, train=False)
-        feed = Feed(place, SHOWN)
-        self.used = use_prefix(
-            self.model,
-            plan,
-            SHOWN,
-            train=train,
-            val=val,
-            feed=feed,
-            place=place,
-            wish=CacheWish(**{"mode": "off", **wish}),
-            epochs=epochs,
-            root=tmp_path / "prefix",
-            identity={"train": "t", "val": "v"},
-            world=world,
-        )
-
-    @staticmethod
-    def images(pictures):
-        keys = [str(i) for i in range(len(pictures))]
-        labels = [i % 3 for i in range(len(pictures))]
-        return ImageSet("toy", ("a", "b", "c"), labels, keys, ItemReader(pictures))
-
-    def live(self):
-        trained = [p for p in self.model.parameters() if p.requires_grad]
-        optimizer = torch.optim.SGD(trained, lr=0.05, momentum=0.9)
-        return Live(
-            model=self.model,
-            optimizer=optimizer,
-            schedule=Schedule(optimizer),
-            ema=Ema(self.model, 0.9),
-        )
-
-    def go(self, live=None, stop_after=None):
-        self.at = live or self.live()
-        reports = fit(
-            self.at,
-            Rules(epochs=self.epochs, seed=5),
-            train=self.used.train,
-            val=self.used.val,
-            loss=cross_entropy,
-            feed=self.used.feed,
-            place=self.place,
-            world=self.world,
-            hold=self.frozen.hold,
-            thaw=self.frozen.thaw,
-            cut=self.used.cut,
-        )
-        found = []
-        for report in reports:
-            found.append(report)
-            if stop_after and len(found) == stop_after:
-                break
-        self.used.close()
-        return [r for r in found if isinstance(r, EpochReport)]
-
-
-def numbers(case):
-    reports = case.go()
-    state = {f"m.{k}": v for k, v in case.model.state_dict().items()}
-    state |= {f"e.{k}": v for k, v in case.at.ema.module.state_dict().items()}
-    return state, [(r.loss, r.val.loss, r.val.top1) for r in reports]
-
-
-def equal(one, other):
-    return one[1] == other[1] and all(torch.equal(v, other[0][k]) for k, v in one[0].items())
+from zoo.engine.prefix.setting import CacheWish
+from zoo.engine.prefix.use import use_prefix
 
 
 @pytest.fixture(autouse=True)
@@ -185,7 +43,7 @@ def test_as_many_views_as_epochs_give_the_uncut_run_bit_for_bit(tmp_path, mode):
 
 @pytest.mark.parametrize("mode", ["ram", "disk"])
 def test_kept_views_come_back_and_nothing_is_decoded_again(tmp_path, mode):
-    case = Case(tmp_path, mode=mode, views=1, epochs=4)
+    case = Case(tmp_path, mode=mode, views=1, epochs=4, crop=1.0)
     assert "(1 view, " in case.used.line
     numbers(case)
     assert case.pictures.read == 22
@@ -199,6 +57,39 @@ def test_kept_views_come_back_and_nothing_is_decoded_again(tmp_path, mode):
     for batch in again:
         pixels = torch.stack([view[index] for index in batch.indices.tolist()])
         torch.testing.assert_close(batch.images, source.runner(pixels))
+
+
+SMALLER = dataclasses.replace(SHOWN, size=(3, 12, 12))
+
+
+@pytest.mark.parametrize("wish", [{}, {"views": 2, "mode": "disk"}])
+def test_training_on_smaller_images_is_the_uncut_run_bit_for_bit(tmp_path, wish):
+    smaller = {"transform": Twelve(), "seen": SMALLER}
+    uncut = numbers(Case(tmp_path, **smaller))
+    case = Case(tmp_path, **smaller, **{"mode": "ram", **wish})
+    assert case.used.used
+    if wish:
+        assert "on disk (2 views, 25 kB)" in case.used.line  # 22 images, 2 views, 16 x 3 x 3 floats
+    assert "(9.2 kB)" in case.used.line  # 9 images, 16 x 4 x 4 floats
+    assert equal(numbers(case), uncut)
+
+
+class Places(Small):
+    """Its head knows every place of the map."""
+
+    def __init__(self):
+        super().__init__()
+        self.fc = torch.nn.Linear(32 * 4 * 4, 3)
+
+    def forward(self, x):
+        x = self.one(self.stem(x))
+        return self.fc(torch.nn.functional.interpolate(self.two[0](x), size=x.shape[2:]).flatten(1))
+
+
+def test_what_does_not_take_the_training_size_runs_uncut(tmp_path):
+    case = Case(tmp_path, model=Places(), transform=Twelve(), seen=SMALLER, mode="ram")
+    assert not case.used.used
+    assert "takes no images of the training size" in case.used.line
 
 
 def test_a_fixed_transform_needs_one_view(tmp_path):
@@ -284,9 +175,15 @@ def test_auto_chooses_the_views_and_says_which_flag_changes_that(tmp_path, monke
     monkeypatch.setattr("zoo.engine.prefix.choice.FEW", 20)
     case = Case(tmp_path, mode="ram", views=None, epochs=6)
     assert "train in memory (3 views, " in case.used.line
-    assert "for 6 epochs; --views fresh draws anew each epoch" in case.used.line
+    assert (
+        "for 6 epochs, then random parts of 3x3 to 4x4; --views fresh draws anew each epoch"
+        in case.used.line
+    )
+    whole = Case(tmp_path, mode="ram", views=None, epochs=6, crop=1.0)
+    assert "train computed for fresh views" in whole.used.line
     head = Case(tmp_path, mode="ram", views=None, epochs=6, freeze="backbone")
-    assert "train in memory (1 view, " in head.used.line
+    assert "train in memory (3 views, " in head.used.line
+    assert "for 6 epochs; --views fresh" in head.used.line
 
 
 def test_mixing_is_not_cut(tmp_path):
@@ -332,10 +229,9 @@ def test_auto_goes_on_in_memory_where_the_disk_fails_or_another_run_is_at_it(tmp
 def test_two_processes_share_what_each_computed(tmp_path):
     """Views for every epoch are the uncached run bit for bit; one view comes back from both."""
     helpers = Path(__file__).resolve().parents[2] / "helpers"
-    paths = os.pathsep.join([str(helpers), str(Path(__file__).parent)])
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
     command += ["--nproc-per-node", "2", str(helpers / "rankprefix.py"), str(tmp_path)]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": paths}
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(helpers)}
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr[-3000:]
     found = [json.loads((tmp_path / f"rank-{rank}.json").read_text()) for rank in (0, 1)]

@@ -1,9 +1,9 @@
 """How many random views of each training image are worth keeping when nobody says so.
 
-A kept view is seen again, and a tail that trains learns its pixels by heart: a little after a few
-times, much after many, and sooner the fewer images there are and the more of the model trains.
-What that costs was measured (docs/explanation/views.md, ``tests/bench/views.py``); the rule stays
-where the loss was within what another seed changes.
+A kept view is seen again, and what trains learns its pixels by heart: a little after a few times,
+much after many, and sooner the fewer images there are and the more of the model trains. What that
+costs was measured (docs/explanation/views.md, ``tests/bench/views.py``); the rule stays where the
+loss was within what another seed changes.
 """
 
 from __future__ import annotations
@@ -12,27 +12,32 @@ import math
 
 from zoo.errors import UsageError
 
-REPEATS = 2.5
-"""How often a view of an image may be seen in a run where layers train, if it is not short."""
+TWICE = 2
+"""How often a view may be seen where layers train: once whole, then in a random window."""
 SHORT = 5
-"""Epochs in which too little is learnt by heart to matter: one view does."""
-REPEATS_OF_HEADS = 10.0
-"""How often where the frozen part gives vectors, so that a head alone trains."""
+"""Epochs up to which layers learn something new from every new view."""
+SAMPLES = 5_000
+"""Views of all images together that are enough for a head alone."""
 FEW = 500
 """Below so many training images every epoch draws anew: it costs little, and means most."""
 
 
-def auto_views(images: int, epochs: int, *, head: bool = False) -> int:
+def auto_views(images: int, epochs: int, *, head: bool = False, windows: bool = False) -> int:
     """Views of each training image that ``auto`` keeps; 0 = fresh ones every epoch.
 
     Args:
         images: Training images.
         epochs: Epochs of the run.
-        head: Whether the frozen part gives vectors (N, D).
+        head: Whether the frozen part gives vectors (N, D), so that a head alone trains.
+        windows: Whether views come back in random windows of their maps.
     """
     if images < FEW:
         return 0
-    views = 1 if epochs <= SHORT else math.ceil(epochs / (REPEATS_OF_HEADS if head else REPEATS))
+    half = math.ceil(epochs / TWICE)
+    if head:
+        views = min(half, math.ceil(SAMPLES / images))
+    else:
+        views = half if windows and epochs > SHORT else 0
     return views if views < epochs else 0
 
 

@@ -1,15 +1,17 @@
 """The rows of one view, whichever process computed them.
 
 In another epoch's order a process meets images whose outputs another one computed. So each
-process keeps what it computed in a file of its own, and maps the files of the others to read
-them; the processes have to run on one machine.
+process keeps what it computed in a file of its own, and opens the files of the others; the processes have to run on one machine.
 """
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 import torch
+
+from zoo.engine.prefix.rowfile import RowFile
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -46,13 +48,13 @@ class Shards:
     def __init__(self, store: Store, shards: Sequence[Shard], rank: int, count: int) -> None:
         self._owner = torch.full((count,), -1, dtype=torch.int64)
         self._row = torch.full((count,), -1, dtype=torch.int64)
-        self._stores: list[Store | Tensor] = []
+        self._stores: list[Store | RowFile] = []
         for number, shard in enumerate(shards):
             rows = [row for row in range(len(shard.images)) if row not in shard.missing]
             there = torch.tensor(rows, dtype=torch.int64)
             self._owner[shard.images[there]] = number
             self._row[shard.images[there]] = there
-            self._stores.append(store if number == rank else mapped(shard, store))
+            self._stores.append(store if number == rank else _others(shard, store))
 
     def read(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """Give rows.
@@ -66,32 +68,21 @@ class Shards:
         images = images[self._owner[images] >= 0]
         owners, rows = self._owner[images], self._row[images]
         if len(self._stores) == 1:
-            return self._take(0, rows), images
-        first = next((s for s in self._stores if not isinstance(s, torch.Tensor)), None)
-        assert first is not None
+            return self._stores[0].read(rows), images
+        first = self._stores[0]
         found = torch.empty((len(images), *first.shape), dtype=first.dtype)
         for number in range(len(self._stores)):
             chosen = (owners == number).nonzero().flatten()
             if len(chosen):
-                found[chosen] = self._take(number, rows[chosen])
+                found[chosen] = self._stores[number].read(rows[chosen])
         return found, images
 
-    def _take(self, number: int, rows: Tensor) -> Tensor:
-        store = self._stores[number]
-        return store.index_select(0, rows) if isinstance(store, torch.Tensor) else store.read(rows)
+    def close(self) -> None:
+        """Let go of the others' files; the store is its owner's."""
+        for store in self._stores:
+            if isinstance(store, RowFile):
+                store.close()
 
 
-def mapped(shard: Shard, like: Store) -> Tensor:
-    """The rows (R, ...) of another process's file.
-
-    Args:
-        shard: What it said.
-        like: A store of the same kind of rows.
-    """
-    flat = torch.from_file(
-        shard.path,
-        shared=True,
-        size=len(shard.images) * like.row_bytes,
-        dtype=torch.uint8,
-    )
-    return flat.view(like.dtype).view(len(shard.images), *like.shape)
+def _others(shard: Shard, like: Store) -> RowFile:
+    return RowFile(Path(shard.path), len(shard.images), like.shape, like.dtype)

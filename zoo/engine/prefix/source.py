@@ -4,7 +4,8 @@ A :class:`PrefixSource` stands where a loader stood. Without stores it runs the 
 batch. With stores it keeps what the prefix gave, one store for each view: epoch ``e`` uses view
 ``e % K``, drawn as the uncached run draws it in epoch ``e % K``, in the order of epoch ``e``. The
 first K epochs fill the stores while they train, on the very batches that the uncached run sees;
-later epochs read. A run that is resumed computes what is missing when it is needed. Of several
+later epochs read, in random windows of the maps where those are asked for
+(:mod:`zoo.engine.prefix.windows`). A run that is resumed computes what is missing when it is needed. Of several
 processes each computes its own share, and reads the others' (:mod:`zoo.engine.prefix.shards`).
 """
 
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from zoo.engine.feed import Feed
     from zoo.engine.place import Place
     from zoo.engine.prefix.store import Store
+    from zoo.engine.prefix.windows import Windows
     from zoo.engine.processes.distributed import World
 
 _TOLERANCE = 0.05
@@ -78,6 +80,7 @@ class PrefixSource:
         stores: Opens the store of a view, or ``None`` where nothing is kept.
         views: Number of views K that are kept; 0 = every epoch draws anew.
         nhwc: Rows are kept as (H, W, C).
+        windows: Parts that are shown of maps whose views come back; ``None`` = all of them.
         world: The processes; each asks for the same epochs at the same time.
 
     Attributes:
@@ -92,9 +95,10 @@ class PrefixSource:
         *,
         views: int = 0,
         nhwc: bool = False,
+        windows: Windows | None = None,
         world: World = ALONE,
     ) -> None:
-        self.world = world
+        self.world, self.windows = world, windows
         self.loader, self.runner, self.views, self.nhwc = loader, runner, views, nhwc
         self.batches_per_epoch = loader.batches_per_epoch
         self.notes: tuple[str, ...] = ()
@@ -126,6 +130,9 @@ class PrefixSource:
         for store in self._stores.values():
             if store is not None:
                 store.close()
+        for shards in self._shards.values():
+            if shards is not None:
+                shards.close()
         self._stores.clear()
         self._shards.clear()
 
@@ -148,8 +155,11 @@ class PrefixSource:
             return
         shards = self._meet(store, view) if self.views and not own else None
         if shards is not None:
-            for indices in self.indices(epoch)[start_batch:]:
-                rows, images = shards.read(indices)
+            order = self.indices(epoch)
+            for number in range(start_batch, len(order)):
+                rows, images = shards.read(order[number])
+                if self.windows is not None:
+                    rows = self.windows.cut(rows, images, epoch=epoch, batch=number, nhwc=self.nhwc)
                 yield Batch(unpack(rows, nhwc=self.nhwc), self._labels[images], images)
             return
         for batch in self.loader.epoch(epoch, start_batch):

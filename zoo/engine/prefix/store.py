@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from filelock import FileLock, Timeout
 
+from zoo.engine.prefix.rowfile import RowFile, raw_bytes
 from zoo.engine.saving.atomic import disk_error, write_bytes
 from zoo.errors import BusyError
 
@@ -68,13 +69,8 @@ class Store(ABC):
 
     @property
     def path(self) -> str:
-        """File that other processes can map; empty if there is none."""
+        """File that other processes can read; empty if there is none."""
         return ""
-
-    @property
-    @abstractmethod
-    def data(self) -> Tensor:
-        """All rows (R, ...)."""
 
     def write(self, chunk: int, rows: Tensor, values: Tensor) -> None:
         """Keep a chunk.
@@ -96,10 +92,9 @@ class Store(ABC):
     @abstractmethod
     def _put(self, chunk: int, rows: Tensor, values: Tensor, lacking: list[int]) -> None: ...
 
+    @abstractmethod
     def read(self, rows: Tensor) -> Tensor:
         """A copy of some rows, int64 (N,) to (N, ...)."""
-        data = self.data
-        return data.index_select(0, rows.to(data.device))
 
     def forget(self) -> None:
         """Mark nothing as done."""
@@ -119,6 +114,9 @@ class MemoryStore(Store):
         shape: As in :class:`Store`.
         dtype: As in :class:`Store`.
         device: Whose memory.
+
+    Attributes:
+        data: All rows (R, ...).
     """
 
     def __init__(
@@ -129,20 +127,19 @@ class MemoryStore(Store):
         device: torch.device | None = None,
     ) -> None:
         super().__init__(chunks, shape, dtype)
-        self._data = torch.empty((self.rows, *shape), dtype=dtype, device=device or "cpu")
+        self.data = torch.empty((self.rows, *shape), dtype=dtype, device=device or "cpu")
 
-    @property
-    def data(self) -> Tensor:
-        """All rows (R, ...)."""
-        return self._data
+    def read(self, rows: Tensor) -> Tensor:
+        """A copy of some rows, int64 (N,) to (N, ...)."""
+        return self.data.index_select(0, rows.to(self.data.device))
 
     def _put(self, chunk: int, rows: Tensor, values: Tensor, lacking: list[int]) -> None:
         del chunk, lacking
-        self._data.index_copy_(0, rows.to(self._data.device), values.to(self._data.device))
+        self.data.index_copy_(0, rows.to(self.data.device), values.to(self.data.device))
 
     def close(self) -> None:
         """Let go of the memory."""
-        self._data = torch.empty(0)
+        self.data = torch.empty(0)
 
 
 class FileStore(Store):
@@ -202,14 +199,8 @@ class FileStore(Store):
                 (self.folder / name).unlink(missing_ok=True)
             write_bytes(self.folder / ABOUT, json.dumps(wanted).encode())
         os.utime(self.folder / ABOUT)  # last use, for pruning
-        self._file = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
-        whole = os.fstat(self._file).st_size == self.bytes
-        if self.bytes and not whole:
-            _reserve(self._file, self.bytes)
-        flat = torch.empty(0, dtype=torch.uint8)
-        if self.bytes:
-            flat = torch.from_file(str(path), shared=True, size=self.bytes, dtype=torch.uint8)
-        self._data = flat.view(self.dtype).view(self.rows, *self.shape)
+        whole = _reserved(path, self.bytes)
+        self._file = RowFile(path, self.rows, self.shape, self.dtype)
         marks = self.folder / MARKS
         damaged = 0
         for chunk, mark in _read_marks(marks).items():
@@ -227,33 +218,33 @@ class FileStore(Store):
 
     @property
     def path(self) -> str:
-        """File that other processes can map."""
+        """File that other processes can read."""
         return str(self.folder / DATA)
 
-    @property
-    def data(self) -> Tensor:
-        """All rows (R, ...), a view of the file."""
-        return self._data
+    def read(self, rows: Tensor) -> Tensor:
+        """A copy of some rows, int64 (N,) to (N, ...).
+
+        Raises:
+            DiskError: The file cannot be read.
+        """
+        return self._file.read(rows)
 
     def _put(self, chunk: int, rows: Tensor, values: Tensor, lacking: list[int]) -> None:
         start, end = self.starts[chunk], self.starts[chunk + 1]
         whole = torch.zeros((end - start, *self.shape), dtype=self.dtype)
         whole.index_copy_(0, rows.cpu() - start, values.cpu())
-        raw = memoryview(whole.view(-1).view(torch.uint8).numpy().data)
-        offset = start * self.row_bytes
-        mark = {"chunk": chunk, "sha256": hashlib.sha256(raw).hexdigest(), "missing": lacking}
+        digest = hashlib.sha256(raw_bytes(whole)).hexdigest()
+        mark = {"chunk": chunk, "sha256": digest, "missing": lacking}
+        self._file.write(start, whole)
         try:
-            while raw:
-                written = os.pwrite(self._file, raw, offset)
-                raw, offset = raw[written:], offset + written
             self._marks.write(json.dumps(mark) + "\n")
             self._marks.flush()
         except OSError as error:
-            raise disk_error(error, self.folder / DATA) from error
+            raise disk_error(error, self.folder / MARKS) from error
 
     def _digest(self, chunk: int) -> str:
-        rows = self._data[self.starts[chunk] : self.starts[chunk + 1]]
-        return hashlib.sha256(rows.reshape(-1).view(torch.uint8).numpy().data).hexdigest()
+        rows = torch.arange(self.starts[chunk], self.starts[chunk + 1])
+        return hashlib.sha256(raw_bytes(self._file.read(rows))).hexdigest()
 
     def forget(self) -> None:
         """Mark nothing as done, on the disk as well."""
@@ -263,18 +254,24 @@ class FileStore(Store):
 
     def close(self) -> None:
         """Let go of the file and the lock."""
-        self._data = torch.empty(0)
         with contextlib.suppress(OSError):
             self._marks.close()
-            os.close(self._file)
+            self._file.close()
         self._lock.release()
 
 
-def _reserve(file: int, size: int) -> None:
-    """Make a file of that size, its space taken where the system can do that."""
-    os.ftruncate(file, size)
-    if hasattr(os, "posix_fallocate"):
-        os.posix_fallocate(file, 0, size)
+def _reserved(path: Path, size: int) -> bool:
+    """Whether a file has that size; else it is made so, its space taken where that can be done."""
+    file = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+    try:
+        if os.fstat(file).st_size == size:
+            return True
+        os.ftruncate(file, size)
+        if size and hasattr(os, "posix_fallocate"):
+            os.posix_fallocate(file, 0, size)
+        return False
+    finally:
+        os.close(file)
 
 
 def _read_json(path: Path) -> Any:

@@ -14,55 +14,34 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import nn
 
 from zoo import __version__
-from zoo.engine.place import DTYPES, Place, autocast
 from zoo.engine.prefix.budget import disk_budget, easy_budget, memory_budget, prune, say_size
 from zoo.engine.prefix.choice import auto_views
 from zoo.engine.prefix.cut import Cut, cut
-from zoo.engine.prefix.source import PrefixFeed, PrefixRunner, PrefixSource, pack
+from zoo.engine.prefix.setting import CacheWish, Setting, Where, look
+from zoo.engine.prefix.source import PrefixFeed, PrefixRunner, PrefixSource
 from zoo.engine.prefix.store import FileStore, MemoryStore, Store
 from zoo.engine.processes.distributed import ALONE, World
-from zoo.errors import BusyError, DiskError
+from zoo.errors import BusyError, DiskError, UsageError
 
 if TYPE_CHECKING:
-    from torch import Tensor
+    from pathlib import Path
 
     from zoo.core.specs import InputSpec
     from zoo.data.loaders import Loader
     from zoo.engine.feed import Feed
     from zoo.engine.freezing.plan import FreezePlan
-
-Where = Literal["device", "ram", "disk", ""]
+    from zoo.engine.place import Place
 
 _AUTO = 16 << 30
 """Bytes above which ``auto`` deletes what other runs have left behind."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CacheWish:
-    """What was asked for.
-
-    Attributes:
-        mode: ``auto``, ``ram``, ``disk`` or ``off`` (the model is not cut at all).
-        size: Bytes that may be taken; ``None`` = a third of the free memory, half of the disk.
-        dtype: ``auto`` (what the prefix gives), ``fp32``, ``bf16`` or ``fp16``.
-        views: Random views of each training image that are kept; 0 = fresh ones every epoch;
-            ``None`` = as :func:`zoo.engine.prefix.choice.auto_views` says.
-    """
-
-    mode: Literal["auto", "ram", "disk", "off"] = "auto"
-    size: int | None = None
-    dtype: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
-    views: int | None = 0
 
 
 def _same_model(model: nn.Module) -> nn.Module:
@@ -99,34 +78,12 @@ class Prefixed:
                 close()
 
 
-@dataclass(slots=True)
-class _Setting:
-    """What the parts of the decision share."""
-
-    made: Cut
-    place: Place
-    wish: CacheWish
-    natural: torch.dtype
-    stored: torch.dtype
-    row: tuple[int, ...]
-    nhwc: bool
-    folded: bool
-    root: Path
-    identity: Mapping[str, str]
-    world: World
-    budget: dict[str, int] = field(default_factory=dict)
-
-    @property
-    def row_bytes(self) -> int:
-        """Bytes of one image's output."""
-        return math.prod(self.row) * self.stored.itemsize
-
-
 def use_prefix(
     model: nn.Module,
     plan: FreezePlan,
     expects: InputSpec,
     *,
+    seen: InputSpec | None = None,
     train: Loader,
     val: Loader,
     feed: Feed,
@@ -143,6 +100,7 @@ def use_prefix(
         model: The model on its device, the plan applied.
         plan: Its freeze plan.
         expects: Its input (C, H, W).
+        seen: What training shows it, if that is something else.
         train: Loader of training images.
         val: Loader of validation images.
         feed: Prepares their batches.
@@ -153,15 +111,22 @@ def use_prefix(
         identity: ``train`` and ``val``: texts that change whenever the images or their
             transforms do.
         world: The processes.
+
+    Raises:
+        UsageError: Windows of kept maps were asked for, and there are none to be had.
     """
     why = _refusal(plan, wish, feed, place)
     made = Cut(model=model, why=why) if why else cut(model, plan, expects)
     if not made.possible:
         line = "" if not plan.frozen or wish.mode == "off" else f"runs uncut: {made.why}"
         return Prefixed(train=train, val=val, feed=feed, line=line)
-    setting = _setting(made, place, wish, feed, root, identity, world)
+    setting = look(made, place, wish, feed, root, identity, world, train, seen)
+    if not setting.fits:
+        line = f"runs uncut: what follows {made.point} takes no images of the training size"
+        return Prefixed(train=train, val=val, feed=feed, line=line)
     runner = PrefixRunner(made.prefix(fold=setting.folded), feed, place)
     views = _views(train, setting, epochs)
+    _require_windows(setting, again=bool(views) and views < epochs and not train.fixed)
     val_where = _where(setting, len(val.images), 1)
     train_where = _where(setting, len(train.images), views, train=True) if views else ""
     train_where, val_where = world.share((train_where, val_where))
@@ -173,6 +138,7 @@ def use_prefix(
             _opener(setting, where, part) if where else lambda _view, _source: None,
             views=count if where else 0,
             nhwc=setting.nhwc,
+            windows=setting.windows if part == "train" else None,
             world=world,
         )
         for loader, where, part, count in (
@@ -201,48 +167,40 @@ def _refusal(plan: FreezePlan, wish: CacheWish, feed: Feed, place: Place) -> str
     return "steps are compiled" if place.compile else ""
 
 
-def _setting(
-    made: Cut,
-    place: Place,
-    wish: CacheWish,
-    feed: Feed,
-    root: Path,
-    identity: Mapping[str, str],
-    world: World,
-) -> _Setting:
-    """Look at what the prefix gives under the place's precision."""
-    folded = place.precision != "fp32" and bool(made.folds)
-    blank = torch.zeros((2, *made.image), dtype=torch.uint8)
-    with torch.no_grad(), autocast(place):
-        out: Tensor = made.prefix(fold=folded)(feed.images(blank))
-    nhwc = (
-        out.ndim == 4
-        and out.is_contiguous(memory_format=torch.channels_last)
-        and not out.is_contiguous()
-    )
-    stored = out.dtype if wish.dtype == "auto" else DTYPES[wish.dtype]
-    row = tuple(pack(out, nhwc=nhwc).shape[1:])
-    return _Setting(
-        made, place, wish, out.dtype, stored, row, nhwc, folded, root, dict(identity), world
+def _require_windows(setting: Setting, *, again: bool) -> None:
+    """Refuse a wish for windows that would change nothing."""
+    asked = setting.wish.crop
+    if asked is None or asked == 1 or (again and setting.windows is not None):
+        return
+    if not again:
+        raise UsageError(
+            f"--view-crop {asked} is for views that come back, and none does",
+            hint="keep fewer than there are epochs, e.g. --views 2, or leave --view-crop out",
+        )
+    shape = "x".join(map(str, setting.made.shape))
+    raise UsageError(
+        f"--view-crop {asked}: what follows {setting.made.point} takes no part of its {shape}",
+        hint="leave --view-crop out: views come back whole",
     )
 
 
-def _views(train: Loader, setting: _Setting, epochs: int) -> int:
+def _views(train: Loader, setting: Setting, epochs: int) -> int:
     """Views of training images that are worth keeping; 0 = none."""
     mine = sum(len(rows) for rows in train.indices(0))
     every = setting.world.sum([mine])[0] == len(train.images)
     asked = setting.wish.views
     if asked is None:
-        asked = auto_views(len(train.images), epochs, head=len(setting.row) == 1)
+        head, parts = len(setting.seen) == 1, setting.windows is not None
+        asked = auto_views(len(train.images), epochs, head=head, windows=parts)
     views = 1 if train.fixed else asked
     again = views < epochs or setting.wish.mode == "disk"
     return min(views, epochs) if every and again else 0
 
 
-def _where(setting: _Setting, images: int, views: int, *, train: bool = False) -> Where:
+def _where(setting: Setting, images: int, views: int, *, train: bool = False) -> Where:
     """Where so many rows fit; takes them from the budget."""
     wish, world, left = setting.wish, setting.world, setting.budget
-    need = images * views * setting.row_bytes
+    need = images * views * setting.row_bytes(train=train)
     places: list[Where] = [wish.mode]  # type: ignore[list-item]
     if wish.mode == "auto":
         places = ["ram", "disk"]
@@ -261,7 +219,7 @@ def _where(setting: _Setting, images: int, views: int, *, train: bool = False) -
     return ""
 
 
-def _budget(where: Where, setting: _Setting) -> int:
+def _budget(where: Where, setting: Setting) -> int:
     if where == "disk":
         return disk_budget(setting.root)
     if where == "device":
@@ -270,19 +228,19 @@ def _budget(where: Where, setting: _Setting) -> int:
 
 
 def _opener(
-    setting: _Setting, where: Where, part: str
+    setting: Setting, where: Where, part: str
 ) -> Callable[[int, PrefixSource], Store | None]:
     """Opens the store of a view when it is first needed."""
 
     def open_store(view: int, source: PrefixSource) -> Store | None:
         chunks = [len(rows) for rows in source.indices(view)]
-        shape, dtype = setting.row, setting.stored
+        shape, dtype = setting.seen if part == "train" else setting.row, setting.stored
         if where != "disk":
             device = setting.place.device if where == "device" else None
             return MemoryStore(chunks, shape, dtype, device)
         about = _about(setting, source, part, view)
         name = hashlib.sha256(json.dumps(about, sort_keys=True).encode()).hexdigest()[:32]
-        need = sum(chunks) * setting.row_bytes
+        need = sum(chunks) * setting.row_bytes(train=part == "train")
         limit = setting.wish.size
         if limit is None:
             limit = min(
@@ -301,7 +259,7 @@ def _opener(
     return open_store
 
 
-def _about(setting: _Setting, source: PrefixSource, part: str, view: int) -> dict[str, Any]:
+def _about(setting: Setting, source: PrefixSource, part: str, view: int) -> dict[str, Any]:
     """Everything that decides what a store holds, and in which order."""
     loader = source.loader
     random = loader.train
@@ -319,7 +277,7 @@ def _about(setting: _Setting, source: PrefixSource, part: str, view: int) -> dic
     }
 
 
-def _notes(setting: _Setting, views: int, train: Where, val: Where) -> tuple[str, ...]:
+def _notes(setting: Setting, views: int, train: Where, val: Where) -> tuple[str, ...]:
     wish, world = setting.wish, setting.world
     if (
         views
@@ -342,7 +300,7 @@ def _notes(setting: _Setting, views: int, train: Where, val: Where) -> tuple[str
 
 
 def _line(
-    setting: _Setting,
+    setting: Setting,
     where: tuple[Where, Where],
     views: int,
     epochs: int,
@@ -354,12 +312,15 @@ def _line(
     kept = f"train {said[where[0]]} for fresh views"
     if where[0]:
         count = f"{views} view{'s' if views > 1 else ''}"
-        total = say_size(len(loaders[0].images) * views * setting.row_bytes)
+        total = say_size(len(loaders[0].images) * views * setting.row_bytes(train=True))
         again = not loaders[0].fixed and views < epochs
-        other = f" for {epochs} epochs; --views fresh draws anew each epoch" if again else ""
+        other = ""
+        if again:
+            shown = setting.windows.line() if setting.windows else ""
+            other = f" for {epochs} epochs{shown}; --views fresh draws anew each epoch"
         kept = f"train {said[where[0]]} ({count}, {total}{other})"
     val = (
-        f"val {said[where[1]]} ({say_size(len(loaders[1].images) * setting.row_bytes)})"
+        f"val {said[where[1]]} ({say_size(len(loaders[1].images) * setting.row_bytes(train=False))})"
         if where[1]
         else "val computed each time"
     )

@@ -1,0 +1,61 @@
+"""zoo.engine.trainsize: what a model is shown in training."""
+
+import pytest
+
+from zoo.core import registry
+from zoo.core.request import request
+from zoo.core.specs import InputSpec
+from zoo.engine.parts import build
+from zoo.engine.start.weights import find_start
+from zoo.engine.trainsize import size_line, training_input
+from zoo.errors import UsageError
+
+
+def seen(model, **values):
+    known = registry.load()
+    given = {"weights": "none", "classes": 2, **values}
+    recipe = request("finetune", model, given, registry=known).recipe
+    built = build(find_start(recipe, known), recipe, known, ())
+    return training_input(recipe, known, built).size, built
+
+
+def test_random_crops_are_trained_on_smaller_than_they_are_judged():
+    size, built = seen("resnet18")
+    assert built.input.size == (3, 224, 224)
+    assert size == (3, 160, 160)
+    assert seen("resnet18", size=256, in_channels=1)[0] == (1, 192, 192)
+
+
+@pytest.mark.parametrize("transform", ["light", "center-crop", "shift", "random-crop"])
+def test_what_shows_things_as_they_are_judged_stays(transform):
+    assert seen("resnet18", transform=transform)[0] == (3, 224, 224)
+
+
+@pytest.mark.parametrize(
+    ("model", "values"), [("vit_b_16", {}), ("swin_t", {}), ("resnet18", {"size": 64})]
+)
+def test_models_for_one_size_transformers_and_small_images_stay(model, values):
+    size, built = seen(model, **values)
+    assert size == built.input.size
+
+
+def test_a_size_that_is_asked_for_counts():
+    assert seen("resnet18", train_size=192)[0] == (3, 192, 192)
+    assert seen("resnet18", train_size=224)[0] == (3, 224, 224)
+    assert seen("resnet18", transform="center-crop", train_size=128)[0] == (3, 128, 128)
+
+
+def test_a_size_that_the_model_does_not_take_is_refused():
+    with pytest.raises(UsageError, match="vit_b_16 does not take images of 3 x 160 x 160"):
+        seen("vit_b_16", train_size=160)
+    with pytest.raises(UsageError, match="vgg11 does not take images of 3 x 16 x 16"):
+        seen("vgg11", train_size=16)
+
+
+def test_the_plan_says_both_sizes_and_the_flag():
+    small, large = InputSpec(size=(3, 160, 160)), InputSpec(size=(3, 224, 224))
+    assert size_line(large, large, asked=False) == ""
+    said = size_line(small, large, asked=False)
+    assert said.startswith("160 x 160 in training, 224 x 224 in evaluation: random crops")
+    assert said.endswith("--train-size 224 if not")
+    assert size_line(small, large, asked=True) == "160 x 160 in training, 224 x 224 in evaluation"
