@@ -27,7 +27,6 @@ class Peer:
         command: The command line after the Python, of a job.
         top1: Shares right after each epoch, of a job that is done and its output.
         prepared: Whether ``drivers/prepare.py`` writes its pretrained file.
-        only_frozen: Left out where nothing is frozen.
     """
 
     name: str
@@ -38,7 +37,6 @@ class Peer:
     needs: tuple[str, ...] = ("torchvision", "torch")
     script: str = ""
     prepared: bool = False
-    only_frozen: bool = False
 
     @property
     def ours(self) -> bool:
@@ -129,12 +127,11 @@ HELD = "stages and their norms, held and proved"
 LINEUP = (
     Peer(name="zoo", title="zoo finetune", frozen=HELD, command=zoo_line, top1=zoo_top1),
     Peer(
-        name="zoo-fresh",
-        title="zoo finetune --views fresh",
+        name="zoo-classic",
+        title="zoo finetune, shown what the others are shown",
         frozen=HELD,
-        command=lambda job: zoo_line(job, "--views", "fresh"),
+        command=lambda job: zoo_line(job, "--views", "fresh", "--train-size", str(job["size"])),
         top1=zoo_top1,
-        only_frozen=True,
     ),
     Peer(
         name="plain",

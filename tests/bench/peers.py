@@ -102,8 +102,6 @@ def present(given: argparse.Namespace, found: dict[str, Path]) -> list[tuple[Pee
     for peer in LINEUP:
         if given.only and peer.name not in given.only:
             continue
-        if given.freeze == "none" and peer.only_frozen:
-            continue
         why, version = missing(peer, given, found[peer.name])
         if why:
             print(f"left out: {peer.title}: {why}", flush=True)

@@ -304,3 +304,35 @@ def test_choices_mark_what_auto_takes(capsys):
     said = capsys.readouterr().out
     assert said.count("(auto)") == 2
     assert "tutorials/lenet, 32 px, batch 4: fp32, 1 thread (auto)" in said
+
+
+def test_the_table_of_views_compares_seed_by_seed():
+    import views
+
+    row = {"set": "digits", "freeze": "stage5", "epochs": 20, "pixels": 96, "share": 1.0}
+    rows = [
+        {**row, "way": "classic", "seed": seed, "top1": top1, "views": 20, "pixels": 128}
+        for seed, top1 in ((0, 0.90), (1, 0.94))
+    ]
+    rows += [
+        {**row, "way": "auto", "seed": seed, "top1": top1, "views": 10, "share": 0.75}
+        for seed, top1 in ((0, 0.91), (1, 0.93), (2, 0.50))
+    ]
+    lines = views.table(rows).splitlines()
+    assert lines[2] == (
+        "| digits | behind stage5 | 20 | classic | 128, fresh | 2 | 92.00 | 2.83 |  |"
+    )
+    assert lines[3].startswith(
+        "| digits | behind stage5 | 20 | auto | 96, 10 views in windows | 3 |"
+    )
+    assert lines[3].endswith("| +0.00 ± 1.00 |")
+
+
+def test_what_auto_means_for_the_views_is_asked_of_zoo():
+    import views
+
+    assert views.meant("auto", {"epochs": 20}, 600, head=False) == (10, 0.75)
+    assert views.meant("auto", {"epochs": 5}, 600, head=False) == (5, 0.75)
+    assert views.meant("small", {"epochs": 20}, 600, head=False) == (10, 0.75)
+    assert views.meant("classic", {"epochs": 20}, 600, head=True) == (20, 1.0)
+    assert views.meant("4@0.5", {"epochs": 20}, 600, head=False) == (4, 0.5)

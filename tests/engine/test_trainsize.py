@@ -13,13 +13,17 @@ from zoo.errors import UsageError
 
 def seen(model, **values):
     known = registry.load()
-    given = {"weights": "none", "classes": 2, **values}
+    given = {"weights": "none", "classes": 2, "train_size": "auto", **values}
     recipe = request("finetune", model, given, registry=known).recipe
     built = build(find_start(recipe, known), recipe, known, ())
     return training_input(recipe, known, built).size, built
 
 
-def test_random_crops_are_trained_on_smaller_than_they_are_judged():
+def test_nothing_changes_unless_it_is_asked_for():
+    assert seen("resnet18", train_size=None)[0] == (3, 224, 224)
+
+
+def test_auto_trains_random_crops_on_smaller_than_they_are_judged():
     size, built = seen("resnet18")
     assert built.input.size == (3, 224, 224)
     assert size == (3, 160, 160)
@@ -52,10 +56,8 @@ def test_a_size_that_the_model_does_not_take_is_refused():
         seen("vgg11", train_size=16)
 
 
-def test_the_plan_says_both_sizes_and_the_flag():
+def test_the_plan_says_both_sizes():
     small, large = InputSpec(size=(3, 160, 160)), InputSpec(size=(3, 224, 224))
-    assert size_line(large, large, asked=False) == ""
-    said = size_line(small, large, asked=False)
-    assert said.startswith("160 x 160 in training, 224 x 224 in evaluation: random crops")
-    assert said.endswith("--train-size 224 if not")
-    assert size_line(small, large, asked=True) == "160 x 160 in training, 224 x 224 in evaluation"
+    assert size_line(large, large, auto=False) == ""
+    assert size_line(large, large, auto=True).startswith("224 x 224, in training too: nothing")
+    assert size_line(small, large, auto=True) == "160 x 160 in training, 224 x 224 in evaluation"

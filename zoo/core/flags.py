@@ -93,7 +93,7 @@ COMMA: Final = {"project", "batch_transform", "tracker", "metric"}
 """Keywords whose values may also be given in one, separated by commas."""
 
 
-EITHER: Final = {"views"}
+EITHER: Final = {"train_size", "views"}
 """Keywords that take a number or a word."""
 
 

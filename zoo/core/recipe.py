@@ -129,10 +129,10 @@ class DataPart:
         Meta(description="Image height and width in pixels; default: the model's."),
     ] = None
     train_size: Annotated[
-        Count | None,
+        int | str | None,
         Meta(
-            description="Height and width in training; default: size, or less where random crops "
-            "show things larger than evaluation does, as the plan says."
+            description="Height and width in training: pixels, or auto: so that random crops show "
+            "things as large as evaluation does; default: size."
         ),
     ] = None
     train_transform: Annotated[

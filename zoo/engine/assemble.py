@@ -190,7 +190,7 @@ def assemble(
         rules=replace(make_rules(recipe, registry), whole=share.whole),
         cut=used.cut,
         seen=seen,
-        sizes=size_line(seen, built.input, asked=recipe.data.train_size is not None),
+        sizes=size_line(seen, built.input, auto=recipe.data.train_size == "auto"),
         prefix=used.line,
         kept=_keep(recipe, used, built.input, world),
         sharded=parts,

@@ -81,6 +81,21 @@ def agree(
     return {**options, name: size if whole else [size, size]}, given
 
 
+def parse_train_size(given: int | str | None) -> int | None:
+    """What ``--train-size`` means: pixels; 0 = the size in evaluation; ``None`` = ``auto``.
+
+    Raises:
+        UsageError: It is neither pixels nor ``auto``.
+    """
+    if given in (None, "auto"):
+        return 0 if given is None else None
+    if isinstance(given, int) or given.isdecimal():
+        found = int(given)
+        if found >= 1:
+            return found
+    raise UsageError(f"--train-size {given!r} is not a size", hint="--train-size 160, or auto")
+
+
 def auto_train_size(shown: InputSpec, magnifies: float | None) -> int:
     """The size at which training shows things as large as evaluation does, in pixels.
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from zoo.engine.parts import is_convolutional
-from zoo.engine.sizes import auto_train_size, fit_input, size_option
+from zoo.engine.sizes import auto_train_size, fit_input, parse_train_size, size_option
 from zoo.engine.transforms import image_transform
 from zoo.engine.tryout import takes, try_out
 
@@ -28,8 +28,8 @@ def training_input(
 ) -> InputSpec:
     """What training shows the model, (C, H, W).
 
-    Without ``data.train_size`` it is what evaluation shows, or less where the training transform
-    shows things larger (:func:`zoo.engine.sizes.auto_train_size`) and the model is a
+    Without ``data.train_size`` it is what evaluation shows. ``auto`` is less where the training
+    transform shows things larger (:func:`zoo.engine.sizes.auto_train_size`) and the model is a
     convolutional network that takes such images.
 
     Args:
@@ -41,7 +41,10 @@ def training_input(
     Raises:
         UsageError: The model does not take images of the size that was asked for.
     """
-    shown, asked, count = built.input, recipe.data.train_size, recipe.data.batch_size
+    shown, count = built.input, recipe.data.batch_size
+    asked = parse_train_size(recipe.data.train_size)
+    if asked == 0:
+        return shown
     if asked is not None:
         made = fit_input(shown, asked, None)
         try_out(built.model, made, name=built.spec.qualified, batch_size=count, hold=hold)
@@ -54,10 +57,17 @@ def training_input(
     return made if takes(built.model, made, batch_size=count, hold=hold) else shown
 
 
-def size_line(seen: InputSpec, shown: InputSpec, *, asked: bool) -> str:
-    """What the plan says about it; empty where training shows what evaluation does."""
-    if seen.size == shown.size:
-        return ""
+def size_line(seen: InputSpec, shown: InputSpec, *, auto: bool) -> str:
+    """What the plan says about it; empty where nothing was asked for.
+
+    Args:
+        seen: What training shows.
+        shown: What evaluation shows.
+        auto: Whether zoo was to choose.
+    """
     small, large = (" x ".join(map(str, spec.size[1:])) for spec in (seen, shown))
-    why = "" if asked else f": random crops show things larger; --train-size {shown.size[1]} if not"
-    return f"{small} in training, {large} in evaluation{why}"
+    if seen.size == shown.size:
+        return (
+            f"{large}, in training too: nothing smaller suits transform and model" if auto else ""
+        )
+    return f"{small} in training, {large} in evaluation"
