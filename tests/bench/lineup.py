@@ -127,10 +127,10 @@ HELD = "stages and their norms, held and proved"
 LINEUP = (
     Peer(name="zoo", title="zoo finetune", frozen=HELD, command=zoo_line, top1=zoo_top1),
     Peer(
-        name="zoo-classic",
-        title="zoo finetune, shown what the others are shown",
+        name="zoo-small",
+        title="zoo finetune --train-size auto",
         frozen=HELD,
-        command=lambda job: zoo_line(job, "--views", "fresh", "--train-size", str(job["size"])),
+        command=lambda job: zoo_line(job, "--train-size", "auto"),
         top1=zoo_top1,
     ),
     Peer(

@@ -6,12 +6,11 @@
 Each way is a process of its own on the same JPEG files and the same starting weights, so start-up,
 decoding, evaluation and saving are inside its time; ways take turns, round by round. ``plain`` is
 the tutorials' loop: ``requires_grad = False``, fp32, torchvision's transforms, an ImageFolder and a
-DataLoader, the best weights kept. ``zoo`` is ``python -m zoo finetune`` with its defaults, which
-show smaller images in training and kept views; ``zoo, shown the same`` sees what ``plain`` sees.
-Ratios are plain / zoo of wall and of CPU time (user + system, loader processes included; on a
-loaded machine read those). Peak memory is the process's largest resident set. With
-``--plain-epochs N`` the plain loop runs N epochs and its time for more is extrapolated from the mean
-epoch: the table says so.
+DataLoader, the best weights kept. ``zoo`` is ``python -m zoo finetune`` with its defaults; others
+add flags (``--also``). Ratios are plain / zoo of wall and of CPU time (user + system, loader
+processes included; on a loaded machine read those). Peak memory is the process's largest resident
+set. With ``--plain-epochs N`` the plain loop runs N epochs and its time for more is extrapolated
+from the mean epoch: the table says so.
 
 Jobs: ``layer3`` (frozen up to layer3), ``head`` (the head alone trains), ``whole`` (nothing is
 frozen), ``memory`` (layer3 with --cache disk), ``again`` (a second run with another learning rate),
@@ -41,6 +40,7 @@ FROZEN = {
     "head": ["--freeze", "backbone"],
     "whole": [],
 }
+WAYS = {"small": ["--train-size", "auto"], "fresh": ["--views", "fresh"]}
 TARGETS = {("layer3", 5): 4.0, ("layer3", 20): 5.0, ("head", 20): 15.0, ("whole", 2): 1.8}
 
 
@@ -188,9 +188,7 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
     parser.add_argument("--plain-epochs", type=int, help="run this many, extrapolate the rest")
     parser.add_argument("--plain-workers", type=int, default=2)
-    parser.add_argument(
-        "--only-default", action="store_true", help="no run shown the same as plain"
-    )
+    parser.add_argument("--also", nargs="*", choices=WAYS, default=["small"], help="ways of zoo")
     parser.add_argument("--root", type=Path, help="keep images and weights in this folder")
     parser.add_argument("--out", type=Path, help="every measurement, as JSON")
     options = parser.parse_args()
@@ -198,8 +196,7 @@ def main() -> None:
     try:
         ways.prepare(root, options)
         bench = Bench(root, options)
-        classic = ["--views", "fresh", "--train-size", str(options.size)]
-        others = {} if options.only_default else {"zoo, shown the same": classic}
+        others = {f"zoo {' '.join(WAYS[name])}": WAYS[name] for name in options.also}
         for job in options.only:
             if job == "tail":
                 ways.compare_tails(options)

@@ -135,9 +135,9 @@ def before_old_states_are_deleted() -> None:
 
 def while_the_cache_is_filled() -> None:
     """A chunk of the frozen part's outputs is in the file, its mark is not."""
-    from zoo.engine.prefix import store
+    from zoo.engine.prefix import rowfile
 
-    real, left = store.os.pwrite, [5]
+    real, left = rowfile.os.pwrite, [5]
 
     class Os:
         def __getattr__(self, name: str) -> object:
@@ -150,7 +150,7 @@ def while_the_cache_is_filled() -> None:
                 die()
             return written
 
-    store.os = Os()
+    rowfile.os = Os()
 
 
 PLACES: dict[str, Callable[[], None]] = {

@@ -7,8 +7,8 @@ once per batch on the device. Randomness comes from torch's generator, seeded fo
 A callable may say more, and zoo then works by batch where images lie in memory: ``deterministic``
 (draws nothing at random), ``batched`` (takes ``(N, C, H, W)`` too), ``draws`` (above 0: it has
 ``many(images, draws)``, the same for a batch, given so many numbers in 0..1 for each image),
-``magnifies`` (how many times larger than in the whole image things are shown on average: training
-may then use smaller images than evaluation does).
+``magnifies`` (how many times larger than in the whole image things are shown on average, which
+``--train-size auto`` makes up for by smaller images).
 
 ============== ======== =========================== =============================================
 name           stage    target                      options

@@ -10,16 +10,16 @@ from zoo.errors import UsageError
     ("images", "epochs", "in_windows", "for_a_head"),
     [
         (1200, 5, 0, 3),
-        (1200, 6, 3, 3),
+        (1200, 6, 0, 3),  # not samples enough
+        (1200, 12, 9, 5),
+        (600, 20, 17, 9),
         (1200, 20, 10, 5),
         (1200, 1, 0, 0),  # nothing would be seen again
         (10_000, 50, 25, 1),
         (499, 20, 0, 0),  # few images
     ],
 )
-def test_a_view_is_seen_twice_and_heads_are_given_samples_enough(
-    images, epochs, in_windows, for_a_head
-):
+def test_a_view_is_seen_twice_if_there_are_samples_enough(images, epochs, in_windows, for_a_head):
     assert auto_views(images, epochs) == 0  # whole maps do not come back
     assert auto_views(images, epochs, windows=True) == in_windows
     assert auto_views(images, epochs, head=True) == for_a_head

@@ -173,6 +173,7 @@ def test_auto_chooses_the_views_and_says_which_flag_changes_that(tmp_path, monke
     few = Case(tmp_path, mode="ram", views=None, epochs=5)
     assert "train computed for fresh views" in few.used.line
     monkeypatch.setattr("zoo.engine.prefix.choice.FEW", 20)
+    monkeypatch.setattr("zoo.engine.prefix.choice.SAMPLES", 60)
     case = Case(tmp_path, mode="ram", views=None, epochs=6)
     assert "train in memory (3 views, " in case.used.line
     assert (
