@@ -33,6 +33,7 @@ from pathlib import Path
 from typing import Any
 
 import prefix_ways as ways
+from tables import machine, machine_line, markdown, write_block
 
 ZOO = [sys.executable, "-m", "zoo", "finetune", "resnet18"]
 FROZEN = {
@@ -78,6 +79,7 @@ class Bench:
             "PYTHONWARNINGS": "ignore",
         }
         self.rows: list[dict[str, Any]] = []
+        self._timed: dict[str, tuple[dict[str, float], dict[str, Any]]] = {}
 
     def zoo(self, job: str, epochs: int, *flags: str, name: str = "zoo") -> dict[str, Any]:
         """One fine-tune by the command line."""
@@ -98,19 +100,24 @@ class Bench:
     def plain(self, job: str, epochs: int) -> dict[str, Any]:
         """The tutorials' loop in a process of its own."""
         ran = min(epochs, self.options.plain_epochs or epochs)
+        if ran == epochs or job not in self._timed:
+            self._timed[job] = self._ran_plain(job, ran)
+        cost, said = self._timed[job]
+        found, ran = dict(cost), len(said["wall_epochs"])
+        for key in ("wall", "cpu"):
+            found[key] += (epochs - ran) * statistics.mean(said[f"{key}_epochs"])
+        return self.keep("plain", job, epochs, top1=said["top1"], ran=ran, **found)
+
+    def _ran_plain(self, job: str, epochs: int) -> tuple[dict[str, float], dict[str, Any]]:
         out = self.root / "plain.json"
         told = {
-            "root": str(self.root), "freeze": job, "epochs": ran, "size": self.options.size,
+            "root": str(self.root), "freeze": job, "epochs": epochs, "size": self.options.size,
             "threads": self.options.threads, "workers": self.options.plain_workers,
             "out": str(out),
         }  # fmt: skip
         script = str(Path(ways.__file__))
         found = measured([sys.executable, script, json.dumps(told)], self.environment)
-        said = json.loads(out.read_text())
-        if ran < epochs:
-            for key in ("wall", "cpu"):
-                found[key] += (epochs - ran) * statistics.mean(said[f"{key}_epochs"])
-        return self.keep("plain", job, epochs, top1=said["top1"], ran=ran, **found)
+        return found, json.loads(out.read_text())
 
     def keep(self, way: str, job: str, epochs: int, **found: Any) -> dict[str, Any]:
         """Note and print one measurement."""
@@ -174,6 +181,39 @@ class Bench:
         )
 
 
+FINETUNE = "zoo finetune"
+TITLES = {
+    "layer3": "frozen up to layer3", "head": "the head alone", "whole": "nothing frozen",
+}  # fmt: skip
+
+
+def table(rows: list[dict[str, Any]], options: argparse.Namespace) -> str:
+    """The runs beside the plain loop, as markdown, with what was run."""
+    made = []
+    for row in rows:
+        mates = [r for r in rows if (r["job"], r["epochs"]) == (row["job"], row["epochs"])]
+        plain = next((r for r in mates if r["way"] == "plain"), None)
+        if plain is None or row["job"] not in TITLES:
+            continue
+        ran = row.get("ran", row["epochs"])
+        part = "" if ran == row["epochs"] else f", from {ran} epochs"
+        way = f"plain loop{part}" if row is plain else f"`{row['way'].replace('zoo', FINETUNE, 1)}`"
+        wall, cpu = (f"{plain[key] / row[key]:.2f}" for key in ("wall", "cpu"))
+        made.append([
+            TITLES[row["job"]], str(row["epochs"]), way, f"{row['wall']:.0f}", wall,
+            f"{row['cpu']:.0f}", cpu, f"{row['peak']:,.0f}",
+            "" if part else f"{100 * row['top1']:.1f}",
+        ])  # fmt: skip
+    head = ("what", "epochs", "way", "wall s", "times faster", "CPU s", "times faster", "peak MB",
+            "top-1 %")  # fmt: skip
+    asked = (
+        f"resnet18, {options.images:,} training and {options.val_images} validation images of "
+        f"{options.classes} classes, {options.size} px,\nbatch 32, {options.threads} threads; "
+        "whole processes, from start to saved weights."
+    )
+    return f"{machine_line(machine())}.\n{asked}\n\n{markdown(head, made)}"
+
+
 def main() -> None:
     """Run the jobs."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -191,6 +231,7 @@ def main() -> None:
     parser.add_argument("--also", nargs="*", choices=WAYS, default=["small"], help="ways of zoo")
     parser.add_argument("--root", type=Path, help="keep images and weights in this folder")
     parser.add_argument("--out", type=Path, help="every measurement, as JSON")
+    parser.add_argument("--write", type=Path, help="the page whose block `prefix` is replaced")
     options = parser.parse_args()
     root = options.root or Path(tempfile.mkdtemp())
     try:
@@ -209,6 +250,10 @@ def main() -> None:
                 bench.against_plain("whole", 2, others)
             else:
                 getattr(bench, job)()
+        told = table(bench.rows, options)
+        print(told)
+        if options.write:
+            write_block(options.write, "prefix", told)
         if options.out:
             options.out.write_text(json.dumps(bench.rows, indent=1))
     finally:
