@@ -209,7 +209,8 @@ def table(rows: list[dict[str, Any]], options: argparse.Namespace) -> str:
     asked = (
         f"resnet18, {options.images:,} training and {options.val_images} validation images of "
         f"{options.classes} classes, {options.size} px,\nbatch 32, {options.threads} threads; "
-        "whole processes, from start to saved weights."
+        "whole processes, from start to saved weights.\n"
+        "Made by `python tests/bench/prefix.py --only layer3 head --plain-epochs N`."
     )
     return f"{machine_line(machine())}.\n{asked}\n\n{markdown(head, made)}"
 
