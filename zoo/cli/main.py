@@ -175,7 +175,32 @@ def main(argv: Sequence[str] | None = None) -> None:
     code = run(argv)
     if "torch" not in sys.modules:  # with it, triton's bindings would report leaks
         gc.freeze()  # nothing is left to do: Python need not look through thousands of records
+    elif os.environ.get("WORLD_SIZE", "1") != "1" or _busy():
+        _leave(code)
     sys.exit(code)
+
+
+def _busy() -> bool:
+    """Whether one of zoo's own threads still works, as one that saves while the run fails."""
+    import threading
+
+    return any(thread.name.startswith("zoo-") for thread in threading.enumerate())
+
+
+def _leave(code: int) -> None:
+    """End a process that has other threads without taking the interpreter apart.
+
+    A thread that asks for Python's lock while Python ends calls ``std::terminate`` if it comes
+    from torch's C++, and a run that succeeded exits with 134. gloo's outlive the process group.
+    """
+    import atexit
+    import contextlib
+
+    atexit._run_exitfuncs()
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(OSError, ValueError):  # closed by its reader
+            stream.flush()
+    os._exit(code)
 
 
 def run(argv: Sequence[str] | None = None) -> int:
