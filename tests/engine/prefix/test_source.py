@@ -6,7 +6,8 @@ from zoo.data.images import ImageSet
 from zoo.data.loaders import make_loader
 from zoo.engine.feed import Feed
 from zoo.engine.place import Place
-from zoo.engine.prefix.source import PrefixFeed, PrefixRunner, PrefixSource, pack, unpack
+from zoo.engine.prefix.runner import PrefixRunner
+from zoo.engine.prefix.source import PrefixFeed, PrefixSource, pack, unpack
 from zoo.engine.prefix.store import MemoryStore
 from zoo.errors import DataError
 

@@ -17,7 +17,6 @@ import torch
 from torch import Tensor
 
 from zoo.data.views import Batch
-from zoo.engine.place import autocast
 from zoo.engine.prefix.shards import Shard, Shards
 from zoo.engine.processes.distributed import ALONE
 
@@ -25,8 +24,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from zoo.data.loaders import Loader
-    from zoo.engine.feed import Feed
     from zoo.engine.place import Place
+    from zoo.engine.prefix.runner import PrefixRunner
     from zoo.engine.prefix.store import Store
     from zoo.engine.prefix.windows import Windows
     from zoo.engine.processes.distributed import World
@@ -51,24 +50,6 @@ class PrefixFeed:
         device = self.place.device
         given = batch.images.to(device, self.dtype, non_blocking=True)
         return given, batch.labels.to(device, non_blocking=True)
-
-
-class PrefixRunner:
-    """Uint8 images of a batch to prefix outputs, as the whole model would compute them.
-
-    Args:
-        prefix: Normalised images (N, C, H, W) to outputs (N, ...).
-        feed: Normalises.
-        place: Where and how precisely.
-    """
-
-    def __init__(self, prefix: Callable[[Tensor], Tensor], feed: Feed, place: Place) -> None:
-        self.prefix, self.feed, self.place = prefix, feed, place
-
-    def __call__(self, images: Tensor) -> Tensor:
-        """Compute (N, C, H, W) to (N, ...) on the device."""
-        with torch.no_grad(), autocast(self.place):
-            return self.prefix(self.feed.images(images))
 
 
 class PrefixSource:
@@ -127,6 +108,7 @@ class PrefixSource:
     def close(self) -> None:
         """End loader processes and let go of the stores."""
         self.loader.close()
+        self.runner.close()
         for store in self._stores.values():
             if store is not None:
                 store.close()

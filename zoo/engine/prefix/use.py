@@ -25,8 +25,9 @@ from zoo import __version__
 from zoo.engine.prefix.budget import disk_budget, easy_budget, memory_budget, prune, say_size
 from zoo.engine.prefix.choice import auto_views
 from zoo.engine.prefix.cut import Cut, cut
+from zoo.engine.prefix.runner import PrefixRunner
 from zoo.engine.prefix.setting import CacheWish, Setting, Where, look
-from zoo.engine.prefix.source import PrefixFeed, PrefixRunner, PrefixSource
+from zoo.engine.prefix.source import PrefixFeed, PrefixSource
 from zoo.engine.prefix.store import FileStore, MemoryStore, Store
 from zoo.engine.processes.distributed import ALONE, World
 from zoo.errors import BusyError, DiskError, UsageError
@@ -124,7 +125,8 @@ def use_prefix(
     if not setting.fits:
         line = f"runs uncut: what follows {made.point} takes no images of the training size"
         return Prefixed(train=train, val=val, feed=feed, line=line)
-    runner = PrefixRunner(made.prefix(fold=setting.folded), feed, place)
+    prefix = made.prefix(fold=setting.folded)
+    runner = PrefixRunner(prefix.run, feed, place, ready=prefix.ready, parts=setting.folded)
     views = _views(train, setting, epochs)
     _require_windows(setting, again=bool(views) and views < epochs and not train.fixed)
     val_where = _where(setting, len(val.images), 1)
