@@ -63,10 +63,10 @@ def test_lists_become_tuples():
 @pytest.mark.parametrize(
     ("layer", "said"),
     [
-        ({"optim.lr": "fast"}, 'optim.lr = "fast": Expected `float`, got `str`'),
-        ({"optim.lr": 0}, "optim.lr = 0: Expected `float` > 0.0"),
-        ({"optim.lr": float("nan")}, "optim.lr = NaN: Expected `float` > 0.0"),
-        ({"optim.lr": float("inf")}, "optim.lr = inf: expected a finite number"),
+        ({"optim.lr": "fast"}, 'optim.lr = "fast": expected a number, got text'),
+        ({"optim.lr": 0}, "optim.lr = 0: expected a number > 0.0"),
+        ({"optim.lr": float("nan")}, "optim.lr = NaN: expected a number > 0.0"),
+        ({"optim.lr": float("inf")}, "optim.lr = Infinity: expected a finite number"),
         ({"optim.epochs": 2.5}, "optim.epochs = 2.5"),
         ({"optim.epochs": True}, "optim.epochs = true"),
         ({"optim.epochs": None}, "optim.epochs = null"),
@@ -88,6 +88,22 @@ def test_a_wrong_value_is_named_with_its_key(layer, said):
 def test_a_wrong_value_says_where_it_is_from():
     assert wrong({"optim.lr": 1}, {"optim.lr": "x"}).hint == "from layer 1"
     assert wrong({"loss.options": 3, "optim.lr": 2}).hint == "from layer 0"
+
+
+@pytest.mark.parametrize(
+    ("layer", "said", "hint"),
+    [
+        ({"optim.epochs": 0}, "--epochs 0: expected a whole number >= 1", "--epochs 5 is"),
+        ({"optim.lr": float("inf")}, "--lr inf: expected a finite number", ""),
+        ({"data.view_crop": 2.0}, "--view-crop 2.0: expected a number", ""),
+        ({"freeze.frozen_bn": "off"}, "--frozen-bn off: ", "--frozen-bn eval is the default"),
+    ],
+)
+def test_a_wrong_flag_is_named_as_it_was_typed(layer, said, hint):
+    with pytest.raises(UsageError) as caught:
+        compose.compose("finetune", [("flags", layer)])
+    assert caught.value.message.startswith(said)
+    assert (caught.value.hint or "").startswith(hint)
 
 
 def test_options_over_a_value_that_is_no_table():

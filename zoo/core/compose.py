@@ -10,13 +10,14 @@ import dataclasses
 import functools
 import hashlib
 import json
+import re
 import tomllib
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, cast, get_args, get_type_hints
 
 import msgspec
 
-from zoo.core import limits, manifest
+from zoo.core import flags, limits, manifest
 from zoo.core.fields import FieldInfo, fields_of
 from zoo.core.names import did_you_mean, suggest
 from zoo.core.recipe import SCHEMA, VERB_DEFAULTS, Recipe, Verb
@@ -28,6 +29,12 @@ if TYPE_CHECKING:
 
 Layer = tuple[str, "Mapping[str, Any]"]
 """Where values come from, in words for people, and the values by dotted key."""
+
+KINDS: Final = {
+    "int": "a whole number", "float": "a number", "str": "text", "bool": "true or false",
+    "array": "a list", "object": "a table", "null": "nothing",
+}  # fmt: skip
+"""Kind of a value -> what people call it."""
 
 _NOT_IN_DIGEST: Final = ("output.dir", "output.name", "data.workers", "device.threads")
 
@@ -82,10 +89,11 @@ def compose(verb: str, layers: Sequence[Layer]) -> Composed:
         try:
             made = msgspec.convert(value, fields()[key].type)
         except msgspec.ValidationError as error:
-            reason = str(error).partition(" - at `$")[0]
-            problems.append((f"{key} = {_show(value)}: {reason}", f"from {origin.get(key, name)}"))
+            problems.append(_problem(verb, key, value, _plain(str(error)), origin.get(key, name)))
             continue
-        _finite(key, made, problems, origin.get(key, name))
+        if isinstance(made, float) and made - made != 0.0:
+            why = "expected a finite number"
+            problems.append(_problem(verb, key, made, why, origin.get(key, name)))
         checked.setdefault(section, {})[item] = made
     if problems:
         raise _complaint(problems)
@@ -111,9 +119,25 @@ def _locate(key: str) -> tuple[str | None, str]:
     return None, ""
 
 
-def _finite(key: str, value: Any, problems: list[tuple[str, str]], origin: str) -> None:
-    if isinstance(value, float) and value - value != 0.0:
-        problems.append((f"{key} = {value}: expected a finite number", f"from {origin}"))
+def _problem(verb: str, key: str, value: Any, reason: str, origin: str) -> tuple[str, str]:
+    """A wrong value in the words in which it was given, and a hint."""
+    keyword = next((word for word, known in flags.KEYWORDS.items() if known == key), "")
+    if origin != flags.ORIGIN or not keyword:
+        return f"{key} = {_show(value)}: {reason}", f"from {origin}"
+    flag = f"--{keyword.replace('_', '-')}"
+    usual = VERB_DEFAULTS[verb].get(key, fields()[key].default)
+    told = isinstance(usual, str | int | float) and not isinstance(usual, bool) and usual != ""
+    return f"{flag} {value}: {reason}", f"{flag} {usual} is the default" if told else ""
+
+
+def _plain(reason: str) -> str:
+    """What the checker says, with the kinds of values by their everyday names."""
+    text = reason.partition(" - at `$")[0]
+
+    def kinds(found: re.Match[str]) -> str:
+        return " or ".join(KINDS.get(kind, kind) for kind in found[1].split(" | "))
+
+    return re.sub(r"`([^`]*)`", kinds, text[:1].lower() + text[1:])
 
 
 def _show(value: Any) -> str:

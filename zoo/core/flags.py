@@ -89,6 +89,9 @@ KEYWORDS: Final[dict[str, str]] = {
 }
 """Keyword -> dotted recipe key, in the order of the help pages."""
 
+ORIGIN: Final = "flags"
+"""Name of the layer of a recipe that they make."""
+
 COMMA: Final = {"project", "batch_transform", "tracker", "metric"}
 """Keywords whose values may also be given in one, separated by commas."""
 

@@ -60,7 +60,11 @@ def request(
     own, spec = _model(registry, str(reference), typed)
     layers: list[Layer] = [(f"suggested by {reference}", dict(spec.recipe) if spec else {})]
     layers += _from_plugins(registry, verb, spec) if spec else []
-    layers += [(str(file or "recipe"), from_file), ("flags", {**own, **typed}), ("--set", pairs)]
+    layers += [
+        (str(file or "recipe"), from_file),
+        (flags.ORIGIN, {**own, **typed}),
+        ("--set", pairs),
+    ]
     composed = compose.compose(verb, layers)
     if spec is not None:
         check_weights(spec, composed.recipe.model.weights)
