@@ -309,14 +309,7 @@ def one(
     shown = torch.randperm(POOL, generator=torch.Generator().manual_seed(case["seed"]))
     found = cut(built.model, frozen.plan, built.input)
     parts = windows(found, kept["train"][0, :2].clone(), made.place, seed=case["seed"], share=share)
-    train = Pooled(
-        made.train.loader,
-        kept["train"],
-        shown[:count].tolist(),
-        parts,
-        case["way"][-1:],
-        case["epochs"],
-    )
+    train = Pooled(made.train.loader, kept["train"], shown[:count].tolist(), parts)
     val = Pooled(made.val.loader, kept["val"][None], [0], None)
     ends = [
         event
