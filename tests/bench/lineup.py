@@ -127,10 +127,10 @@ HELD = "stages and their norms, held and proved"
 LINEUP = (
     Peer(name="zoo", title="zoo finetune", frozen=HELD, command=zoo_line, top1=zoo_top1),
     Peer(
-        name="zoo-small",
-        title="zoo finetune --train-size auto",
+        name="zoo-same",
+        title="zoo finetune --train-size same",
         frozen=HELD,
-        command=lambda job: zoo_line(job, "--train-size", "auto"),
+        command=lambda job: zoo_line(job, "--train-size", "same"),
         top1=zoo_top1,
     ),
     Peer(

@@ -41,7 +41,7 @@ FROZEN = {
     "head": ["--freeze", "backbone"],
     "whole": [],
 }
-WAYS = {"small": ["--train-size", "auto"], "fresh": ["--views", "fresh"]}
+WAYS = {"same": ["--train-size", "same"], "fresh": ["--views", "fresh"]}
 TARGETS = {("layer3", 5): 4.0, ("layer3", 20): 5.0, ("head", 20): 15.0, ("whole", 2): 1.8}
 
 
@@ -229,7 +229,7 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
     parser.add_argument("--plain-epochs", type=int, help="run this many, extrapolate the rest")
     parser.add_argument("--plain-workers", type=int, default=2)
-    parser.add_argument("--also", nargs="*", choices=WAYS, default=["small"], help="ways of zoo")
+    parser.add_argument("--also", nargs="*", choices=WAYS, default=["same"], help="ways of zoo")
     parser.add_argument("--root", type=Path, help="keep images and weights in this folder")
     parser.add_argument("--out", type=Path, help="every measurement, as JSON")
     parser.add_argument("--write", type=Path, help="the page whose block `prefix` is replaced")

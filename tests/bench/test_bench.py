@@ -334,7 +334,8 @@ def test_what_auto_means_for_the_views_is_asked_of_zoo():
 
     assert views.meant("auto", {"epochs": 20}, 600, head=False) == (17, 0.75)
     assert views.meant("auto", {"epochs": 5}, 600, head=False) == (5, 0.75)
-    assert views.meant("small", {"epochs": 20}, 600, head=False) == (17, 0.75)
+    assert views.meant("96px", {"epochs": 20}, 600, head=False) == (17, 0.75)
+    assert [views.train_size(way) for way in ("classic", "auto", "96px")] == [None, None, "96"]
     assert views.meant("classic", {"epochs": 20}, 600, head=True) == (20, 1.0)
     assert views.meant("4@0.5", {"epochs": 20}, 600, head=False) == (4, 0.5)
 
@@ -346,9 +347,9 @@ def test_the_table_of_the_frozen_part_compares_each_way_with_the_plain_loop():
     cost = {"job": "layer3", "cpu": 190.0, "peak": 1100.0, "top1": 0.5}
     rows = [
         {**cost, "way": "plain", "epochs": 20, "ran": 5, "wall": 100.0},
-        {**cost, "way": "zoo --train-size auto", "epochs": 20, "wall": 20.0, "cpu": 38.0},
+        {**cost, "way": "zoo --train-size same", "epochs": 20, "wall": 20.0, "cpu": 38.0},
         {**cost, "way": "zoo", "epochs": 5, "wall": 20.0},  # nothing to compare it with
     ]
     lines = prefix.table(rows, asked).splitlines()[-2:]
     assert "| plain loop, from 5 epochs | 100 | 1.00 | 190 | 1.00 | 1,100 |  |" in lines[0]
-    assert "| `zoo finetune --train-size auto` | 20 | 5.00 | 38 | 5.00 | 1,100 | 50.0 |" in lines[1]
+    assert "| `zoo finetune --train-size same` | 20 | 5.00 | 38 | 5.00 | 1,100 | 50.0 |" in lines[1]

@@ -20,7 +20,7 @@ order, the windows and which of the views are shown. The ways:
 - ``auto``: what zoo does unless it is told otherwise.
 - ``K@S``: K views in turn, and when they come back, random windows of their maps of at least S of
   their sides (S = 1: whole maps).
-- ``small``: ``auto`` with ``--train-size auto``; ``Npx``: ``auto`` with ``--train-size N``.
+- ``Npx``: ``auto`` with ``--train-size N``.
 
 What is compared is the top-1 of the last epoch on the same validation images, seed by seed: mean,
 spread over the seeds, and the mean difference to the classic run of the same seed with its standard
@@ -220,7 +220,7 @@ def prepared(root: Path, base: dict[str, str], case: dict[str, Any], options: An
         "finetune", model, {
             "data": str(root / name / "train"), "val": str(root / name / "val"),
             "size": options.size, "epochs": case["epochs"], "seed": case["seed"], "views": "fresh",
-            "train_size": train_size(case["way"]),
+            "train_size": train_size(case["way"]) or "same",
             "cache": "ram", "lr": options.lr, "threads": 1, "workers": 0,
             "weights": weights[0] if weights else None,
             "transform": SETS[name], "precision": options.precision, **frozen_part(case["freeze"]),
@@ -237,7 +237,7 @@ def prepared(root: Path, base: dict[str, str], case: dict[str, Any], options: An
 
 def train_size(way: str) -> str | None:
     """What ``--train-size`` is for a way."""
-    return "auto" if way == "small" else way[:-2] if way.endswith("px") else None
+    return way[:-2] if way.endswith("px") else None
 
 
 def pool(root: Path, base: dict[str, str], case: dict[str, Any], options: Any) -> dict[str, Tensor]:
@@ -288,7 +288,7 @@ class Pooled:
 
 def meant(way: str, case: dict[str, Any], images: int, *, head: bool) -> tuple[int, float]:
     """Views and least share of a window."""
-    if way in ("auto", "small") or way.endswith("px"):
+    if way == "auto" or way.endswith("px"):
         views = auto_views(images, case["epochs"], head=head, windows=not head)
         return views or case["epochs"], SHARE
     if way == "classic":
@@ -365,7 +365,7 @@ def table(rows: list[dict[str, Any]]) -> str:
     for key, by_way in sorted(groups.items(), key=lambda g: (g[0][1] == "head", -g[0][2], g[0])):
         name, freeze, epochs = key
         classic = by_way.get("classic", {})
-        for way in sorted(by_way, key=lambda w: (w != "classic", w != "auto", w == "small", w)):
+        for way in sorted(by_way, key=lambda w: (w != "classic", w != "auto", w)):
             found = by_way[way]
             paired = [found[seed] - classic[seed] for seed in found if seed in classic]
             said = ""
@@ -413,7 +413,7 @@ def main() -> None:
     parser.add_argument("--freezes", nargs="+", help="default: --upto, and head")
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--epochs", type=int, nargs="+", default=[20, 5])
-    parser.add_argument("--ways", nargs="+", default=["classic", "auto", "small"])
+    parser.add_argument("--ways", nargs="+", default=["classic", "auto", "112px"])
     parser.add_argument("--sets", nargs="+", default=list(SETS))
     parser.add_argument("--size", type=int, default=128)
     parser.add_argument("--lr", type=float, default=0.01)

@@ -27,7 +27,7 @@ def live(model, **values):
 
 def test_it_says_what_is_frozen_what_trains_and_what_is_seen():
     lines, facts = live(
-        "resnet18", freeze_upto="layer3", allow_random_frozen=True, size=128, train_size="auto"
+        "resnet18", freeze_upto="layer3", allow_random_frozen=True, size=128, train_size=96
     )
     assert "2,782,784 params" in lines["freeze"]
     assert facts["frozen"] == 2_782_784

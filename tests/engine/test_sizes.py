@@ -67,11 +67,12 @@ def test_a_model_of_any_size_is_left_alone():
 @pytest.mark.parametrize(
     ("size", "zoom", "magnifies", "expected"),
     [
-        (224, 256 / 224, 1.559, 160),  # random crops of 8 to 100 % of the area
-        (224, 1.0, 1.559, 160),
-        (256, 256 / 224, 1.559, 192),
-        (299, 1.0, 1.559, 224),
-        (128, 256 / 224, 1.559, 96),
+        (224, 256 / 224, 1.559, 192),  # random crops of 8 to 100 % of the area
+        (224, 1.0, 1.559, 192),
+        (256, 256 / 224, 1.559, 224),
+        (299, 1.0, 1.559, 256),
+        (384, 1.0, 1.559, 352),
+        (128, 256 / 224, 1.559, 128),  # a step would be too much
         (224, 256 / 224, 1.17, 224),  # gentle crops: things look as they are judged
         (224, 256 / 224, 0.5, 224),  # never more than is judged
         (96, 1.0, 1.559, 96),  # maps would get too small
@@ -90,8 +91,10 @@ def test_an_input_that_is_no_square_stays():
     assert auto_train_size(InputSpec(size=(3, 224, 160)), 1.559) == 224
 
 
-@pytest.mark.parametrize(("given", "meant"), [(None, 0), ("auto", None), (160, 160), ("160", 160)])
-def test_a_training_size_is_pixels_or_auto(given, meant):
+@pytest.mark.parametrize(
+    ("given", "meant"), [(None, 0), ("same", 0), ("auto", None), (160, 160), ("160", 160)]
+)
+def test_a_training_size_is_pixels_or_a_word(given, meant):
     assert parse_train_size(given) == meant
 
 
@@ -99,4 +102,4 @@ def test_a_training_size_is_pixels_or_auto(given, meant):
 def test_anything_else_is_an_error_with_examples(given):
     with pytest.raises(UsageError, match="is not a size") as caught:
         parse_train_size(given)
-    assert "--train-size 160, or auto" in caught.value.hint
+    assert "--train-size 192, same, or auto" in caught.value.hint

@@ -11,23 +11,24 @@ from zoo.engine.trainsize import size_line, training_input
 from zoo.errors import UsageError
 
 
-def seen(model, **values):
+def seen(model, *, frozen=True, **values):
     known = registry.load()
-    given = {"weights": "none", "classes": 2, "train_size": "auto", **values}
+    given = {"weights": "none", "classes": 2, **values}
     recipe = request("finetune", model, given, registry=known).recipe
     built = build(find_start(recipe, known), recipe, known, ())
-    return training_input(recipe, known, built).size, built
+    return training_input(recipe, known, built, frozen=frozen).size, built
 
 
-def test_nothing_changes_unless_it_is_asked_for():
-    assert seen("resnet18", train_size=None)[0] == (3, 224, 224)
+@pytest.mark.parametrize("values", [{"train_size": "same"}, {"frozen": False}])
+def test_training_shows_what_evaluation_does_on_wish_and_where_all_trains(values):
+    assert seen("resnet18", **values)[0] == (3, 224, 224)
 
 
-def test_auto_trains_random_crops_on_smaller_than_they_are_judged():
+def test_behind_a_frozen_part_random_crops_are_a_little_smaller_than_they_are_judged():
     size, built = seen("resnet18")
     assert built.input.size == (3, 224, 224)
-    assert size == (3, 160, 160)
-    assert seen("resnet18", size=256, in_channels=1)[0] == (1, 192, 192)
+    assert size == (3, 192, 192)
+    assert seen("resnet18", size=256, in_channels=1)[0] == (1, 224, 224)
 
 
 @pytest.mark.parametrize("transform", ["light", "center-crop", "shift", "random-crop"])
@@ -57,7 +58,7 @@ def test_a_size_that_the_model_does_not_take_is_refused():
 
 
 def test_the_plan_says_both_sizes():
-    small, large = InputSpec(size=(3, 160, 160)), InputSpec(size=(3, 224, 224))
-    assert size_line(large, large, auto=False) == ""
-    assert size_line(large, large, auto=True).startswith("224 x 224, in training too: nothing")
-    assert size_line(small, large, auto=True) == "160 x 160 in training, 224 x 224 in evaluation"
+    small, large = InputSpec(size=(3, 192, 192)), InputSpec(size=(3, 224, 224))
+    assert size_line(large, large, auto=False) == size_line(large, large, auto=True) == ""
+    assert size_line(small, large, auto=False) == "192 x 192 in training, 224 x 224 in evaluation"
+    assert size_line(small, large, auto=True).endswith("evaluation; --train-size same for one size")

@@ -173,34 +173,41 @@ def main(argv: Sequence[str] | None = None) -> None:
         if isinstance(stream, io.TextIOWrapper):  # a terminal that lacks a letter gets its number
             stream.reconfigure(errors="backslashreplace")
     code = run(argv)
-    if "torch" not in sys.modules:  # with it, triton's bindings would report leaks
+    if "torch" in sys.modules:
+        if argv is None:  # this is the whole process, not a call from Python
+            _leave(code)
+    else:
         gc.freeze()  # nothing is left to do: Python need not look through thousands of records
-    elif os.environ.get("WORLD_SIZE", "1") != "1" or _busy():
-        _leave(code)
     sys.exit(code)
 
 
-def _busy() -> bool:
-    """Whether one of zoo's own threads still works, as one that saves while the run fails."""
-    import threading
-
-    return any(thread.name.startswith("zoo-") for thread in threading.enumerate())
-
-
 def _leave(code: int) -> None:
-    """End a process that has other threads without taking the interpreter apart.
+    """End the process without taking the interpreter and torch apart.
 
-    A thread that asks for Python's lock while Python ends calls ``std::terminate`` if it comes
-    from torch's C++, and a run that succeeded exits with 134. gloo's outlive the process group.
+    That takes a second, and a thread that asks for Python's lock meanwhile calls
+    ``std::terminate`` if it comes from torch's C++: a run that succeeded exits with 134. (gloo's
+    threads outlive their process group; one of ours may be saving while a run fails.)
     """
     import atexit
-    import contextlib
+    import threading
 
+    threading._shutdown()  # type: ignore[attr-defined]  # threads that are no daemons end first
     atexit._run_exitfuncs()
+    for kind in (io.TextIOWrapper, io.BufferedWriter):
+        for file in [found for found in gc.get_objects() if type(found) is kind]:
+            _flush(file)
     for stream in (sys.stdout, sys.stderr):
-        with contextlib.suppress(OSError, ValueError):  # closed by its reader
-            stream.flush()
+        _flush(stream)
     os._exit(code)
+
+
+def _flush(file: Any) -> None:
+    """Write down what lies in a file's buffer, unless it is closed or its reader is gone."""
+    try:
+        if not file.closed and file.writable():
+            file.flush()
+    except (OSError, ValueError):
+        pass
 
 
 def run(argv: Sequence[str] | None = None) -> int:

@@ -64,7 +64,7 @@ METAVARS: Final = {
     "data": "SOURCE",
     "val": "FOLDER",
     "cache_size": "SIZE",
-    "train_size": "PIXELS|auto",
+    "train_size": "PIXELS|same|auto",
     "views": "K|fresh|auto",
     "view_crop": "SHARE",
     "data_root": "FOLDER",

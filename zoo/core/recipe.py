@@ -131,10 +131,10 @@ class DataPart:
     train_size: Annotated[
         int | str | None,
         Meta(
-            description="Height and width in training: pixels, or auto: so that random crops show "
-            "things as large as evaluation does; default: size."
+            description="Height and width in training: pixels, same (as in evaluation), or auto: "
+            "a little less where a part is frozen and random crops show things larger."
         ),
-    ] = None
+    ] = "auto"
     train_transform: Annotated[
         str, Meta(description="Training transform by name (zoo list --kind transform).")
     ] = "auto"

@@ -155,8 +155,10 @@ def assemble(
     Raises:
         UsageError: A part does not take its options, or the batch cannot be dealt to the ranks.
     """
-    settle(place)
-    seen = training_input(recipe, registry, built, frozen.hold)
+    settle(place, spare=recipe.data.cache == "disk")
+    seen = training_input(
+        recipe, registry, built, frozen.hold, frozen=bool(frozen.plan.ever_frozen)
+    )
     share = deal(recipe, world.size, len(splits.train))
     slices = recipe.device.parallel == "fsdp" and world.size > 1
     if slices:

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import torch
 
+from zoo.engine.allocator import keep_freed
 from zoo.errors import DeviceError, UsageError
 
 if TYPE_CHECKING:
@@ -211,9 +212,16 @@ def _quota(root: Path = Path("/sys/fs/cgroup"), own: Path = Path("/proc/self/cgr
     return min(shares, default=0.0)
 
 
-def settle(place: Place) -> None:
-    """Set what torch keeps per process: threads, determinism, the current device."""
+def settle(place: Place, *, spare: bool = False) -> None:
+    """Set what is kept per process: threads, freed memory, determinism, the current device.
+
+    Args:
+        place: Where the process computes.
+        spare: Give freed memory back to the system, which takes time and spares some.
+    """
     torch.set_num_threads(place.threads)
+    if place.device.type == "cpu" and not spare:
+        keep_freed()
     if place.deterministic:
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     if place.deterministic != torch.are_deterministic_algorithms_enabled():  # it imports a compiler

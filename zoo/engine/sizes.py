@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
 LEAST: Final = 128
 """Pixels from which on a training size of its own is chosen; below, maps get too small."""
-SMALLEST: Final = 0.7
-"""Least share of the size in evaluation."""
+SMALLEST: Final = 0.85
+"""Least share of the size in evaluation: further down, some images lose what tells them apart."""
 STEP: Final = 32
 """Sizes are chosen in these steps: networks halve their maps five times."""
 OPTIONS: Final = ("image_size", "img_size", "input_size", "size")
@@ -85,24 +85,26 @@ def parse_train_size(given: int | str | None) -> int | None:
     """What ``--train-size`` means: pixels; 0 = the size in evaluation; ``None`` = ``auto``.
 
     Raises:
-        UsageError: It is neither pixels nor ``auto``.
+        UsageError: It is neither pixels nor ``same`` nor ``auto``.
     """
-    if given in (None, "auto"):
-        return 0 if given is None else None
+    if given in (None, "same", "auto"):
+        return None if given == "auto" else 0
     if isinstance(given, int) or given.isdecimal():
         found = int(given)
         if found >= 1:
             return found
-    raise UsageError(f"--train-size {given!r} is not a size", hint="--train-size 160, or auto")
+    raise UsageError(
+        f"--train-size {given!r} is not a size", hint="--train-size 192, same, or auto"
+    )
 
 
 def auto_train_size(shown: InputSpec, magnifies: float | None) -> int:
-    """The size at which training shows things as large as evaluation does, in pixels.
+    """A size at which training shows things about as large as evaluation does, in pixels.
 
     A random crop is enlarged to the input's size; evaluation shows the whole image. So at one size
-    things look larger in training, and a network that is judged at 224 pixels is better trained at
-    160, and sooner (Touvron et al., 2019, "Fixing the train-test resolution discrepancy";
-    torchvision's newer weights were trained like that).
+    things look larger in training, and a network is better judged at more pixels than it was
+    trained at (Touvron et al., 2019, "Fixing the train-test resolution discrepancy"; torchvision's
+    newer weights are trained at 176 and judged at 224). This goes part of the way.
 
     Args:
         shown: What evaluation shows.

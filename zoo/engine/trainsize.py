@@ -25,25 +25,28 @@ def training_input(
     registry: Registry,
     built: Built,
     hold: Callable[[nn.Module], object] = lambda _model: None,
+    *,
+    frozen: bool = True,
 ) -> InputSpec:
     """What training shows the model, (C, H, W).
 
-    Without ``data.train_size`` it is what evaluation shows. ``auto`` is less where the training
-    transform shows things larger (:func:`zoo.engine.sizes.auto_train_size`) and the model is a
-    convolutional network that takes such images.
+    ``same`` is what evaluation shows. ``auto`` is less where a part stays frozen for the whole
+    run, the training transform shows things larger (:func:`zoo.engine.sizes.auto_train_size`) and
+    the model is a convolutional network that takes such images.
 
     Args:
         recipe: A checked recipe.
         registry: Where transforms are.
         built: The model and what evaluation shows it.
         hold: Puts the frozen part in eval mode.
+        frozen: Whether a part stays frozen for the whole run.
 
     Raises:
         UsageError: The model does not take images of the size that was asked for.
     """
     shown, count = built.input, recipe.data.batch_size
     asked = parse_train_size(recipe.data.train_size)
-    if asked == 0:
+    if asked == 0 or (asked is None and not frozen):
         return shown
     if asked is not None:
         made = fit_input(shown, asked, None)
@@ -58,16 +61,15 @@ def training_input(
 
 
 def size_line(seen: InputSpec, shown: InputSpec, *, auto: bool) -> str:
-    """What the plan says about it; empty where nothing was asked for.
+    """What the plan says about it; empty where training shows what evaluation shows.
 
     Args:
         seen: What training shows.
         shown: What evaluation shows.
-        auto: Whether zoo was to choose.
+        auto: Whether zoo chose.
     """
-    small, large = (" x ".join(map(str, spec.size[1:])) for spec in (seen, shown))
     if seen.size == shown.size:
-        return (
-            f"{large}, in training too: nothing smaller suits transform and model" if auto else ""
-        )
-    return f"{small} in training, {large} in evaluation"
+        return ""
+    small, large = (" x ".join(map(str, spec.size[1:])) for spec in (seen, shown))
+    other = "; --train-size same for one size" if auto else ""
+    return f"{small} in training, {large} in evaluation{other}"

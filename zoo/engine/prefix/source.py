@@ -108,7 +108,6 @@ class PrefixSource:
     def close(self) -> None:
         """End loader processes and let go of the stores."""
         self.loader.close()
-        self.runner.close()
         for store in self._stores.values():
             if store is not None:
                 store.close()
