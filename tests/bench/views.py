@@ -67,7 +67,8 @@ NO_PHOTOS = (
 )  # fmt: skip
 SETS = {"digits": "shift", "shapes": "standard", "gratings": "standard", "photos": "standard"}
 """Name -> training transform."""
-BEGIN, END = "<!-- table: tests/bench/views.py -->", "<!-- end -->"
+BEGIN, END = "<!-- table: tests/bench/views.py{times} -->", "<!-- end -->"
+"""Around a page's table; ``{times}`` is ``--times N`` where that was given."""
 
 
 def grating(label: int, number: int) -> np.ndarray:
@@ -393,9 +394,10 @@ def finish(rows: list[dict[str, Any]], options: argparse.Namespace) -> None:
     found = table(rows)
     print(found)
     if options.write:
-        page = options.write.read_text()
-        before, after = page.split(BEGIN)[0], page.split(END)[1]
-        options.write.write_text(f"{before}{BEGIN}\n\n{found}\n\n{END}{after}")
+        begin = BEGIN.format(times=f" --times {options.times}" if options.times > 1 else "")
+        before, _, rest = options.write.read_text().partition(begin)
+        after = rest.partition(END)[2]
+        options.write.write_text(f"{before}{begin}\n\n{found}\n\n{END}{after}")
 
 
 def main() -> None:

@@ -191,7 +191,7 @@ def _leave(code: int) -> None:
     import atexit
     import threading
 
-    threading._shutdown()  # type: ignore[attr-defined]  # threads that are no daemons end first
+    getattr(threading, "_shutdown", int)()  # threads that are no daemons end first
     atexit._run_exitfuncs()
     for kind in (io.TextIOWrapper, io.BufferedWriter):
         for file in [found for found in gc.get_objects() if type(found) is kind]:

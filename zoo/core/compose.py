@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Final, cast, get_args, get_type_hints
 
 import msgspec
 
-from zoo.core import flags, limits, manifest
+from zoo.core import limits, manifest
 from zoo.core.fields import FieldInfo, fields_of
 from zoo.core.names import did_you_mean, suggest
 from zoo.core.recipe import SCHEMA, VERB_DEFAULTS, Recipe, Verb
@@ -121,6 +121,8 @@ def _locate(key: str) -> tuple[str | None, str]:
 
 def _problem(verb: str, key: str, value: Any, reason: str, origin: str) -> tuple[str, str]:
     """A wrong value in the words in which it was given, and a hint."""
+    from zoo.core import flags
+
     keyword = next((word for word, known in flags.KEYWORDS.items() if known == key), "")
     if origin != flags.ORIGIN or not keyword:
         return f"{key} = {_show(value)}: {reason}", f"from {origin}"

@@ -1,8 +1,6 @@
-"""zoo.engine.prefix.runner: a batch's images through the prefix, in parts side by side."""
+"""zoo.engine.prefix.runner: a batch's images through the prefix, whole or a few at a time."""
 
 from __future__ import annotations
-
-import threading
 
 import pytest
 import torch
@@ -14,16 +12,9 @@ from zoo.engine.freezing.freeze import plan_freeze
 from zoo.engine.freezing.frozen import Frozen
 from zoo.engine.place import Place
 from zoo.engine.prefix.cut import cut
-from zoo.engine.prefix.runner import PART, PrefixRunner, team
+from zoo.engine.prefix.runner import PART, PrefixRunner, even
 
-TWO = Place(device=torch.device("cpu"), precision="bf16", channels_last=True, threads=2)
-
-
-@pytest.fixture(autouse=True)
-def _threads():
-    before = torch.get_num_threads()
-    yield
-    torch.set_num_threads(before)
+BF16 = Place(device=torch.device("cpu"), precision="bf16", channels_last=True)
 
 
 def prefix_of(model):
@@ -37,77 +28,42 @@ def pixels(count):
 
 
 @pytest.mark.parametrize("count", [1, 8, 9, 17, 32, 33])
-def test_parts_side_by_side_give_what_the_whole_gives(count):
-    torch.set_num_threads(2)
+def test_a_few_images_at_a_time_give_what_the_whole_gives(count):
     prefix = prefix_of(Small().to(memory_format=torch.channels_last))
-    images, feed = pixels(count), Feed(TWO, SHOWN)
-    whole = PrefixRunner(prefix.run, feed, TWO, ready=prefix.ready)(images)
-    runner = PrefixRunner(prefix.run, feed, TWO, ready=prefix.ready, parts=True)
+    images, feed = pixels(count), Feed(BF16, SHOWN)
+    whole = PrefixRunner(prefix.run, feed, BF16, ready=prefix.ready)(images)
+    runner = PrefixRunner(prefix.run, feed, BF16, ready=prefix.ready, spare=True)
     parts = runner(images)
     assert parts.shape == whole.shape == (count, 16, 4, 4)
-    assert parts.stride() == whole.stride() or count == 1
+    assert parts.is_contiguous(memory_format=torch.channels_last)
     assert parts.dtype == torch.bfloat16
+    assert not parts.requires_grad
     torch.testing.assert_close(parts, whole, rtol=0.02, atol=0.02)
     assert torch.equal(parts, runner(images))  # the same batch, the same bits
-    runner.close()
-    assert torch.equal(parts, runner(images))  # and after new threads began
-    runner.close()
 
 
-def test_parts_are_small_even_and_run_on_threads_that_share_the_cores():
-    torch.set_num_threads(2)
+@pytest.mark.parametrize(
+    ("spare", "count", "sizes"),
+    [(False, 34, [34]), (True, 34, [7, 7, 7, 7, 6]), (True, PART, [PART]), (True, 9, [5, 4])],
+)
+def test_sparing_memory_computes_a_few_at_a_time(spare, count, sizes):
     seen = []
 
     def prefix(images):
-        seen.append((len(images), torch.get_num_threads(), threading.current_thread().name))
+        seen.append(len(images))
         return images.mean((2, 3))
 
-    runner = PrefixRunner(prefix, Feed(TWO), TWO, parts=True)
-    runner(pixels(34))
-    assert sorted(size for size, _, _ in seen) == [6, 7, 7, 7, 7]
-    assert {threads for _, threads, _ in seen} == {1}
-    assert all(name.startswith("zoo-prefix") for _, _, name in seen)
-    assert torch.get_num_threads() == 2
-    seen.clear()
-    runner(pixels(PART))
-    assert seen == [(PART, 2, threading.current_thread().name)]
-    runner.close()
-    assert not any(t.name.startswith("zoo-prefix") for t in threading.enumerate())
+    images = pixels(count)
+    given = PrefixRunner(prefix, Feed(CPU), CPU, spare=spare)(images)
+    assert seen == sizes
+    torch.testing.assert_close(given, images.float().mean((2, 3)) / 255)
 
 
-@pytest.mark.parametrize(("threads", "pieces", "each"), [(2, 4, 1), (8, 4, 2), (16, 3, 5)])
-def test_a_team_shares_the_threads(threads, pieces, each):
-    before = torch.get_num_threads()
-    try:
-        made = team(threads, pieces)
-        found = {made.submit(torch.get_num_threads).result() for _ in range(8)}
-        assert found == {each}
-        assert torch.get_num_threads() == threads
-        made.shutdown()
-    finally:
-        torch.set_num_threads(before)
-
-
-@pytest.mark.parametrize("place", [CPU, Place(device=torch.device("cpu"), threads=1)])
-def test_one_thread_computes_the_batch_in_one_go(place):
-    sizes = []
-
-    def prefix(images):
-        sizes.append(len(images))
-        return images.mean((2, 3))
-
-    PrefixRunner(prefix, Feed(place), place, parts=True)(pixels(33))
-    assert sizes == [33]
-
-
-def test_the_error_of_a_part_is_the_callers():
-    def prefix(images):
-        raise ValueError("this one")
-
-    runner = PrefixRunner(prefix, Feed(TWO), TWO, parts=True)
-    with pytest.raises(ValueError, match="this one"):
-        runner(pixels(32))
-    runner.close()
+@pytest.mark.parametrize(
+    ("count", "most", "size"), [(1, 8, 1), (8, 8, 8), (9, 8, 5), (32, 8, 8), (33, 8, 7)]
+)
+def test_parts_are_even(count, most, size):
+    assert even(count, most) == size
 
 
 def test_modes_are_put_back_once_all_parts_are_done():
@@ -120,8 +76,6 @@ def test_modes_are_put_back_once_all_parts_are_done():
         inside.append(any(m.training for m in (*model.stem.modules(), *model.one.modules())))
         return prefix.run(images)
 
-    runner = PrefixRunner(run, Feed(TWO, SHOWN), TWO, ready=prefix.ready, parts=True)
-    runner(pixels(32))
+    PrefixRunner(run, Feed(BF16, SHOWN), BF16, ready=prefix.ready, spare=True)(pixels(32))
     assert [m.training for m in model.modules()] == flags
     assert inside == [False] * 4
-    runner.close()

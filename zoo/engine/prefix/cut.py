@@ -186,7 +186,7 @@ class Prefix:
 
     @torch.no_grad()
     def run(self, images: Tensor) -> Tensor:
-        """The same as a call, inside of :meth:`ready`."""
+        """The same as a call, (N, C, H, W) to (N, ...), inside of :meth:`ready`."""
         try:
             self.body(images)
         except ReachedError as reached:
