@@ -26,16 +26,11 @@ MPS = ("--device", "mps")
 
 def four_numbers(kitchen: Kitchen) -> Answer:
     """Each wrong number by itself; the last answer is given if all are alike."""
-    wrong = (
-        ("--batch-size", "0", "data.batch_size"),
-        ("--epochs", "-1", "optim.epochs"),
-        ("--lr", "nan", "optim.lr"),
-        ("--lr", "inf", "optim.lr"),
-    )
+    wrong = (("--batch-size", "0"), ("--epochs", "-1"), ("--lr", "nan"), ("--lr", "inf"))
     answer = Answer(0, "", "")
-    for flag, value, key in wrong:
+    for flag, value in wrong:
         answer = kitchen.zoo(*RESNET, "--data", "demo", flag, value)
-        if answer.code != 2 or key not in answer.error:
+        if answer.code != 2 or f"{flag} {value}: expected a" not in answer.error:
             break
     return answer
 
@@ -54,7 +49,7 @@ CASES = [
          ("model 'mine'", "unknown key 'heads'", "did you mean head")),
     Case(52, "a byte-order mark and CRLF in it",
          overlay(b"\xef\xbb\xbf" + ENTRY.replace("\n", "\r\n").encode()), 0, ("resnet18",)),
-    Case(53, "batch 0, epochs -1, lr nan and inf", four_numbers, 2, ("optim.lr", "finite"),
+    Case(53, "batch 0, epochs -1, lr nan and inf", four_numbers, 2, ("--lr inf", "finite"),
          after=nothing_was_made),
     Case(54, "cuda without a driver", typed(*RESNET, "--data", "demo", "--device", "cuda"), 7,
          ("cuda", "--device auto"), after=nothing_was_made),
