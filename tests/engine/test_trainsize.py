@@ -3,23 +3,25 @@
 import pytest
 
 from zoo.core import registry
+from zoo.core.recipe import FreezePart
 from zoo.core.request import request
 from zoo.core.specs import InputSpec
+from zoo.engine.freezing.freeze import plan_freeze
 from zoo.engine.parts import build
 from zoo.engine.start.weights import find_start
-from zoo.engine.trainsize import size_line, training_input
+from zoo.engine.trainsize import size_line, training_input, trains_partly
 from zoo.errors import UsageError
 
 
-def seen(model, *, frozen=True, **values):
+def seen(model, *, partly=True, **values):
     known = registry.load()
     given = {"weights": "none", "classes": 2, **values}
     recipe = request("finetune", model, given, registry=known).recipe
     built = build(find_start(recipe, known), recipe, known, ())
-    return training_input(recipe, known, built, frozen=frozen).size, built
+    return training_input(recipe, known, built, partly=partly).size, built
 
 
-@pytest.mark.parametrize("values", [{"train_size": "same"}, {"frozen": False}])
+@pytest.mark.parametrize("values", [{"train_size": "same"}, {"partly": False}])
 def test_training_shows_what_evaluation_does_on_wish_and_where_all_trains(values):
     assert seen("resnet18", **values)[0] == (3, 224, 224)
 
@@ -62,3 +64,20 @@ def test_the_plan_says_both_sizes():
     assert size_line(large, large, auto=False) == size_line(large, large, auto=True) == ""
     assert size_line(small, large, auto=False) == "192 x 192 in training, 224 x 224 in evaluation"
     assert size_line(small, large, auto=True).endswith("evaluation; --train-size same for one size")
+
+
+@pytest.mark.parametrize(
+    ("freeze", "partly"),
+    [
+        ({"upto": "layer3"}, True),
+        ({"upto": "stem"}, True),
+        ({"freeze": ("backbone",)}, False),  # a head alone
+        ({"upto": "layer3", "unfreeze_at": ("1:stem", "1:layer1", "1:layer2", "1:layer3")}, False),
+        ({}, False),
+    ],
+)
+def test_it_is_for_layers_that_train_behind_frozen_ones(freeze, partly):
+    known = registry.load()
+    model, spec = known.build("model", "resnet18", num_classes=2), known.model("resnet18")
+    plan = plan_freeze(model, spec, FreezePart(**freeze), InputSpec(size=(3, 64, 64)))
+    assert trains_partly(model, plan) is partly

@@ -132,7 +132,7 @@ class DataPart:
         int | str | None,
         Meta(
             description="Height and width in training: pixels, same (as in evaluation), or auto: "
-            "a little less where a part is frozen and random crops show things larger."
+            "a little less where layers train behind a frozen part."
         ),
     ] = "auto"
     train_transform: Annotated[

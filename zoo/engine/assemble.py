@@ -35,7 +35,7 @@ from zoo.engine.reading import keep_images
 from zoo.engine.rules import Rules, parse_every
 from zoo.engine.saving.live import Live
 from zoo.engine.timings import Waited
-from zoo.engine.trainsize import size_line, training_input
+from zoo.engine.trainsize import size_line, training_input, trains_partly
 from zoo.engine.transforms import batch_transforms, image_transform
 from zoo.engine.tryout import forward_once, try_out
 
@@ -157,7 +157,7 @@ def assemble(
     """
     settle(place, spare=recipe.data.cache == "disk")
     seen = training_input(
-        recipe, registry, built, frozen.hold, frozen=bool(frozen.plan.ever_frozen)
+        recipe, registry, built, frozen.hold, partly=trains_partly(built.model, frozen.plan)
     )
     share = deal(recipe, world.size, len(splits.train))
     slices = recipe.device.parallel == "fsdp" and world.size > 1

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from zoo.core.recipe import Recipe
     from zoo.core.registry import Registry
     from zoo.core.specs import InputSpec
+    from zoo.engine.freezing.plan import FreezePlan
     from zoo.engine.parts import Built
 
 
@@ -26,27 +27,28 @@ def training_input(
     built: Built,
     hold: Callable[[nn.Module], object] = lambda _model: None,
     *,
-    frozen: bool = True,
+    partly: bool = True,
 ) -> InputSpec:
     """What training shows the model, (C, H, W).
 
     ``same`` is what evaluation shows. ``auto`` is less where a part stays frozen for the whole
-    run, the training transform shows things larger (:func:`zoo.engine.sizes.auto_train_size`) and
-    the model is a convolutional network that takes such images.
+    run and convolutions behind it train, the training transform shows things larger
+    (:func:`zoo.engine.sizes.auto_train_size`), and the model takes such images. (A head alone
+    cannot get used to them: it lost accuracy.)
 
     Args:
         recipe: A checked recipe.
         registry: Where transforms are.
         built: The model and what evaluation shows it.
         hold: Puts the frozen part in eval mode.
-        frozen: Whether a part stays frozen for the whole run.
+        partly: Whether a part stays frozen for the whole run and convolutions train.
 
     Raises:
         UsageError: The model does not take images of the size that was asked for.
     """
     shown, count = built.input, recipe.data.batch_size
     asked = parse_train_size(recipe.data.train_size)
-    if asked == 0 or (asked is None and not frozen):
+    if asked == 0 or (asked is None and not partly):
         return shown
     if asked is not None:
         made = fit_input(shown, asked, None)
@@ -58,6 +60,13 @@ def training_input(
         return shown
     made = fit_input(shown, size, None)
     return made if takes(built.model, made, batch_size=count, hold=hold) else shown
+
+
+def trains_partly(model: nn.Module, plan: FreezePlan) -> bool:
+    """Whether a part stays frozen for the whole run and convolutions behind it train."""
+    trained = set(plan.ever_trainable)
+    convolutions = any(p.ndim > 2 for n, p in model.named_parameters() if n in trained)
+    return bool(plan.ever_frozen) and convolutions
 
 
 def size_line(seen: InputSpec, shown: InputSpec, *, auto: bool) -> str:

@@ -16,8 +16,8 @@ TWICE = 2
 """How often a view may be seen: where layers train once whole, then in a random window."""
 SHORT = 5
 """Epochs up to which layers learn something new from every new view."""
-SAMPLES, SAMPLES_OF_HEADS = 10_000, 5_000
-"""Views of all images together that there have to be where layers train; and for a head alone."""
+SAMPLES = 10_000
+"""Views of all images together that there have to be."""
 FEW = 500
 """Below so many training images every epoch draws anew: it costs little, and means most."""
 
@@ -35,7 +35,7 @@ def auto_views(images: int, epochs: int, *, head: bool = False, windows: bool = 
         return 0
     half = math.ceil(epochs / TWICE)
     if head:
-        views = min(half, math.ceil(SAMPLES_OF_HEADS / images))
+        views = min(half, math.ceil(SAMPLES / images))
     else:
         views = max(half, math.ceil(SAMPLES / images)) if windows and epochs > SHORT else 0
     return views if views < epochs else 0
