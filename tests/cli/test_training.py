@@ -103,7 +103,7 @@ def _table(path):
     [
         (["finetune"], 2, "zoo finetune needs a model"),
         (["finetune", "resnt18"], 2, "did you mean resnet18"),
-        (["finetune", "resnet18", "--lr", "-1"], 2, "--lr -1.0: expected a number > 0.0"),
+        (["finetune", "resnet18", "--lr", "-1"], 2, "--lr -1: expected a number > 0.0"),
         (["finetune", "resnet18", "--freeze-upto", "layer9", "--weights", "none"], 2, "layer9"),
         (["finetune", "resnet18", "--data", "./gone"], 3, "gone"),
         (["finetune", "resnet18", "--recipe", "gone.toml"], 2, "gone.toml"),

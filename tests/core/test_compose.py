@@ -95,7 +95,7 @@ def test_a_wrong_value_says_where_it_is_from():
     [
         ({"optim.epochs": 0}, "--epochs 0: expected a whole number >= 1", "--epochs 5 is"),
         ({"optim.lr": float("inf")}, "--lr inf: expected a finite number", ""),
-        ({"data.view_crop": 2.0}, "--view-crop 2.0: expected a number", ""),
+        ({"data.view_crop": 2.0}, "--view-crop 2: expected a number", ""),
         ({"freeze.frozen_bn": "off"}, "--frozen-bn off: ", "--frozen-bn eval is the default"),
     ],
 )

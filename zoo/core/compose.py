@@ -129,7 +129,8 @@ def _problem(verb: str, key: str, value: Any, reason: str, origin: str) -> tuple
     flag = f"--{keyword.replace('_', '-')}"
     usual = VERB_DEFAULTS[verb].get(key, fields()[key].default)
     told = isinstance(usual, str | int | float) and not isinstance(usual, bool) and usual != ""
-    return f"{flag} {value}: {reason}", f"{flag} {usual} is the default" if told else ""
+    typed = str(value).removesuffix(".0")
+    return f"{flag} {typed}: {reason}", f"{flag} {usual} is the default" if told else ""
 
 
 def _plain(reason: str) -> str:

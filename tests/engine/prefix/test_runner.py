@@ -31,8 +31,8 @@ def pixels(count):
 def test_a_few_images_at_a_time_give_what_the_whole_gives(count):
     prefix = prefix_of(Small().to(memory_format=torch.channels_last))
     images, feed = pixels(count), Feed(BF16, SHOWN)
-    whole = PrefixRunner(prefix.run, feed, BF16, ready=prefix.ready)(images)
-    runner = PrefixRunner(prefix.run, feed, BF16, ready=prefix.ready, spare=True)
+    whole = PrefixRunner(prefix, feed, BF16)(images)
+    runner = PrefixRunner(prefix, feed, BF16, spare=True)
     parts = runner(images)
     assert parts.shape == whole.shape == (count, 16, 4, 4)
     assert parts.is_contiguous(memory_format=torch.channels_last)
@@ -66,16 +66,10 @@ def test_parts_are_even(count, most, size):
     assert even(count, most) == size
 
 
-def test_modes_are_put_back_once_all_parts_are_done():
+def test_modes_are_put_back_after_each_part():
     model = Small().to(memory_format=torch.channels_last)
     prefix = prefix_of(model)
     model.train()
-    flags, inside = [m.training for m in model.modules()], []
-
-    def run(images):
-        inside.append(any(m.training for m in (*model.stem.modules(), *model.one.modules())))
-        return prefix.run(images)
-
-    PrefixRunner(run, Feed(BF16, SHOWN), BF16, ready=prefix.ready, spare=True)(pixels(32))
+    flags = [m.training for m in model.modules()]
+    PrefixRunner(prefix, Feed(BF16, SHOWN), BF16, spare=True)(pixels(32))
     assert [m.training for m in model.modules()] == flags
-    assert inside == [False] * 4

@@ -30,7 +30,6 @@ from torch.nn.utils.fusion import fuse_conv_bn_weights
 from zoo.engine.freezing.cone import Tracer, inside
 from zoo.engine.freezing.proof import digest
 from zoo.engine.prefix.point import Point, candidates, early_modules, folds, upstream
-from zoo.engine.prefix.runner import evaluating
 from zoo.engine.prefix.tail import (
     GivenInput,
     GivenOutput,
@@ -46,8 +45,6 @@ from zoo.engine.prefix.trial import Trial
 from zoo.errors import FreezeError
 
 if TYPE_CHECKING:
-    from contextlib import AbstractContextManager
-
     from zoo.core.specs import InputSpec
     from zoo.engine.freezing.plan import FreezePlan
     from zoo.engine.freezing.trace import Trace
@@ -177,21 +174,17 @@ class Prefix:
         Returns:
             The tensor at the cut (N, ...).
         """
-        with self.ready():
-            return self.run(images)
-
-    def ready(self) -> AbstractContextManager[None]:
-        """Eval mode: between ``train()`` and hold, or where only other parts are held."""
-        return evaluating(self._shared)
-
-    @torch.no_grad()
-    def run(self, images: Tensor) -> Tensor:
-        """The same as a call, (N, C, H, W) to (N, ...), inside of :meth:`ready`."""
+        training = [module for module in self._shared if module.training]
+        for module in training:  # between train() and hold(), or where only other parts are held
+            module.training = False
         try:
             self.body(images)
         except ReachedError as reached:
             found: Tensor = reached.value
             return found.detach()
+        finally:
+            for module in training:
+                module.training = True
         raise RuntimeError(f"the forward ended without reaching {self.cut.point}")
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING
 
 import torch
@@ -10,8 +9,7 @@ import torch
 from zoo.engine.place import autocast
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-    from contextlib import AbstractContextManager
+    from collections.abc import Callable
 
     from torch import Tensor
 
@@ -22,11 +20,6 @@ PART = 8
 """Images at a time: at 224 pixels the first maps of a ResNet then take 13 MB in bf16, not 51."""
 
 
-def nothing() -> AbstractContextManager[object]:
-    """Around a run of a function that has no modes."""
-    return nullcontext()
-
-
 class PrefixRunner:
     """Uint8 images of a batch to prefix outputs, as the whole model would compute them.
 
@@ -34,7 +27,6 @@ class PrefixRunner:
         prefix: Normalised images (N, C, H, W) to outputs (N, ...).
         feed: Normalises.
         place: Where and how precisely.
-        ready: A context that ``prefix`` needs, entered once a batch.
         spare: Compute :data:`PART` images at a time: less memory, a little slower, and what
             comes out may differ by rounding.
     """
@@ -45,15 +37,13 @@ class PrefixRunner:
         feed: Feed,
         place: Place,
         *,
-        ready: Callable[[], AbstractContextManager[object]] = nothing,
         spare: bool = False,
     ) -> None:
-        self.prefix, self.feed, self.place = prefix, feed, place
-        self.ready, self.spare = ready, spare
+        self.prefix, self.feed, self.place, self.spare = prefix, feed, place, spare
 
     def __call__(self, images: Tensor) -> Tensor:
         """Compute (N, C, H, W) to (N, ...) on the device."""
-        with self.ready(), torch.no_grad(), autocast(self.place):
+        with torch.no_grad(), autocast(self.place):
             if not self.spare or len(images) <= PART:
                 return self.prefix(self.feed.images(images))
             pieces = torch.split(images, even(len(images), PART))
@@ -64,16 +54,3 @@ def even(count: int, most: int) -> int:
     """Size of the parts of ``count`` images, none of more than ``most``, the last as the others."""
     pieces = -(-count // most)
     return -(-count // pieces)
-
-
-@contextmanager
-def evaluating(modules: list[torch.nn.Module]) -> Iterator[None]:
-    """Have the flags of some modules say eval mode, and put them back."""
-    training = [module for module in modules if module.training]
-    for module in training:
-        module.training = False
-    try:
-        yield
-    finally:
-        for module in training:
-            module.training = True

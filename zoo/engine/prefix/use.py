@@ -125,9 +125,8 @@ def use_prefix(
     if not setting.fits:
         line = f"runs uncut: what follows {made.point} takes no images of the training size"
         return Prefixed(train=train, val=val, feed=feed, line=line)
-    prefix = made.prefix(fold=setting.folded)
     spare = wish.mode == "disk" and setting.folded
-    runner = PrefixRunner(prefix.run, feed, place, ready=prefix.ready, spare=spare)
+    runner = PrefixRunner(made.prefix(fold=setting.folded), feed, place, spare=spare)
     views = _views(train, setting, epochs)
     _require_windows(setting, again=bool(views) and views < epochs and not train.fixed)
     val_where = _where(setting, len(val.images), 1)
