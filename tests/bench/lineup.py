@@ -1,4 +1,4 @@
-"""Who takes part in ``peers.py``: how each is started, what it freezes, where its accuracy lies."""
+"""Who takes part in ``peers.py``: how each is started, what it freezes, where its numbers lie."""
 
 from __future__ import annotations
 
@@ -27,6 +27,8 @@ class Peer:
         command: The command line after the Python, of a job.
         top1: Shares right after each epoch, of a job that is done and its output.
         prepared: Whether ``drivers/prepare.py`` writes its pretrained file.
+        rate: Training images a second in the epochs after the first, reading included and
+            evaluation not, of a job that is done and its output.
     """
 
     name: str
@@ -37,6 +39,7 @@ class Peer:
     needs: tuple[str, ...] = ("torchvision", "torch")
     script: str = ""
     prepared: bool = False
+    rate: Callable[[Job, str], float | None] = lambda _job, _output: None
 
     @property
     def ours(self) -> bool:
@@ -75,6 +78,20 @@ def zoo_top1(job: Job, output: str) -> list[float]:
     return [row["val"]["top1"] for row in map(json.loads, lines) if row.get("kind") == "epoch"]
 
 
+def zoo_rate(job: Job, output: str) -> float | None:
+    """Of the steps' own clock: what the whole run took less what its first epoch took."""
+    lines = Path(job["out"], "run", "metrics.jsonl").read_text().splitlines()
+    steps = [row for row in map(json.loads, lines) if row.get("kind") == "step"]
+    first = [row for row in steps if row["epoch"] == 0]
+    if len(first) == len(steps):
+        return None
+    ends = [
+        (sum(row["n"] for row in rows), rows[-1]["images_per_second"]) for rows in (first, steps)
+    ]
+    (early, slow), (late, mean_rate) = ends
+    return (late - early) / (late / mean_rate - early / slow)
+
+
 def timm_line(job: Job, *more: str) -> list[str]:
     """timm's train.py: same optimizer and crops; its own extras (jitter, smoothing) off."""
     words = f"""
@@ -93,6 +110,14 @@ def timm_top1(job: Job, output: str) -> list[float]:
     """Of its summary.csv."""
     with Path(job["out"], "run", "summary.csv").open() as file:
         return [float(row["eval_top1"]) / 100 for row in csv.DictReader(file)]
+
+
+def timm_rate(job: Job, output: str) -> float | None:
+    """Of the mean that it prints at each epoch's end."""
+    found = re.findall(r"Train: (\d+) \[.*?\(\s*[\d.]+s,\s*([\d.]+)/s\)", output)
+    ends = {int(epoch): float(rate) for epoch, rate in found}  # the last line of each epoch
+    later = [rate for epoch, rate in ends.items() if epoch]
+    return len(later) / sum(1 / rate for rate in later) if later else None
 
 
 def torchvision_line(job: Job) -> list[str]:
@@ -123,15 +148,29 @@ def driven_top1(job: Job, output: str) -> list[float]:
     return json.loads(Path(job["out"], "top1.json").read_text())
 
 
+def driven_rate(job: Job, output: str) -> float | None:
+    """As the driver's own clock had it."""
+    kept = Path(job["out"], "rate.json")
+    return json.loads(kept.read_text()) if kept.exists() else None
+
+
 HELD = "stages and their norms, held and proved"
 LINEUP = (
-    Peer(name="zoo", title="zoo finetune", frozen=HELD, command=zoo_line, top1=zoo_top1),
+    Peer(
+        name="zoo",
+        title="zoo finetune",
+        frozen=HELD,
+        command=zoo_line,
+        top1=zoo_top1,
+        rate=zoo_rate,
+    ),
     Peer(
         name="zoo-same",
         title="zoo finetune --train-size same",
         frozen=HELD,
         command=lambda job: zoo_line(job, "--train-size", "same"),
         top1=zoo_top1,
+        rate=zoo_rate,
     ),
     Peer(
         name="plain",
@@ -139,6 +178,7 @@ LINEUP = (
         frozen="parameters; norms drift",
         command=driven("plain_loop"),
         top1=driven_top1,
+        rate=driven_rate,
     ),
     Peer(
         name="split",
@@ -146,6 +186,7 @@ LINEUP = (
         frozen="modules, by hand",
         command=driven("split_loop"),
         top1=driven_top1,
+        rate=driven_rate,
     ),
     Peer(
         name="timm",
@@ -153,6 +194,7 @@ LINEUP = (
         frozen="nothing: it cannot",
         command=timm_line,
         top1=timm_top1,
+        rate=timm_rate,
         needs=("torch", "timm"),
         script="timm_script",
     ),
@@ -162,6 +204,7 @@ LINEUP = (
         frozen="nothing: it cannot",
         command=lambda job: timm_line(job, "--amp", "--amp-dtype", "bfloat16", "--channels-last"),
         top1=timm_top1,
+        rate=timm_rate,
         needs=("torch", "timm"),
         script="timm_script",
     ),
@@ -181,6 +224,7 @@ LINEUP = (
         frozen="modules, by hand",
         command=driven("with_lightning"),
         top1=driven_top1,
+        rate=driven_rate,
         needs=("torch", "torchvision", "lightning"),
     ),
     Peer(
@@ -189,6 +233,7 @@ LINEUP = (
         frozen="parameter groups; norms train",
         command=driven("with_fastai"),
         top1=driven_top1,
+        rate=driven_rate,
         needs=("torch", "torchvision", "fastai"),
     ),
     Peer(
@@ -197,6 +242,7 @@ LINEUP = (
         frozen="parameters; norms drift",
         command=driven("with_transformers"),
         top1=driven_top1,
+        rate=driven_rate,
         needs=("torch", "torchvision", "accelerate", "transformers"),
         prepared=True,
     ),

@@ -11,7 +11,11 @@ frozen has something to offer. The head is left as it was drawn.
 from __future__ import annotations
 
 import json
+import os
 import sys
+from concurrent.futures import ProcessPoolExecutor
+from functools import partial
+from multiprocessing import get_context
 from pathlib import Path
 
 import torch
@@ -28,13 +32,24 @@ OTHERS = 40
 
 def draw(folder: Path, split: str, *, classes: int, images: int, first: int, pixels: int) -> None:
     """Store ``images`` JPEG files in class folders, 4:3, the classes in turn."""
-    for number in range(images):
-        label = number % classes
-        place = folder / split / "-".join(traits(OTHERS + label))
-        place.mkdir(parents=True, exist_ok=True)
-        square = Image.fromarray(render(OTHERS + label, first + number, size=pixels))
-        photo = square.crop((0, pixels // 8, pixels, pixels - pixels // 8))
-        photo.save(place / f"{number:05d}.jpg", quality=90)
+    one = partial(draw_one, folder / split, classes, first, pixels)
+    if images < 1000:
+        for number in range(images):
+            one(number)
+        return
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else None
+    with ProcessPoolExecutor(cores, mp_context=get_context("spawn")) as pool:
+        list(pool.map(one, range(images), chunksize=64))
+
+
+def draw_one(folder: Path, classes: int, first: int, pixels: int, number: int) -> None:
+    """Store one of them."""
+    label = number % classes
+    place = folder / "-".join(traits(OTHERS + label))
+    place.mkdir(parents=True, exist_ok=True)
+    square = Image.fromarray(render(OTHERS + label, first + number, size=pixels))
+    photo = square.crop((0, pixels // 8, pixels, pixels - pixels // 8))
+    photo.save(place / f"{number:05d}.jpg", quality=90)
 
 
 def pretrain(path: Path, *, epochs: int, each: int = 30, size: int = 64) -> None:

@@ -7,12 +7,18 @@ program that measures must not hold torch itself.
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
+
+BUSY = "nvidia-smi --query-gpu=utilization.gpu --format=csv,noheader,nounits --loop-ms=100"
+"""Prints ten times a second for how many percent of the last moment some kernel ran."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,6 +31,8 @@ class Cost:
         cpu: Seconds of all cores, user and system, with those of the processes it started.
         rss: Peak memory of the largest of these processes, megabytes.
         output: What it printed, errors included.
+        busy: Percent of the time for which the first GPU had something to do, in the last third
+            of the command, when it had long started; ``None`` if nobody asked.
     """
 
     code: int
@@ -32,11 +40,18 @@ class Cost:
     cpu: float
     rss: float
     output: str
+    busy: float | None = None
 
 
-def run(command: Sequence[str], *, env: Mapping[str, str] | None = None, cwd: Path) -> Cost:
-    """Run ``command`` in ``cwd`` and wait for it."""
-    with tempfile.TemporaryFile() as printed:
+def run(
+    command: Sequence[str],
+    *,
+    env: Mapping[str, str] | None = None,
+    cwd: Path,
+    gpu: bool = False,
+) -> Cost:
+    """Run ``command`` in ``cwd`` and wait for it; watch the GPU meanwhile if asked."""
+    with tempfile.TemporaryFile() as printed, watched(gpu) as seen:
         start = time.monotonic()
         process = subprocess.Popen(
             list(command), env=env, cwd=cwd, stdin=subprocess.DEVNULL, stdout=printed,
@@ -45,6 +60,7 @@ def run(command: Sequence[str], *, env: Mapping[str, str] | None = None, cwd: Pa
         _, status, used = os.wait4(process.pid, 0)
         wall = time.monotonic() - start
         process.returncode = os.waitstatus_to_exitcode(status)
+        busy = last_third(seen)
         printed.seek(0)
         output = printed.read().decode(errors="replace")
     return Cost(
@@ -53,7 +69,33 @@ def run(command: Sequence[str], *, env: Mapping[str, str] | None = None, cwd: Pa
         cpu=used.ru_utime + used.ru_stime,
         rss=used.ru_maxrss / 1024,
         output=output,
+        busy=busy,
     )
+
+
+@contextmanager
+def watched(gpu: bool) -> Iterator[IO[bytes] | None]:
+    """A file that fills with the GPU's load while the block runs."""
+    if not gpu or shutil.which("nvidia-smi") is None:
+        yield None
+        return
+    with tempfile.TemporaryFile() as load:
+        watcher = subprocess.Popen(BUSY.split(), stdout=load, stderr=subprocess.DEVNULL)
+        try:
+            yield load
+        finally:
+            watcher.terminate()
+            watcher.wait()
+
+
+def last_third(load: IO[bytes] | None) -> float | None:
+    """Mean of the last third of what was seen of the first GPU."""
+    if load is None:
+        return None
+    load.seek(0)
+    found = [int(line) for line in load.read().split() if line.isdigit()]
+    late = found[len(found) * 2 // 3 :]
+    return sum(late) / len(late) if late else None
 
 
 def quiet_env(home: Path, threads: int) -> dict[str, str]:

@@ -171,10 +171,11 @@ def one_run(peer: Peer, shared: Job, number: int, python: Path) -> dict[str, Any
         if peer.prepared:
             prepare = [str(python), str(DRIVERS / "prepare.py"), f"{folder}/job.json"]
             subprocess.run(prepare, env=env, check=True, capture_output=True)
-        cost = run([str(python), *peer.command(job)], env=env, cwd=home)
+        command = [str(python), *peer.command(job)]
+        cost = run(command, env=env, cwd=home, gpu=job["device"] == "cuda")
         if cost.code:
             raise SystemExit(f"{peer.title} failed:\n{cost.output[-3000:]}")
-        top1 = peer.top1(job, cost.output)
+        top1, rate = peer.top1(job, cost.output), peer.rate(job, cost.output)
     if len(top1) != job["epochs"]:
         raise SystemExit(f"{peer.title} reported {len(top1)} epochs of {job['epochs']}")
     return {
@@ -183,6 +184,8 @@ def one_run(peer: Peer, shared: Job, number: int, python: Path) -> dict[str, Any
         "wall": round(cost.wall, 2),
         "cpu": round(cost.cpu, 2),
         "rss_mb": round(cost.rss),
+        "rate": rate and round(rate, 1),
+        "busy": cost.busy and round(cost.busy, 1),
         "top1": [round(share, 4) for share in top1],
     }
 
@@ -201,15 +204,17 @@ def main(argv: Sequence[str] | None = None) -> int:
             for peer, _ in lineup if number % 2 == 0 else lineup[::-1]:
                 runs.append(one_run(peer, shared, number, found[peer.name]))
                 print(json.dumps(runs[-1]), flush=True)
-    here = machine()
-    told = f"{machine_line(here)}.\n{conditions(given)}\n\n{table(lineup, runs)}"
+    gpu = given.device == "cuda"
+    here = machine(gpu=gpu)
+    told = f"{machine_line(here)}.\n{conditions(given)}\n\n{table(lineup, runs, gpu=gpu)}"
     print(f"\n{told}")
     if given.json:
         kept = {k: v for k, v in vars(given).items() if isinstance(v, int | float | str)}
         versions = {peer.name: version for peer, version in lineup}
         write_json(given.json, {"machine": here, "options": kept, "peers": versions, "runs": runs})
     if given.write:
-        write_block(given.write, f"peers, {NAMES[given.freeze]}", told)
+        where = " on a GPU" if gpu else ""
+        write_block(given.write, f"peers, {NAMES[given.freeze]}{where}", told)
     return 0
 
 

@@ -11,6 +11,8 @@ from lineup import Peer
 from tables import markdown
 
 HEAD = ("job", "version", "frozen", "wall s", "/ zoo", "CPU s", "/ zoo", "peak MB", "top-1 %")
+ON_GPU = ("img/s", "zoo /", "GPU busy %")
+"""Further columns where a GPU computes: see :attr:`lineup.Peer.rate` and :attr:`measure.Cost.busy`."""
 
 
 def conditions(given: Namespace) -> str:
@@ -54,7 +56,25 @@ def accuracy(runs: Sequence[dict[str, Any]]) -> str:
     return middle if len(last) == 1 else f"{middle} ({min(last):.0f}..{max(last):.0f})"
 
 
-def table(lineup: Sequence[tuple[Peer, str]], runs: Sequence[dict[str, Any]]) -> str:
+def known(runs: Sequence[dict[str, Any]], key: str) -> float | None:
+    """Mean of one number over those of a peer's runs that have it."""
+    found = [run[key] for run in runs if run.get(key) is not None]
+    return statistics.mean(found) if found else None
+
+
+def speed(own: Sequence[dict[str, Any]], base: Sequence[dict[str, Any]]) -> list[str]:
+    """Images a second, how many times zoo's are that, and the GPU's load."""
+    rate, ours, busy = known(own, "rate"), known(base, "rate"), known(own, "busy")
+    return [
+        "" if rate is None else f"{rate:,.0f}",
+        "" if rate is None or ours is None else f"{ours / rate:.2f}",
+        "" if busy is None else f"{busy:.0f}",
+    ]
+
+
+def table(
+    lineup: Sequence[tuple[Peer, str]], runs: Sequence[dict[str, Any]], *, gpu: bool = False
+) -> str:
     """Markdown; ratios are to ``zoo finetune``, and empty if it did not take part."""
     by_peer = {peer.name: [r for r in runs if r["peer"] == peer.name] for peer, _ in lineup}
     base = by_peer.get("zoo", [])
@@ -66,5 +86,5 @@ def table(lineup: Sequence[tuple[Peer, str]], runs: Sequence[dict[str, Any]]) ->
             number = mean(own, key)
             cells += [f"{number:.1f}", f"{number / mean(base, key):.2f}" if base else ""]
         cells += [f"{max(run['rss_mb'] for run in own):,}", accuracy(own)]
-        rows.append(cells)
-    return markdown(HEAD, rows)
+        rows.append(cells + (speed(own, base) if gpu else []))
+    return markdown(HEAD + (ON_GPU if gpu else ()), rows)

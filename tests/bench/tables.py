@@ -10,6 +10,7 @@ import json
 import os
 import platform
 import re
+import subprocess
 from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -18,8 +19,12 @@ from typing import Any
 PACKAGES = ("torch", "torchvision")
 
 
-def machine() -> dict[str, Any]:
-    """Processor, cores that may be used, memory, system and versions; no names of hosts."""
+def machine(*, gpu: bool = False) -> dict[str, Any]:
+    """Processor, cores that may be used, memory, system and versions; no names of hosts.
+
+    Args:
+        gpu: Name the first GPU, too.
+    """
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     found: dict[str, Any] = {
         "cpu": _cpu(),
@@ -28,12 +33,23 @@ def machine() -> dict[str, Any]:
         "system": f"{platform.system()} {platform.machine()}",
         "python": platform.python_version(),
     }
+    if gpu:
+        found["gpu"] = _gpu()
     for name in PACKAGES:
         try:
             found[name] = version(name)
         except PackageNotFoundError:
             found[name] = "not installed"
     return found
+
+
+def _gpu() -> str:
+    asked = ["nvidia-smi", "--query-gpu=name", "--format=csv,noheader"]
+    try:
+        done = subprocess.run(asked, capture_output=True, text=True, check=True)
+    except (OSError, subprocess.CalledProcessError):
+        return "unknown"
+    return done.stdout.partition("\n")[0].strip()
 
 
 def _cpu() -> str:
@@ -47,8 +63,9 @@ def _cpu() -> str:
 
 def machine_line(found: dict[str, Any]) -> str:
     """The machine in two short lines."""
+    gpu = f"{found['gpu']}, " if "gpu" in found else ""
     return (
-        f"{found['cores']} cores of {found['cpu']}, {found['memory_gb']} GB, {found['system']},\n"
+        f"{gpu}{found['cores']} cores of {found['cpu']}, {found['memory_gb']} GB, {found['system']},\n"
         f"Python {found['python']}, torch {found['torch']}, torchvision {found['torchvision']}"
     )
 

@@ -47,12 +47,14 @@ from zoo.core import registry as registries
 from zoo.core.request import request
 from zoo.data.views import Batch
 from zoo.engine.assemble import assemble, early_place, freeze_model
+from zoo.engine.feed import Feed
 from zoo.engine.loop import fit
 from zoo.engine.parts import build
 from zoo.engine.plan import open_recipe_data
 from zoo.engine.prefix.choice import auto_views
-from zoo.engine.prefix.cut import cut
-from zoo.engine.prefix.windows import SHARE, windows
+from zoo.engine.prefix.cut import Cut, cut
+from zoo.engine.prefix.runner import PrefixRunner
+from zoo.engine.prefix.windows import HEAD_SHARE, SHARE, windows
 from zoo.engine.processes.distributed import ALONE
 from zoo.engine.reports import EpochReport
 from zoo.engine.start.weights import find_start
@@ -150,15 +152,23 @@ def pool(root: Path, base: dict[str, str], case: dict[str, Any], options: Any) -
     large = train_size(case["way"]) or "classic"
     path = root / f"{case['set']}-{case['freeze']}-{options.base}-{options.size}-{large}.pool"
     if not path.is_file():
-        *_, made = prepared(root, base, {**case, "seed": 1000, "epochs": POOL}, options)
+        _, built, frozen, made = prepared(root, base, {**case, "seed": 1000}, options)
+        runner = PrefixRunner(
+            parted(built, frozen).prefix(), Feed(made.place, built.input), made.place
+        )
         views = []
         for epoch in range(POOL):
-            batches = list(made.train.epoch(epoch))
+            batches = list(made.train.loader.epoch(epoch))
             order = torch.cat([b.indices for b in batches]).argsort()
-            views.append(torch.cat([b.images for b in batches])[order])
-        val = torch.cat([b.images for b in made.val.epoch(0)])
+            views.append(torch.cat([runner(b.images) for b in batches])[order])
+        val = torch.cat([runner(b.images) for b in made.val.loader.epoch(0)])
         torch.save({"train": torch.stack(views), "val": val}, path)
     return torch.load(path, weights_only=True, mmap=True)
+
+
+def parted(built: Any, frozen: Any) -> Cut:
+    """The model cut where parts of maps can be shown: of a head, in front of the pooling."""
+    return cut(built.model, frozen.plan, built.input, maps=True)
 
 
 class Pooled:
@@ -195,7 +205,7 @@ def meant(way: str, case: dict[str, Any], images: int, *, head: bool) -> tuple[i
     """Views and least share of a window."""
     if way == "auto" or way.endswith("px"):
         views = auto_views(images, case["epochs"], head=head, windows=not head)
-        return views or case["epochs"], SHARE
+        return views or case["epochs"], HEAD_SHARE if head else SHARE
     if way == "classic":
         return case["epochs"], 1.0
     views, _, share = way.partition("@")
@@ -209,10 +219,10 @@ def one(
     kept = pool(root, base, case, options)
     cpu, began = time.process_time(), time.monotonic()
     _, built, frozen, made = prepared(root, base, case, options)
-    images, head = kept["train"].shape[1], kept["train"].ndim == 3
+    images, head = kept["train"].shape[1], case["freeze"] == "head"
     count, share = meant(case["way"], case, images, head=head)
     shown = torch.randperm(POOL, generator=torch.Generator().manual_seed(case["seed"]))
-    found = cut(built.model, frozen.plan, built.input)
+    found = parted(built, frozen)
     parts = windows(found, kept["train"][0, :2].clone(), made.place, seed=case["seed"], share=share)
     train = Pooled(made.train.loader, kept["train"], shown[:count].tolist(), parts)
     val = Pooled(made.val.loader, kept["val"][None], [0], None)
@@ -220,7 +230,7 @@ def one(
         event
         for event in fit(
             made.live, made.rules, train=train, val=val, loss=made.loss,
-            feed=made.feed, place=made.place, cut=made.cut, hold=frozen.hold, thaw=frozen.thaw,
+            feed=made.feed, place=made.place, cut=found.tail, hold=frozen.hold, thaw=frozen.thaw,
         )
         if isinstance(event, EpochReport)
     ]  # fmt: skip
@@ -249,7 +259,6 @@ def cases(options: argparse.Namespace) -> list[dict[str, Any]]:
         for name in options.sets
         for freeze in options.freezes or (options.upto, "head")
         for way in options.ways
-        if not (freeze == "head" and "@" in way and not way.endswith("@1"))  # it has no maps
         if "@" not in way or int(way.partition("@")[0]) < epochs
         if not (train_size(way) and SETS[name] == "shift")  # which shows nothing larger
     ]

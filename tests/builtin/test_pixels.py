@@ -73,3 +73,24 @@ def test_plain_transforms_need_no_torchvision():
         "assert 'torchvision' not in sys.modules; assert 'torch._dynamo' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", probe], check=True)
+
+
+@pytest.mark.parametrize(("interpolation", "most"), [("bilinear", 1), ("bicubic", 4)])
+def test_parts_of_many_images_are_resized_as_each_would_be(interpolation, most):
+    draw = torch.Generator().manual_seed(0)
+    coarse = torch.rand(6, 3, 12, 16, generator=draw)
+    smooth = torch.nn.functional.interpolate(coarse, size=(90, 120), mode="bilinear")
+    images = (smooth * 255).to(torch.uint8)
+    parts = torch.tensor(
+        [[0, 0, 90, 120], [10, 20, 31, 33], [0, 0, 5, 7], [80, 110, 10, 10], [3, 0, 40, 30],
+         [89, 0, 1, 120]]
+    )  # fmt: skip
+    turned = torch.tensor([False, True, False, True, False, True])
+    found = pixels.resize_parts(images, parts, turned, 40, 30, interpolation)
+    for image, (top, left, high, wide), flip, got in zip(
+        images, parts.tolist(), turned.tolist(), found, strict=True
+    ):
+        part = pixels.resize(image[:, top : top + high, left : left + wide], 40, 30, interpolation)
+        away = (got.int() - (part.flip(-1) if flip else part).int()).abs()
+        assert int(away.max()) <= most
+        assert float(away.float().mean()) < 0.3

@@ -6,6 +6,7 @@ from zoo.core.specs import InputSpec
 from zoo.data.images import ImageSet
 from zoo.data.loaders import Loader
 from zoo.engine import reading
+from zoo.engine.place import Place
 from zoo.engine.prefix.setting import CacheWish
 from zoo.engine.reading import keep_images
 from zoo.engine.timings import Waited
@@ -36,9 +37,10 @@ def loader(count, transform, *, sizes=True, workers=0):
     return Waited(Loader(images, transform, batch_size=2, workers=workers))
 
 
-def kept(train, val, *, epochs=3, processes=1, **wish):
+def kept(train, val, *, epochs=3, processes=1, device="cpu", **wish):
+    place = Place(device=torch.device(device))
     return keep_images(
-        train, val, SHOWN, wish=CacheWish(**wish), epochs=epochs, processes=processes
+        train, val, SHOWN, wish=CacheWish(**wish), epochs=epochs, place=place, processes=processes
     )
 
 
@@ -72,7 +74,46 @@ def test_images_whose_outputs_are_kept_are_read_once_anyway():
     train, val = loader(6, Standard(SHOWN)), loader(4, CenterCrop(SHOWN))
     assert kept(Prefix(train, 0), Prefix(val, 1)) == "kept in memory once read: train 2.2 kB"
     assert val._source.kept is None
-    assert kept(Prefix(train, 2), Prefix(val, 1)) == ""
+    assert kept(Prefix(train, 1), Prefix(val, 1)) == ""
+
+
+def test_images_of_which_several_views_are_kept_are_read_as_often():
+    train, val = loader(6, Standard(SHOWN)), loader(4, CenterCrop(SHOWN))
+    assert kept(Prefix(train, 2), Prefix(val, 1)) == "kept in memory once read: train 2.2 kB"
+    list(train.epoch(0))
+    assert len(train._source.kept) == 6
+    train.close()
+    assert len(train._source.kept) == 0
+
+
+@pytest.fixture
+def resided(monkeypatch):
+    """What loaders were asked to put onto a device; its free memory is made up."""
+    asked = []
+
+    def reside(self, device, limit, shape, *, threads):
+        asked.append((str(device), limit, shape, threads))
+        return 700 if limit >= 700 else 0
+
+    monkeypatch.setattr(Loader, "reside", reside)
+    monkeypatch.setattr(reading, "free_memory", lambda _device: 4000)
+    monkeypatch.setattr(reading, "usable_cores", lambda: 6)
+    return asked
+
+
+def test_on_a_cuda_device_images_lie_in_its_memory(resided):
+    pair = loader(6, Standard(SHOWN)), loader(4, CenterCrop(SHOWN))
+    said = kept(*pair, device="cuda:0", processes=2)
+    assert said == "kept in device memory once read: val 700 B"
+    assert resided == [("cuda:0", 1000, (3, 8, 8), 3), ("cuda:0", 300, (3, 8, 8), 3)]
+    assert kept(*pair, device="cuda:0", mode="off") == ""
+    assert kept(*pair, device="cuda:0", epochs=1) == ""
+    assert len(resided) == 2
+
+
+def test_where_nothing_fits_there_memory_is_used(resided):
+    pair = loader(6, Standard(SHOWN)), loader(4, CenterCrop(SHOWN))
+    assert kept(*pair, device="cuda:0", size=600).startswith("kept in memory once read: val")
 
 
 @pytest.mark.parametrize(

@@ -56,6 +56,71 @@ def resize(image: Tensor, height: int, width: int, interpolation: str) -> Tensor
     return out.reshape(*image.shape[:-2], height, width)
 
 
+def resize_parts(
+    images: Tensor,
+    parts: Tensor,
+    turned: Tensor,
+    height: int,
+    width: int,
+    interpolation: str,
+) -> Tensor:
+    """Cut a part out of each image, resize it with antialiasing, mirror some: all at once.
+
+    Resizing one way is a matrix, so a batch takes two products of matrices, which accelerators are
+    made for; on a processor :func:`resize` is faster. The weights are torch's (Pillow's): a
+    triangle, or a cubic with a = -0.5, as wide as an output pixel; products are fp16 summed in
+    fp32 on an accelerator, so that results may differ from :func:`resize` by one in 255.
+
+    Args:
+        images: uint8 ``(N, C, H, W)``, of one size, or on canvases of one size.
+        parts: int64 ``(N, 4)``: top, left, height and width of each part.
+        turned: bool ``(N,)``: which are mirrored.
+        height: New height in pixels.
+        width: New width in pixels.
+        interpolation: ``bilinear`` or ``bicubic``.
+
+    Returns:
+        uint8 ``(N, C, height, width)``.
+    """
+    dtype = torch.float32 if images.device.type == "cpu" else torch.float16
+    top, left, high, wide = parts.to(torch.float32).unbind(1)
+    down = _weights(top, high, images.shape[2], height, interpolation)
+    across = _weights(left, wide, images.shape[3], width, interpolation)
+    across = torch.where(turned[:, None, None], across.flip(1), across)
+    count, channels, tall, long = images.shape
+    flat = images.reshape(count, channels * tall, long).to(dtype)
+    narrow = torch.bmm(flat, across.to(dtype).transpose(1, 2)).view(count, channels, tall, width)
+    out = torch.matmul(down.to(dtype)[:, None], narrow)
+    return out.clamp_(0, 255).round_().to(torch.uint8)
+
+
+def _weights(start: Tensor, length: Tensor, side: int, count: int, interpolation: str) -> Tensor:
+    """Weights ``(N, count, side)`` that resize ``length`` pixels from ``start`` on to ``count``.
+
+    Args:
+        start: First pixel ``(N,)``.
+        length: Number of pixels ``(N,)``.
+        side: Pixels of the image.
+        count: Pixels of the result.
+        interpolation: ``bilinear`` or ``bicubic``.
+    """
+    start, length = start[:, None, None], length[:, None, None]
+    scale = length / count
+    steps = torch.arange(count, device=start.device, dtype=torch.float32)[:, None]
+    pixels = torch.arange(side, device=start.device, dtype=torch.float32) + 0.5
+    away = (pixels - (start + (steps + 0.5) * scale)).abs_() / scale.clamp(min=1)
+    found = (1 - away).clamp_(min=0) if interpolation == "bilinear" else _cubic(away)
+    found *= (pixels > start) & (pixels < start + length)
+    return found / found.sum(2, keepdim=True)
+
+
+def _cubic(away: Tensor) -> Tensor:
+    """Keys' cubic with a = -0.5 at distances ``(...)``."""
+    near = (1.5 * away - 2.5) * away * away + 1
+    far = ((-0.5 * away + 2.5) * away - 4) * away + 2
+    return torch.where(away < 1, near, torch.where(away < 2, far, torch.zeros_like(away)))
+
+
 @cache
 def _in_bytes(interpolation: str) -> bool:
     """Whether torch resizes bytes as fast as it resizes floats, on this processor."""

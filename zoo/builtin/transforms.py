@@ -7,7 +7,9 @@ once per batch on the device. Randomness comes from torch's generator, seeded fo
 A callable may say more, and zoo then works by batch where images lie in memory: ``deterministic``
 (draws nothing at random), ``batched`` (takes ``(N, C, H, W)`` too), ``draws`` (above 0: it has
 ``many(images, draws)``, the same for a batch, given so many numbers in 0..1 for each image),
-``magnifies`` (how many times larger than in the whole image things are shown on average, which
+``numbers`` (above 0: it has ``padded(images, sizes, numbers)``, which does to images of any sizes
+on canvases of one size, on any device, what a call does to each, given so many numbers that
+torch's generator draws first), ``magnifies`` (how many times larger than in the whole image things are shown on average, which
 ``--train-size auto`` makes up for by smaller images).
 
 ============== ======== =========================== =============================================
@@ -36,7 +38,8 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from zoo.builtin.pixels import PADDING, center_crop, on_canvas, pad, resize
+from zoo.builtin.parts import NUMBERS, random_part, random_parts
+from zoo.builtin.pixels import PADDING, center_crop, on_canvas, pad, resize, resize_parts
 from zoo.plugin import UsageError
 
 if TYPE_CHECKING:
@@ -160,6 +163,7 @@ class Standard:
         self.scale, self.ratio = _span("scale", scale), _span("ratio", ratio)
         self.flip = _probability("flip", flip)
         self.after = _after(policy, magnitude, erase)
+        self.numbers = 0 if self.after or self.interpolation == "nearest" else NUMBERS
 
     @property
     def magnifies(self) -> float:
@@ -169,12 +173,33 @@ class Standard:
 
     def __call__(self, image: Tensor) -> Tensor:
         """Transform uint8 ``(C, H, W)`` to the input's size."""
-        top, left, high, wide = _part(image.shape[-2], image.shape[-1], self.scale, self.ratio)
+        top, left, high, wide = random_part(
+            image.shape[-2], image.shape[-1], self.scale, self.ratio
+        )
         part = image[..., top : top + high, left : left + wide]
         part = resize(part, self.height, self.width, self.interpolation)
         if self.flip and torch.rand(()).item() < self.flip:
             part = part.flip(-1)
         return self.after(part) if self.after else part
+
+    def padded(self, images: Tensor, sizes: Tensor, numbers: Tensor) -> Tensor:
+        """Transform images on canvases, all at once, as a call transforms each of them.
+
+        Args:
+            images: uint8 ``(N, C, H, W)``; each lies in the upper left corner.
+            sizes: int64 ``(N, 2)``: height and width of each, on the CPU.
+            numbers: float32 ``(N, numbers)`` on the CPU.
+
+        Returns:
+            uint8 ``(N, C, height, width)``, where ``images`` are.
+        """
+        parts, turned = random_parts(
+            sizes.numpy(), numbers.numpy(), self.scale, self.ratio, self.flip
+        )
+        there = torch.cat([parts, turned[:, None]], 1).to(images.device, non_blocking=True)
+        return resize_parts(
+            images, there[:, :4], there[:, 4] > 0, self.height, self.width, self.interpolation
+        )
 
 
 class RandomCrop:
@@ -316,24 +341,6 @@ class Mix:
         """Mix floating images ``(N, C, H, W)`` and labels ``(N,)`` or ``(N, K)``; give ``(N, K)``."""
         mixed, soft = self._mix(images, labels)
         return mixed, soft
-
-
-def _part(
-    high: int, wide: int, scale: tuple[float, float], ratio: tuple[float, float]
-) -> tuple[int, int, int, int]:
-    """Draw top, left, height and width of a part; the largest centred one after ten misses."""
-    draws = torch.rand(10, 2).tolist()
-    low, top_ratio = math.log(ratio[0]), math.log(ratio[1])
-    for area_draw, ratio_draw in draws:
-        area = high * wide * (scale[0] + (scale[1] - scale[0]) * area_draw)
-        aspect = math.exp(low + (top_ratio - low) * ratio_draw)
-        w, h = round(math.sqrt(area * aspect)), round(math.sqrt(area / aspect))
-        if 0 < w <= wide and 0 < h <= high:
-            down, right = torch.rand(2).tolist()
-            return int(down * (high - h + 1)), int(right * (wide - w + 1)), h, w
-    aspect = min(max(wide / high, ratio[0]), ratio[1])
-    w, h = min(wide, max(1, round(high * aspect))), min(high, max(1, round(wide / aspect)))
-    return (high - h) // 2, (wide - w) // 2, h, w
 
 
 def _after(policy: str, magnitude: int, erase: float) -> Callable[[Tensor], Tensor] | None:

@@ -31,6 +31,11 @@ class Kept:
     def __len__(self) -> int:
         return len(self._images)
 
+    def forget(self) -> None:
+        """Let go of every image."""
+        self._left += sum(image.numel() for image in self._images.values())
+        self._images.clear()
+
     def get(self, index: int, read: Callable[[int], Tensor]) -> Tensor:
         """Give an image that the caller may change, uint8 ``(C, H, W)``.
 

@@ -16,6 +16,7 @@ from torch.utils.data import DataLoader
 from zoo.data.cuts import Cut, cuts, joined
 from zoo.data.kept import Kept
 from zoo.data.memory import Memory, in_memory
+from zoo.data.resident import Resident, need_of
 from zoo.data.views import Batch, Drawn, View, order, undisturbed
 from zoo.errors import DataError
 
@@ -87,7 +88,9 @@ class Loader:
         self.skipped: dict[str, str] = {}
         self._fixed = transform is None or bool(getattr(transform, "deterministic", False))
         memory = in_memory(images, transform, seed=seed, device=device)
-        self._source: View | Memory = memory or View(images, transform, seed, self._fixed)
+        self._source: View | Memory | Resident = memory or View(
+            images, transform, seed, self._fixed
+        )
         self._workers = 0 if memory is not None else workers
         self._processes: DataLoader[Any] | None = None
         self._wanted: list[list[Key]] = []
@@ -120,6 +123,28 @@ class Loader:
             return False
         self._source = replace(self._source, kept=Kept(limit))
         return True
+
+    def reside(
+        self, device: torch.device, limit: int, shape: tuple[int, ...], *, threads: int
+    ) -> int:
+        """Keep images on the device once they are read, and cut and resize them there.
+
+        Args:
+            device: The device that computes.
+            limit: Bytes that may be taken.
+            shape: (C, H, W) that the transform gives.
+            threads: That decode; there are no loader processes then.
+
+        Returns:
+            Bytes that will be taken; 0 if the images do not fit or cannot be cut there.
+        """
+        if not isinstance(self._source, View):
+            return 0
+        need = need_of(self._source, shape)
+        if not need or need > limit:
+            return 0
+        self._source, self._workers = Resident(self._source, device, threads), 0
+        return need
 
     def indices(self, epoch: int) -> list[Tensor]:
         """Which images each batch of an epoch holds, int64 ``(N,)`` each."""
@@ -157,6 +182,9 @@ class Loader:
     def _draw(self, rows: list[Tensor], epoch: int) -> Iterator[Drawn]:
         if isinstance(self._source, Memory):
             yield from (self._pinned(self._source.take(row, epoch)) for row in rows)
+            return
+        if isinstance(self._source, Resident):
+            yield from self._source.epoch(rows, epoch)
             return
         keys = [[(epoch, index) for index in row.tolist()] for row in rows]
         if self._workers:
@@ -206,7 +234,11 @@ class Loader:
             )
 
     def close(self) -> None:
-        """End the loader processes; the next epoch starts new ones."""
+        """End the loader processes, let go of what is kept; the next epoch starts anew."""
+        if isinstance(self._source, Resident):
+            self._source.close()
+        elif isinstance(self._source, View) and self._source.kept is not None:
+            self._source.kept.forget()
         iterator = getattr(self._processes, "_iterator", None)
         self._processes = None
         if iterator is not None:

@@ -194,7 +194,7 @@ def assemble(
         seen=seen,
         sizes=size_line(seen, built.input, auto=recipe.data.train_size == "auto"),
         prefix=used.line,
-        kept=_keep(recipe, used, built.input, world),
+        kept=_keep(recipe, used, built.input, place, world),
         sharded=parts,
         notes=(*getattr(train, "notes", ()), *used.notes),
     )
@@ -220,11 +220,11 @@ def _live(
     return Live(model=model, optimizer=optimizer, schedule=schedule, ema=ema, scaler=scaler)
 
 
-def _keep(recipe: Recipe, used: Prefixed, shown: InputSpec, world: World) -> str:
-    wish, epochs = cache_wish(recipe.data), recipe.optim.epochs
+def _keep(recipe: Recipe, used: Prefixed, shown: InputSpec, place: Place, world: World) -> str:
     return keep_images(
-        used.train, used.val, shown, wish=wish, epochs=epochs, processes=world.local_size
-    )
+        used.train, used.val, shown, wish=cache_wish(recipe.data), epochs=recipe.optim.epochs,
+        place=place, processes=world.local_size,
+    )  # fmt: skip
 
 
 def cache_wish(data: DataPart, *, off: bool = False) -> CacheWish:

@@ -146,7 +146,7 @@ class Timings:
 
     def to_dict(self) -> dict[str, float]:
         """Seconds by topic, in the order of a run, with ``first_step`` and ``total``."""
-        found = {t: round(self.seconds[t], 3) for t in TOPICS if self.seconds.get(t)}
+        found = {t: round(self.seconds[t], 3) for t in TOPICS if self.seconds.get(t, 0.0) > 0}
         first = {} if self.first_step is None else {"first_step": round(self.first_step, 3)}
         return {**found, **first, "total": round(self.total, 3)}
 

@@ -6,7 +6,7 @@ Both parts in bf16 and channels_last where that exists; nothing is cached.
 from __future__ import annotations
 
 import torch
-from job import FROZEN, finish, loaders, read_job
+from job import FROZEN, Clock, finish, loaders, read_job
 from torch import nn
 from torchvision.models import resnet18
 
@@ -31,15 +31,17 @@ def main() -> None:
         with torch.no_grad():
             return frozen(images.to(device, memory_format=torch.channels_last))
 
-    top1 = []
+    top1, clock = [], Clock(job, len(train.dataset))
     for _ in range(job.epochs):
         tail.train()
+        clock.start()
         for images, labels in train:
             with torch.autocast(device.type, torch.bfloat16):
                 loss = criterion(tail(features(images)), labels.to(device))
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
+        clock.stop()
         tail.eval()
         right = 0
         with torch.no_grad(), torch.autocast(device.type, torch.bfloat16):
@@ -47,7 +49,7 @@ def main() -> None:
                 right += (tail(features(images)).argmax(1).cpu() == labels).sum().item()
         top1.append(right / len(val.dataset))
     torch.save(model.state_dict(), f"{job.out}/model.pth")
-    finish(job, top1)
+    finish(job, top1, clock.rate())
 
 
 if __name__ == "__main__":

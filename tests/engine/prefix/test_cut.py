@@ -257,3 +257,35 @@ def test_what_thaws_later_is_behind_the_cut_from_the_start():
     shown = InputSpec(size=(3, 32, 32))
     part = FreezePart(upto="layer3", unfreeze_at=("2:layer2",))
     assert str(cut(model, plan_freeze(model, spec, part, shown), shown).point) == "after layer1"
+
+
+@pytest.mark.parametrize(
+    ("name", "size", "vector", "mapped"),
+    [
+        ("resnet18", 64, "before fc", "after layer4"),
+        ("mobilenet_v2", 64, "before classifier", "after features"),
+        ("regnet_y_400mf", 64, "before fc", "after trunk_output"),
+        ("vit_b_16", 32, None, None),
+    ],
+)
+def test_a_head_can_be_cut_off_in_front_of_the_pooling(name, size, vector, mapped):
+    options = {"image_size": 32} if name == "vit_b_16" else {}
+    spec = registry.load().model(name)
+    torch.manual_seed(1)
+    model = registry.load().build("model", name, **options)
+    shown = dataclasses.replace(spec.input, size=(3, size, size))
+    plan = plan_freeze(model, spec, FreezePart(upto="backbone"), shown)
+    apply(model, plan)
+    late, early = cut(model, plan, shown), cut(model, plan, shown, maps=True)
+    assert not late.map
+    if mapped is None:
+        assert early.point == late.point
+        return
+    assert str(late.point) == vector
+    assert str(early.point) == mapped
+    assert early.map
+    assert early.upstream == late.upstream
+    images = torch.randn(2, *shown.size)
+    model.eval()
+    with torch.no_grad():
+        assert torch.equal(early.tail()(early.prefix()(images)), model(images))

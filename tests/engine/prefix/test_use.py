@@ -252,3 +252,28 @@ def test_what_does_not_fit_is_computed_and_said(tmp_path):
     assert "do not fit" in " ".join(case.used.notes)
     uncut = numbers(Case(tmp_path))
     assert equal(numbers(case), uncut)
+
+
+def test_a_head_sees_parts_of_the_map_that_it_pools(tmp_path, monkeypatch):
+    wish = {"mode": "ram", "views": 2, "epochs": 6, "freeze": "backbone"}
+    small = Case(tmp_path, **wish)
+    assert "cut before drop: 32 float32" in small.used.line  # a map of 2 x 2 has no parts
+    monkeypatch.setattr("zoo.engine.prefix.use.HEAD_SIDE", 2)
+    case = Case(tmp_path, **wish)
+    assert "cut after two: 32x2x2 float32; train in memory (2 views, 22 kB" in case.used.line
+    assert "then random parts of 1x1 to 2x2" in case.used.line
+    shapes = [tuple(b.images.shape[1:]) for e in (0, 1, 2, 3) for b in case.used.train.epoch(e)]
+    batches = len(shapes) // 4
+    assert set(shapes[: 2 * batches]) == {(32, 2, 2)}
+    assert set(shapes[2 * batches :]) == {(32, 1, 1), (32, 2, 2)}
+    whole = Case(tmp_path, **wish, crop=1.0)
+    assert "cut before drop" in whole.used.line
+    fresh = numbers(Case(tmp_path, **(wish | {"views": 0})))
+    parts = numbers(Case(tmp_path, **wish))
+    assert parts[1][0][0] == pytest.approx(fresh[1][0][0], rel=1e-5)  # the first epochs are whole
+
+
+def test_a_head_whose_maps_do_not_fit_keeps_vectors(tmp_path, monkeypatch):
+    monkeypatch.setattr("zoo.engine.prefix.use.HEAD_SIDE", 2)
+    case = Case(tmp_path, mode="ram", views=2, epochs=6, freeze="backbone", size=12_000)
+    assert "cut before drop: 32 float32; train in memory (2 views" in case.used.line

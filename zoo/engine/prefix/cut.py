@@ -88,6 +88,11 @@ class Cut:
         """Whether the model is cut."""
         return self.point is not None
 
+    @property
+    def map(self) -> bool:
+        """Whether a map (C, H, W) of more than one place is at the cut."""
+        return len(self.shape) == 3 and min(self.shape[1:]) > 1
+
     def prefix(self, *, fold: bool = False) -> Prefix:
         """The part before the cut.
 
@@ -188,7 +193,7 @@ class Prefix:
         raise RuntimeError(f"the forward ended without reaching {self.cut.point}")
 
 
-def cut(model: nn.Module, plan: FreezePlan, expects: InputSpec) -> Cut:
+def cut(model: nn.Module, plan: FreezePlan, expects: InputSpec, *, maps: bool = False) -> Cut:
     """Cut a model at the edge of what its plan freezes for the whole run.
 
     Nothing about the model changes: modes and buffers are put back after the trial.
@@ -197,6 +202,8 @@ def cut(model: nn.Module, plan: FreezePlan, expects: InputSpec) -> Cut:
         model: The model, with the plan applied, on its device.
         plan: Its freeze plan.
         expects: Its input (C, H, W).
+        maps: Of the places behind the last parameter that is frozen, take the last one with a
+            map instead of the last one, if there is one: in front of the pooling, for a head.
     """
     final = plan.later[-1] if plan.later else plan
     frozen = frozenset(plan.ever_frozen)
@@ -211,12 +218,32 @@ def cut(model: nn.Module, plan: FreezePlan, expects: InputSpec) -> Cut:
     except FreezeError as error:
         return Cut(model=model, why=str(error))
     why = "no single tensor separates the frozen part from the rest"
+    trace = tracer.trace()
     for point in points[:_TRIES]:
         try:
-            return _tried(model, final, expects, tracer.trace(), point)
+            made = _tried(model, final, expects, trace, point)
         except _RefusedError as refused:
             why = f"{point}: {refused}"
+            continue
+        if not maps or made.map:
+            return made
+        same = [p for p in points if upstream(trace, p) == upstream(trace, point)]
+        return _mapped(model, final, expects, trace, same) or made
     return Cut(model=model, why=why)
+
+
+def _mapped(
+    model: nn.Module, plan: FreezePlan, expects: InputSpec, trace: Trace, points: list[Point]
+) -> Cut | None:
+    """Cut at the first of these places that has a map."""
+    for point in points:
+        try:
+            made = _tried(model, plan, expects, trace, point)
+        except _RefusedError:
+            continue
+        if made.map:
+            return made
+    return None
 
 
 def _in_eval(_old: nn.Module, new: nn.Module) -> None:

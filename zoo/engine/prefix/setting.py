@@ -13,7 +13,7 @@ import torch
 from zoo.engine.place import DTYPES, Place, autocast
 from zoo.engine.prefix.cut import Cut
 from zoo.engine.prefix.source import pack
-from zoo.engine.prefix.windows import SHARE, Windows, accepts, windows
+from zoo.engine.prefix.windows import HEAD_SHARE, SHARE, Windows, accepts, windows
 from zoo.engine.processes.distributed import World
 
 if TYPE_CHECKING:
@@ -37,7 +37,8 @@ class CacheWish:
         views: Random views of each training image that are kept; 0 = fresh ones every epoch;
             ``None`` = as :func:`zoo.engine.prefix.choice.auto_views` says.
         crop: Least share of a map's sides that is shown when its view comes back; ``None`` =
-            :data:`zoo.engine.prefix.windows.SHARE`, if what follows takes such maps.
+            :data:`zoo.engine.prefix.windows.SHARE` (of a head: ``HEAD_SHARE``), if what follows
+            takes such maps.
     """
 
     mode: Literal["auto", "ram", "disk", "off"] = "auto"
@@ -100,8 +101,10 @@ def look(
     world: World,
     train: Loader,
     seen: InputSpec | None = None,
+    *,
+    head: bool = False,
 ) -> Setting:
-    """Look at what the prefix gives under the place's precision."""
+    """Look at what the prefix gives under the place's precision; ``head``: nothing else follows."""
     folded = place.precision != "fp32" and bool(made.folds)
     prefix, own = made.prefix(fold=folded), seen is None or seen.size == made.image
 
@@ -116,7 +119,8 @@ def look(
         and out.is_contiguous(memory_format=torch.channels_last)
         and not out.is_contiguous()
     )
-    share = 1.0 if train.fixed else SHARE if wish.crop is None else wish.crop
+    least = HEAD_SHARE if head else SHARE
+    share = 1.0 if train.fixed else least if wish.crop is None else wish.crop
     return Setting(
         made=made,
         place=place,

@@ -177,7 +177,7 @@ class PrefixSource:
 
     def _own(self, store: Store, view: int, start: int) -> Iterator[Batch]:
         """An epoch in the order in which the store was filled, computing what is missing."""
-        chunk, count = start, self.batches_per_epoch
+        chunk, count, whole = start, self.batches_per_epoch, all(store.done)
         while chunk < count:
             if store.done[chunk]:
                 rows = torch.arange(store.starts[chunk], store.starts[chunk + 1])
@@ -187,6 +187,8 @@ class PrefixSource:
             end = next((c for c in range(chunk, count) if store.done[c]), count)
             yield from self._computed(store, view, range(chunk, end))
             chunk = end
+        if not whole and all(store.done) and not self.loader.train:
+            self.loader.close()  # nothing is decoded any more
 
     def _fill(self, store: Store, view: int) -> None:
         """Compute what is missing."""

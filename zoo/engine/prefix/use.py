@@ -29,6 +29,7 @@ from zoo.engine.prefix.runner import PrefixRunner
 from zoo.engine.prefix.setting import CacheWish, Setting, Where, look
 from zoo.engine.prefix.source import PrefixFeed, PrefixSource
 from zoo.engine.prefix.store import FileStore, MemoryStore, Store
+from zoo.engine.prefix.windows import HEAD_SIDE
 from zoo.engine.processes.distributed import ALONE, World
 from zoo.errors import BusyError, DiskError, UsageError
 
@@ -121,41 +122,49 @@ def use_prefix(
     if not made.possible:
         line = "" if not plan.frozen or wish.mode == "off" else f"runs uncut: {made.why}"
         return Prefixed(train=train, val=val, feed=feed, line=line)
-    setting = look(made, place, wish, feed, root, identity, world, train, seen)
+
+    def see(made: Cut, *, head: bool = False) -> Setting:
+        return look(made, place, wish, feed, root, identity, world, train, seen, head=head)
+
+    setting = see(made)
     if not setting.fits:
         line = f"runs uncut: what follows {made.point} takes no images of the training size"
         return Prefixed(train=train, val=val, feed=feed, line=line)
+    views = _views(train, setting, epochs)
+    again = bool(views) and views < epochs and not train.fixed
+    where = _places(setting, train, val, views)
+    if again and not made.map and wish.crop != 1:  # a head: show parts of the map that it pools
+        other = see(cut(model, plan, expects, maps=True), head=True)
+        there = _places(other, train, val, views)
+        if other.windows is not None and all(there) and min(other.made.shape[1:]) >= HEAD_SIDE:
+            made, setting, where = other.made, other, there
+    _require_windows(setting, again=again)
     spare = wish.mode == "disk" and setting.folded
     runner = PrefixRunner(made.prefix(fold=setting.folded), feed, place, spare=spare)
-    views = _views(train, setting, epochs)
-    _require_windows(setting, again=bool(views) and views < epochs and not train.fixed)
-    val_where = _where(setting, len(val.images), 1)
-    train_where = _where(setting, len(train.images), views, train=True) if views else ""
-    train_where, val_where = world.share((train_where, val_where))
-    notes = _notes(setting, views, train_where, val_where)
-    sources = [
-        PrefixSource(
-            loader,
-            runner,
-            _opener(setting, where, part) if where else lambda _view, _source: None,
-            views=count if where else 0,
-            nhwc=setting.nhwc,
-            windows=setting.windows if part == "train" else None,
-            world=world,
-        )
-        for loader, where, part, count in (
-            (train, train_where, "train", views),
-            (val, val_where, "val", 1),
-        )
-    ]
+    notes = _notes(setting, views, *where)
     return Prefixed(
-        train=sources[0],
-        val=sources[1],
+        train=_source(setting, runner, train, "train", where[0], views),
+        val=_source(setting, runner, val, "val", where[1], 1),
         feed=PrefixFeed(place, setting.natural),
         cut=made.tail,
-        line=_line(setting, (train_where, val_where), views, epochs, (train, val)),
+        line=_line(setting, where, views, epochs, (train, val)),
         used=True,
         notes=notes,
+    )
+
+
+def _source(
+    setting: Setting, runner: PrefixRunner, loader: Loader, part: str, where: Where, views: int
+) -> PrefixSource:
+    """What stands in a loader's place."""
+    return PrefixSource(
+        loader,
+        runner,
+        _opener(setting, where, part) if where else lambda _view, _source: None,
+        views=views if where else 0,
+        nhwc=setting.nhwc,
+        windows=setting.windows if part == "train" else None,
+        world=setting.world,
     )
 
 
@@ -197,6 +206,13 @@ def _views(train: Loader, setting: Setting, epochs: int) -> int:
     views = 1 if train.fixed else asked
     again = views < epochs or setting.wish.mode == "disk"
     return min(views, epochs) if every and again else 0
+
+
+def _places(setting: Setting, train: Loader, val: Loader, views: int) -> tuple[Where, Where]:
+    """Where outputs of training and validation images are kept, the same on every rank."""
+    val_where = _where(setting, len(val.images), 1)
+    train_where = _where(setting, len(train.images), views, train=True) if views else ""
+    return setting.world.share((train_where, val_where))
 
 
 def _where(setting: Setting, images: int, views: int, *, train: bool = False) -> Where:

@@ -31,6 +31,10 @@ if TYPE_CHECKING:
 
 SHARE = 0.75
 """Least share of a map's side that a window has when nobody says so."""
+HEAD_SHARE = 0.5
+"""The same where a head alone follows: pooling takes any window, and smaller ones differ more."""
+HEAD_SIDE = 4
+"""Side of the smallest map in front of a head of which parts are shown."""
 _STREAM = 0x77696E646F77
 
 
