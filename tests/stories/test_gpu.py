@@ -9,9 +9,12 @@ from safetensors.torch import load_file
 from starts import pictures, random_weights
 
 import zoo
+from zoo.builtin.transforms import CenterCrop, Standard
 from zoo.core import registry
 from zoo.core.recipe import FreezePart
 from zoo.core.request import request
+from zoo.core.specs import InputSpec
+from zoo.data.loaders import Loader
 from zoo.data.memory import Memory, in_memory
 from zoo.engine.freezing.freeze import apply, plan_freeze
 from zoo.engine.plan import open_recipe_data
@@ -75,6 +78,7 @@ def test_the_main_job_says_where_it_computes(images, weights, shell, tmp_path):
     assert done.returncode == 0, done.stderr
     assert "cuda:0, bf16, channels_last" in done.stderr
     assert "val in device memory" in done.stderr
+    assert "kept in device memory once read: val" in done.stderr
     assert "unchanged" in done.stdout
     record = json.loads((tmp_path / "gpu/result.json").read_text())
     assert record["epochs"] == 3
@@ -86,11 +90,11 @@ def test_the_main_job_says_where_it_computes(images, weights, shell, tmp_path):
 @pytest.mark.parametrize("freeze_upto", [None, "layer3"])
 def test_it_trains_as_on_the_processor(images, weights, freeze_upto):
     frozen = {"freeze_upto": freeze_upto} if freeze_upto else {}
-    here = losses(events_of(images, weights, **FP32, **frozen))
-    there = losses(events_of(images, weights, **FP32, **frozen, device="cpu", threads=2))
+    slow = {**FP32, **frozen, "lr": 1e-4}  # differences of rounding grow with every step
+    here = losses(events_of(images, weights, **slow))
+    there = losses(events_of(images, weights, **slow, device="cpu", threads=2))
     assert len(here) == len(there) == 20
-    assert here[:8] == pytest.approx(there[:8], rel=2e-3)
-    assert here == pytest.approx(there, rel=0.1)
+    assert here == pytest.approx(there, rel=5e-3)
 
 
 @pytest.mark.parametrize(
@@ -131,9 +135,9 @@ def test_the_same_bits_twice_and_after_a_resume(images, weights):
             left.close()
             break
     resumed = zoo.resume("runs/left")
-    one, *others = (load_file(run.weights) for run in (whole, again, resumed))
-    for other in others:
-        assert all(torch.equal(one[name], other[name]) for name in one)
+    one, other, third = (load_file(run.weights) for run in (whole, again, resumed))
+    assert [name for name in one if not torch.equal(one[name], other[name])] == []
+    assert [name for name in one if not torch.equal(one[name], third[name])] == []
 
 
 def test_resume_is_proved_to_be_exact(images, weights):
@@ -150,6 +154,23 @@ def test_a_small_set_lies_on_the_device():
     kept = in_memory(splits.train, None, device="cuda")
     assert isinstance(kept, Memory)
     assert kept.take(torch.tensor([1, 5])).batch.images.device.type == "cuda"
+
+
+@pytest.mark.parametrize("transform", [Standard, CenterCrop])
+def test_images_on_the_device_are_cut_as_on_the_processor(images, transform):
+    known = registry.load()
+    recipe = request("train", "resnet18", {"data": str(images)}, registry=known).recipe
+    split = open_recipe_data(recipe, known, 3).train
+    made = transform(InputSpec(size=(3, 48, 40)))
+    usual, there = (Loader(split, made, batch_size=32, seed=4) for _ in range(2))
+    assert there.reside(torch.device("cuda"), 1 << 30, (3, 48, 40), threads=4) > 0
+    for epoch in range(2):
+        for one, other in zip(usual.epoch(epoch), there.epoch(epoch), strict=True):
+            assert other.images.device.type == "cuda"
+            assert torch.equal(one.labels, other.labels.cpu())
+            away = (one.images.int() - other.images.cpu().int()).abs()
+            assert int(away.max()) <= (1 if transform is Standard else 0)
+    there.close()
 
 
 def test_memory_that_runs_out_halves_the_batch(images, weights):
@@ -189,11 +210,13 @@ def test_a_run_of_the_gpu_predicts_and_exports_on_the_processor(images, weights,
 
 
 @pytest.mark.slow
-def test_steps_are_compiled(images, weights):
-    events = events_of(images, weights, compile=True, epochs=3, precision="bf16")
-    assert isinstance(events[-1], RunResult)
-    told = [event.text for event in events if isinstance(event, Note)]
-    assert any("compiling took" in text for text in told)
+def test_steps_are_compiled(images, weights, shell, tmp_path):
+    done = shell(
+        "finetune", "resnet18", "--compile", "--epochs", 3, "--data", images, "--weights", weights,
+        "--size", 64, "--batch-size", 16, "--out", tmp_path,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert "compiling took" in done.stderr
 
 
 @pytest.mark.parametrize(

@@ -196,7 +196,10 @@ class Standard:
         parts, turned = random_parts(
             sizes.numpy(), numbers.numpy(), self.scale, self.ratio, self.flip
         )
-        there = torch.cat([parts, turned[:, None]], 1).to(images.device, non_blocking=True)
+        there = torch.cat([parts, turned[:, None]], 1)
+        if images.is_cuda:  # else the copy waits for what the device still has to do
+            there = there.pin_memory()
+        there = there.to(images.device, non_blocking=True)
         return resize_parts(
             images, there[:, :4], there[:, 4] > 0, self.height, self.width, self.interpolation
         )

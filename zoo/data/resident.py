@@ -128,7 +128,7 @@ class Resident:
             rows = torch.tensor([i for i in rows.tolist() if i not in self._bad], dtype=torch.int64)
         if not len(rows):
             return Drawn(None, skipped)
-        here = rows.to(self.device, non_blocking=True)
+        here = self._there(rows)
         return Drawn(Batch(self._pixels(rows, epoch), self._labels[here], rows), skipped)
 
     def _read(self, rows: Tensor) -> None:
@@ -152,8 +152,8 @@ class Resident:
             image = functional.pad(image, (0, _up(wide) - wide, 0, _up(high) - high))
         if self.device.type == "cpu":
             return image, (high, wide)
-        stream = torch.Stream(self.device)
-        with stream:
+        stream = torch.cuda.Stream(self.device)  # type: ignore[no-untyped-call]
+        with torch.cuda.stream(stream):
             there = image.to(self.device)
         stream.synchronize()
         return there, (high, wide)
@@ -174,7 +174,7 @@ class Resident:
         shelf = self._shelf(shape, slot)
         shelf[slot] = image
         if self.device.type != "cpu":
-            image.record_stream(torch.accelerator.current_stream(self.device))
+            image.record_stream(torch.cuda.current_stream(self.device))
         self._places[index], self._sizes[index] = (shape, slot), torch.tensor(size)
 
     def _shelf(self, shape: tuple[int, ...], slot: int) -> Tensor:
@@ -208,7 +208,7 @@ class Resident:
         order: list[int] = []
         for shape, members in groups.items():
             positions = [position for position, _ in members]
-            slots = torch.tensor([slot for _, slot in members]).to(self.device, non_blocking=True)
+            slots = self._there(torch.tensor([slot for _, slot in members]))
             images = self._shelves[shape].index_select(0, slots)
             if numbers is not None:
                 transform: Any = self.view.transform
@@ -217,8 +217,13 @@ class Resident:
             order += positions
         if len(made) == 1:
             return made[0]
-        back = torch.tensor(order).argsort().to(self.device, non_blocking=True)
+        back = self._there(torch.tensor(order).argsort())
         return torch.cat(made).index_select(0, back)
+
+    def _there(self, numbers: Tensor) -> Tensor:
+        """A few numbers on the device, without waiting for it."""
+        pinned = numbers if self.device.type == "cpu" else numbers.pin_memory()
+        return pinned.to(self.device, non_blocking=True)
 
     def _numbers(self, rows: Tensor, epoch: int) -> Tensor:
         """What each image's generator gives first in ``epoch``, float32 ``(N, numbers)``."""

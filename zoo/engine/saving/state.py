@@ -182,13 +182,28 @@ def unpack_optimizer(
 
 
 def _spread(state: Any, parameter: nn.Parameter) -> Any:
-    """One parameter's state, sharded as the parameter is; counters stay as they are."""
+    """One parameter's state, sharded and laid out as the parameter is; counters stay as they are."""
     if not isinstance(state, dict):
         return state
     return {
-        key: spread(value, parameter) if isinstance(value, torch.Tensor) and value.ndim else value
+        key: spread(_laid_out(value, parameter), parameter)
+        if isinstance(value, torch.Tensor) and value.ndim
+        else value
         for key, value in state.items()
     }
+
+
+def _laid_out(value: Tensor, parameter: nn.Parameter) -> Tensor:
+    """A moment with the strides of its parameter, which it had when it was made.
+
+    Files hold everything contiguous. Of another layout than the gradient (channels_last), a
+    moment is updated by slower kernels, which on a GPU round differently, too.
+    """
+    if value.shape != parameter.shape or value.stride() == parameter.stride():
+        return value
+    if not parameter.is_contiguous(memory_format=torch.channels_last):
+        return value
+    return value.contiguous(memory_format=torch.channels_last)
 
 
 def _aligned(
