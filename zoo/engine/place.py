@@ -228,6 +228,14 @@ def settle(place: Place, *, spare: bool = False) -> None:
         torch.use_deterministic_algorithms(place.deterministic)
     if place.device.type == "cuda":
         torch.cuda.set_device(place.device)
+
+
+def tune(place: Place) -> None:
+    """Let cuDNN try which algorithms are fastest from now on: it pays where shapes come again.
+
+    Not before training: each shape that is tried out costs some tenths of a second.
+    """
+    if place.device.type == "cuda":
         torch.backends.cudnn.benchmark = not place.deterministic
 
 

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from zoo.engine.evaluate import has_classes, hits, main_output
-from zoo.engine.place import autocast, seed_step
+from zoo.engine.place import autocast, seed_step, tune
 from zoo.engine.processes.distributed import quietly
 from zoo.engine.processes.sharded import is_sharded, whole
 from zoo.errors import DataError, NumericsError, ZooError
@@ -90,6 +90,7 @@ class Stepper:
         self._blank: tuple[Tensor, Tensor] | None = None
         self._buffers: list[Tensor] = []
         live.optimizer.zero_grad(set_to_none=True)
+        tune(place)
 
     def begin_epoch(self) -> None:
         """Look which buffers a forward changes; call it after freezing parts and ``train()``."""

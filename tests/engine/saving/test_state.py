@@ -283,18 +283,24 @@ def test_settings_of_another_kind_are_refused_before_the_first_step(key, value):
 
 def test_moments_lie_in_memory_as_their_parameters_do():
     torch.manual_seed(0)
-    model = nn.Sequential(nn.Conv2d(4, 8, 3), nn.Flatten(), nn.Linear(32, 2))
-    model = model.to(memory_format=torch.channels_last)
+    model = nn.Sequential(
+        nn.Conv2d(4, 8, 3), nn.Conv2d(8, 8, 1), nn.Flatten(), nn.Linear(32, 2)
+    ).to(memory_format=torch.channels_last)
     optimizer = optim.SGD(model.parameters(), lr=0.1, momentum=0.9)
     images = torch.randn(2, 4, 4, 4).to(memory_format=torch.channels_last)
     model(images).sum().backward()
     optimizer.step()
     tensors = {}
     skeleton = pack_optimizer(optimizer, model, tensors)
-    kept = {name: tensor.contiguous() for name, tensor in tensors.items()}  # as files hold them
+    skeleton = json.loads(json.dumps(skeleton))
+    kept = {name: torch.empty(t.shape).copy_(t) for name, t in tensors.items()}  # as files do
     fresh = optim.SGD(model.parameters(), lr=0.1, momentum=0.9)
     unpack_optimizer(fresh, model, skeleton, kept)
     for parameter in model.parameters():
         one, other = (o.state[parameter]["momentum_buffer"] for o in (optimizer, fresh))
         assert torch.equal(one, other)
         assert one.stride() == other.stride() == parameter.stride()
+    for wrong in ([1, 1, 1, 1], [0, 0, 0, 0], [36, 9, 3], None, [36, 9, 3, -1]):
+        bad = {**skeleton, "strides": {"optim/0.weight/momentum_buffer": wrong}}
+        with pytest.raises((ValueError, TypeError, IndexError, RuntimeError)):
+            unpack_optimizer(fresh, model, bad, kept)

@@ -134,9 +134,13 @@ def pack_optimizer(
         for group in full["param_groups"]
     ]
     rest = {key: item for key, item in full.items() if key not in ("state", "param_groups")}
+    own: dict[str, Tensor] = {}
+    packed = pack(state, "optim", own)
+    tensors.update(own)
     return {
         "class": type(optimizer).__name__,
-        "state": pack(state, "optim", tensors),
+        "state": packed,
+        "strides": {name: list(t.stride()) for name, t in own.items() if _unusual(t)},
         "groups": pack(groups, "optim-groups", tensors),
         "rest": pack(rest, "optim-rest", tensors),
     }
@@ -165,6 +169,8 @@ def unpack_optimizer(
         raise CheckpointError(_difference(saved, names), hint="resume with the run's own recipe")
     position = {name: index for index, name in enumerate(names)}
     known = dict(model.named_parameters())
+    strides = skeleton.get("strides", {})
+    tensors = {**tensors, **{n: _laid_out(tensors[n], strides[n]) for n in strides}}
     state = {
         position[key]: _spread(item, known[key])
         for key, item in unpack(skeleton["state"], tensors).items()
@@ -181,29 +187,39 @@ def unpack_optimizer(
     _restore_dtypes(optimizer, names, state)
 
 
+def _unusual(tensor: Tensor) -> bool:
+    """Whether a tensor lies in memory in another order than a file holds it (NHWC)."""
+    if type(tensor) is not torch.Tensor or tensor.layout != torch.strided:
+        return False
+    return tensor.stride() != torch.empty(tensor.shape, device="meta").stride()
+
+
+def _laid_out(tensor: Tensor, strides: Any) -> Tensor:
+    """A tensor with the strides that it had when it was saved.
+
+    Of another layout than the gradient, a moment is updated by slower kernels, which on a GPU
+    round differently, too: a run that goes on would not give the bits of one that was not left.
+
+    Raises:
+        ValueError: They are no strides of a tensor of this shape without gaps.
+    """
+    order = sorted(range(tensor.ndim), key=lambda dim: (strides[dim], tensor.shape[dim] == 1))
+    room = 1
+    for dim in order:
+        if tensor.shape[dim] > 1 and strides[dim] != room:
+            raise ValueError(f"strides {strides} do not fit {tuple(tensor.shape)}")
+        room *= tensor.shape[dim]
+    return torch.empty_strided(tensor.shape, strides, dtype=tensor.dtype).copy_(tensor)
+
+
 def _spread(state: Any, parameter: nn.Parameter) -> Any:
-    """One parameter's state, sharded and laid out as the parameter is; counters stay as they are."""
+    """One parameter's state, sharded as the parameter is; counters stay as they are."""
     if not isinstance(state, dict):
         return state
     return {
-        key: spread(_laid_out(value, parameter), parameter)
-        if isinstance(value, torch.Tensor) and value.ndim
-        else value
+        key: spread(value, parameter) if isinstance(value, torch.Tensor) and value.ndim else value
         for key, value in state.items()
     }
-
-
-def _laid_out(value: Tensor, parameter: nn.Parameter) -> Tensor:
-    """A moment with the strides of its parameter, which it had when it was made.
-
-    Files hold everything contiguous. Of another layout than the gradient (channels_last), a
-    moment is updated by slower kernels, which on a GPU round differently, too.
-    """
-    if value.shape != parameter.shape or value.stride() == parameter.stride():
-        return value
-    if not parameter.is_contiguous(memory_format=torch.channels_last):
-        return value
-    return value.contiguous(memory_format=torch.channels_last)
 
 
 def _aligned(
