@@ -2,7 +2,7 @@ import pytest
 import torch
 from torchvision.transforms import v2
 
-from zoo.builtin.parts import random_part
+from zoo.builtin.parts import NUMBERS, random_part
 from zoo.builtin.transforms import CenterCrop, Letterbox, Mix, RandomCrop, Shift, Squash, Standard
 from zoo.core import registry
 from zoo.plugin import InputSpec, UsageError
@@ -107,11 +107,15 @@ def test_weights_that_were_judged_squashed_or_bordered_are_shown_that_way():
     assert (cut[0, 0, 0].item(), whole[0, 0, 0].item()) == (pytest.approx(24, abs=4), 3)
 
 
+def part_of(high, wide, scale, ratio):
+    return random_part(high, wide, scale, ratio, torch.rand(NUMBERS).tolist())[:4]
+
+
 def test_crops_cover_the_scales_and_ratios_that_were_asked_for():
     torch.manual_seed(0)
     areas, ratios = [], []
     for _ in range(400):
-        top, left, high, wide = random_part(200, 200, (0.2, 0.5), (0.5, 2.0))
+        top, left, high, wide = part_of(200, 200, (0.2, 0.5), (0.5, 2.0))
         assert 0 <= top <= 200 - high
         assert 0 <= left <= 200 - wide
         areas.append(high * wide / 40000)
@@ -129,7 +133,7 @@ def test_how_much_a_random_crop_magnifies_is_the_mean_of_what_it_cuts(scale):
     torch.manual_seed(0)
     edges = []
     for _ in range(3000):
-        *_, high, wide = random_part(1000, 1000, transform.scale, transform.ratio)
+        *_, high, wide = part_of(1000, 1000, transform.scale, transform.ratio)
         assert high == wide
         edges.append(1000 / high)
     assert transform.magnifies == pytest.approx(sum(edges) / len(edges), rel=0.02)
@@ -138,7 +142,7 @@ def test_how_much_a_random_crop_magnifies_is_the_mean_of_what_it_cuts(scale):
 def test_thin_images_fall_back_to_the_largest_allowed_part():
     torch.manual_seed(0)
     for high, wide in ((1, 300), (300, 1), (2, 100)):
-        top, left, h, w = random_part(high, wide, (0.9, 1.0), (0.75, 1.33))
+        top, left, h, w = part_of(high, wide, (0.9, 1.0), (0.75, 1.33))
         assert 1 <= h <= high
         assert 1 <= w <= wide
         assert abs((high - h) // 2 - top) <= 1

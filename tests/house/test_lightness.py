@@ -175,18 +175,18 @@ def cpu(argv, tmp_path):
     return now.ru_utime + now.ru_stime - before.ru_utime - before.ru_stime, done.stdout
 
 
-@pytest.mark.parametrize(("line", "most", "lines"), [("--help", 1.8, 20), ("list", 4.2, 1400)])
+@pytest.mark.parametrize(("line", "most", "lines"), [("--help", 1.8, 20), ("list", 4.6, 1400)])
 def test_answering_costs_little_more_than_importing_click(line, most, lines, tmp_path):
-    """The best of several, beside click in the same moment: a slow or busy machine slows both.
+    """The median of several, each beside click in the same moment: a slow machine slows both.
 
-    Measured were 1.2 and 3.2 times as much. ``list`` shows all models of this repository's
-    plugins; parsing the catalogue anew each time costs 4.
+    Measured were 1.2 and 3.2 to 3.8 times as much. ``list`` shows all models of this repository's
+    plugins; parsing the catalogue anew each time makes it 5 to 6.
     """
     cpu(["-m", "zoo", line], tmp_path)  # fills the caches of Python and of zoo
-    click, zoo = [], []
+    ratios = []
     for _ in range(9):
-        click.append(cpu(["-c", "import click"], tmp_path)[0])
+        click = cpu(["-c", "import click"], tmp_path)[0]
         spent, said = cpu(["-m", "zoo", line], tmp_path)
-        zoo.append(spent)
+        ratios.append(spent / click)
     assert len(said.splitlines()) > lines
-    assert min(zoo) < most * min(click), f"{min(zoo) * 1000:.0f} ms, click {min(click) * 1000:.0f}"
+    assert sorted(ratios)[4] < most, f"times as much as click: {sorted(ratios)}"

@@ -3,38 +3,55 @@
 from __future__ import annotations
 
 import math
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 import torch
 from torch import Tensor
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 NUMBERS: Final = 23
 """Numbers that a part takes at most: ten sizes and shapes, a place, whether to mirror it."""
 
 
 def random_part(
-    high: int, wide: int, scale: tuple[float, float], ratio: tuple[float, float]
-) -> tuple[int, int, int, int]:
-    """Draw top, left, height and width of a part; the largest centred one after ten misses."""
-    draws = torch.rand(10, 2).tolist()
+    high: int,
+    wide: int,
+    scale: tuple[float, float],
+    ratio: tuple[float, float],
+    numbers: Sequence[float],
+) -> tuple[int, int, int, int, float]:
+    """Choose a part; the largest centred one after ten misses.
+
+    Args:
+        high: Height of the image in pixels.
+        wide: Its width.
+        scale: As in :class:`zoo.builtin.transforms.Standard`.
+        ratio: As in :class:`zoo.builtin.transforms.Standard`.
+        numbers: In 0..1, :data:`NUMBERS` of them.
+
+    Returns:
+        Top, left, height and width; the first number that this did not need.
+    """
     low, top_ratio = math.log(ratio[0]), math.log(ratio[1])
-    for area_draw, ratio_draw in draws:
+    for area_draw, ratio_draw in zip(numbers[0:20:2], numbers[1:20:2], strict=True):
         area = high * wide * (scale[0] + (scale[1] - scale[0]) * area_draw)
         aspect = math.exp(low + (top_ratio - low) * ratio_draw)
         w, h = round(math.sqrt(area * aspect)), round(math.sqrt(area / aspect))
         if 0 < w <= wide and 0 < h <= high:
-            down, right = torch.rand(2).tolist()
-            return int(down * (high - h + 1)), int(right * (wide - w + 1)), h, w
+            down, right, unused = numbers[20:23]
+            return int(down * (high - h + 1)), int(right * (wide - w + 1)), h, w, unused
     aspect = min(max(wide / high, ratio[0]), ratio[1])
     w, h = min(wide, max(1, round(high * aspect))), min(high, max(1, round(wide / aspect)))
-    return (high - h) // 2, (wide - w) // 2, h, w
+    return (high - h) // 2, (wide - w) // 2, h, w, numbers[20]
 
 
 def random_parts(
     sizes: Any, numbers: Any, scale: tuple[float, float], ratio: tuple[float, float], flip: float
 ) -> tuple[Tensor, Tensor]:
-    """What :func:`random_part` draws, and whether to mirror, for many images at once.
+    """What :func:`random_part` chooses, and whether to mirror, for many images at once.
 
     Args:
         sizes: Height and width of each, integers ``(N, 2)``.

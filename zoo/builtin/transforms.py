@@ -7,9 +7,9 @@ once per batch on the device. Randomness comes from torch's generator, seeded fo
 A callable may say more, and zoo then works by batch where images lie in memory: ``deterministic``
 (draws nothing at random), ``batched`` (takes ``(N, C, H, W)`` too), ``draws`` (above 0: it has
 ``many(images, draws)``, the same for a batch, given so many numbers in 0..1 for each image),
-``numbers`` (above 0: it has ``padded(images, sizes, numbers)``, which does to images of any sizes
-on canvases of one size, on any device, what a call does to each, given so many numbers that
-torch's generator draws first), ``magnifies`` (how many times larger than in the whole image things are shown on average, which
+``numbers`` (above 0: given so many numbers, those that torch's generator draws first, it does what a
+call does: ``given(image, numbers)`` to one, and ``padded(images, sizes, numbers)`` to images of any
+sizes on canvases of one size, on any device), ``magnifies`` (how many times larger than in the whole image things are shown on average, which
 ``--train-size auto`` makes up for by smaller images).
 
 ============== ======== =========================== =============================================
@@ -173,14 +173,18 @@ class Standard:
 
     def __call__(self, image: Tensor) -> Tensor:
         """Transform uint8 ``(C, H, W)`` to the input's size."""
-        top, left, high, wide = random_part(
-            image.shape[-2], image.shape[-1], self.scale, self.ratio
+        part = self.given(image, torch.rand(NUMBERS))
+        return self.after(part) if self.after else part
+
+    def given(self, image: Tensor, numbers: Tensor) -> Tensor:
+        """Cut, resize and mirror uint8 ``(C, H, W)`` as ``numbers`` ``(23,)`` in 0..1 say."""
+        high, wide = image.shape[-2:]
+        top, left, high, wide, mirror = random_part(
+            high, wide, self.scale, self.ratio, numbers.tolist()
         )
         part = image[..., top : top + high, left : left + wide]
         part = resize(part, self.height, self.width, self.interpolation)
-        if self.flip and torch.rand(()).item() < self.flip:
-            part = part.flip(-1)
-        return self.after(part) if self.after else part
+        return part.flip(-1) if mirror < self.flip else part
 
     def padded(self, images: Tensor, sizes: Tensor, numbers: Tensor) -> Tensor:
         """Transform images on canvases, all at once, as a call transforms each of them.

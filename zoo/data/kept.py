@@ -7,6 +7,7 @@ fixed, what it gives. The bytes are those that reading again would give.
 from __future__ import annotations
 
 import math
+import threading
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -27,6 +28,7 @@ class Kept:
     def __init__(self, limit: int) -> None:
         self._left = limit
         self._images: dict[int, Tensor] = {}
+        self._lock = threading.Lock()
 
     def __len__(self) -> int:
         return len(self._images)
@@ -47,8 +49,10 @@ class Kept:
         if found is not None:
             return found.clone()
         image = read(index)
-        if image.numel() <= self._left:
-            self._left -= image.numel()
+        with self._lock:
+            fits = image.numel() <= self._left
+            self._left -= image.numel() if fits else 0
+        if fits:
             self._images[index] = image.clone()
         return image
 

@@ -17,6 +17,7 @@ from zoo.data.cuts import Cut, cuts, joined
 from zoo.data.kept import Kept
 from zoo.data.memory import Memory, in_memory
 from zoo.data.resident import Resident, need_of
+from zoo.data.together import Together, can_be_shared
 from zoo.data.views import Batch, Drawn, View, order, undisturbed
 from zoo.errors import DataError
 
@@ -45,6 +46,7 @@ class Loader:
             (seed, epoch, index).
         batch_size: Images per process and batch.
         workers: Loader processes; 0 = load in this one.
+        threads: That read the images of a batch, without loader processes.
         seed: Seed of the run.
         train: Shuffle, and never end on a batch that batch norm cannot take.
         rank: Which process this is.
@@ -70,6 +72,7 @@ class Loader:
         *,
         batch_size: int,
         workers: int = 0,
+        threads: int = 1,
         seed: int = 0,
         train: bool = True,
         rank: int = 0,
@@ -92,6 +95,8 @@ class Loader:
             images, transform, seed, self._fixed
         )
         self._workers = 0 if memory is not None else workers
+        self._threads = threads
+        self._together: Together | None = None
         self._processes: DataLoader[Any] | None = None
         self._wanted: list[list[Key]] = []
         tail = joined(count, size, world, least) if train and not drop_last else 0
@@ -121,7 +126,7 @@ class Loader:
         """
         if self._workers or not isinstance(self._source, View):
             return False
-        self._source = replace(self._source, kept=Kept(limit))
+        self._source, self._together = replace(self._source, kept=Kept(limit)), None
         return True
 
     def reside(
@@ -144,6 +149,7 @@ class Loader:
         if not need or need > limit:
             return 0
         self._source, self._workers = Resident(self._source, device, threads), 0
+        self._together = None
         return need
 
     def indices(self, epoch: int) -> list[Tensor]:
@@ -190,8 +196,12 @@ class Loader:
         if self._workers:
             yield from self._from_workers(keys)
             return
+        if self._threads > 1 and can_be_shared(self._source):
+            self._together = self._together or Together(self._source, self._threads)
         for wanted in keys:
-            if self._fixed:
+            if self._together is not None:
+                drawn = self._together.take(wanted)
+            elif self._fixed:
                 drawn = self._source.__getitems__(wanted)
             else:
                 with undisturbed():
@@ -235,6 +245,9 @@ class Loader:
 
     def close(self) -> None:
         """End the loader processes, let go of what is kept; the next epoch starts anew."""
+        if self._together is not None:
+            self._together.close()
+            self._together = None
         if isinstance(self._source, Resident):
             self._source.close()
         elif isinstance(self._source, View) and self._source.kept is not None:
@@ -288,6 +301,7 @@ def make_loader(
     *,
     batch_size: int,
     workers: int | None = None,
+    threads: int = 1,
     seed: int = 0,
     train: bool = True,
     rank: int = 0,
@@ -304,6 +318,7 @@ def make_loader(
         transform: Applied to each image.
         batch_size: Images per process and batch.
         workers: Loader processes; ``None`` = :func:`default_workers`.
+        threads: That read the images of a batch, without loader processes.
         seed: Seed of the run.
         train: Whether this is for training.
         rank: Which process this is.
@@ -322,6 +337,7 @@ def make_loader(
         transform,
         batch_size=batch_size,
         workers=workers,
+        threads=threads,
         seed=seed,
         train=train,
         rank=rank,

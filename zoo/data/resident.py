@@ -20,7 +20,7 @@ import torch
 from torch.nn import functional
 
 from zoo.data.kept import bytes_of
-from zoo.data.views import Batch, Drawn, number
+from zoo.data.views import Batch, Drawn, first_numbers
 from zoo.errors import DataError
 
 if TYPE_CHECKING:
@@ -203,7 +203,11 @@ class Resident:
         for position, index in enumerate(rows.tolist()):
             shape, slot = self._places[index]
             groups[shape].append((position, slot))
-        numbers = None if self.view.fixed else self._numbers(rows, epoch)
+        numbers = None
+        if not self.view.fixed:
+            count = int(getattr(self.view.transform, "numbers", 0))
+            keys = [(epoch, index) for index in rows.tolist()]
+            numbers = first_numbers(keys, count, self.view.seed)
         made: list[Tensor] = []
         order: list[int] = []
         for shape, members in groups.items():
@@ -224,15 +228,6 @@ class Resident:
         """A few numbers on the device, without waiting for it."""
         pinned = numbers if self.device.type == "cpu" else numbers.pin_memory()
         return pinned.to(self.device, non_blocking=True)
-
-    def _numbers(self, rows: Tensor, epoch: int) -> Tensor:
-        """What each image's generator gives first in ``epoch``, float32 ``(N, numbers)``."""
-        count = int(getattr(self.view.transform, "numbers", 0))
-        found, generator = torch.empty((len(rows), count)), torch.Generator()
-        for place, index in enumerate(rows.tolist()):
-            generator.manual_seed(number(self.view.seed, epoch, index) % 2**63)
-            torch.rand(count, generator=generator, out=found[place])
-        return found
 
 
 def _up(side: int) -> int:

@@ -114,6 +114,24 @@ def undisturbed() -> Iterator[None]:
         torch.default_generator.set_state(kept[2])
 
 
+def first_numbers(keys: Sequence[Key], count: int, seed: int) -> Tensor:
+    """What torch's generator would give first, had it been seeded for each image.
+
+    Args:
+        keys: Epoch and index of each image.
+        count: Numbers per image.
+        seed: Seed of the run.
+
+    Returns:
+        float32 ``(N, count)`` in 0..1, without 1: those that follow :func:`seed_from`.
+    """
+    found, generator = torch.empty((len(keys), count)), torch.Generator()
+    for place, (epoch, index) in enumerate(keys):
+        generator.manual_seed(number(seed, epoch, index) % 2**63)
+        torch.rand(count, generator=generator, out=found[place])
+    return found
+
+
 def order(count: int, *, seed: int, epoch: int) -> Tensor:
     """The order in which an epoch visits its images.
 
@@ -155,9 +173,13 @@ class View:
         epoch, index = key
         if self.fixed or self.transform is None:
             return self._remembered(index, self._plain)
-        image = self._remembered(index, self.images.load)
+        image = self.image(index)
         seed_from(self.seed, epoch, index)
         return self.transform(image)
+
+    def image(self, index: int) -> Tensor:
+        """Give one image as it was decoded, uint8 ``(C, H, W)``; it may be changed."""
+        return self._remembered(index, self.images.load)
 
     def _remembered(self, index: int, read: Callable[[int], Tensor]) -> Tensor:
         return read(index) if self.kept is None else self.kept.get(index, read)
@@ -169,15 +191,27 @@ class View:
 
     def __getitems__(self, keys: Sequence[Key]) -> Drawn:
         """Give a whole batch. Errors travel as words, since a worker's trace helps nobody."""
-        kept: list[tuple[int, Tensor]] = []
-        skipped: list[tuple[int, str]] = []
+        found: list[Tensor | DataError] = []
         for key in keys:
             try:
-                kept.append((key[1], self[key]))
+                found.append(self[key])
             except DataError as error:
+                found.append(error)
                 if self.images.on_bad == "error":
-                    return Drawn(None, failure=(error.message, error.hint))
-                skipped.append((key[1], error.message))
+                    break
+        return self.collated(keys, found)
+
+    def collated(self, keys: Sequence[Key], found: Sequence[Tensor | DataError]) -> Drawn:
+        """Make a batch of images, or of why they could not be read, in the order of the keys."""
+        kept: list[tuple[int, Tensor]] = []
+        skipped: list[tuple[int, str]] = []
+        for key, image in zip(keys, found, strict=False):
+            if not isinstance(image, DataError):
+                kept.append((key[1], image))
+            elif self.images.on_bad == "error":
+                return Drawn(None, failure=(image.message, image.hint))
+            else:
+                skipped.append((key[1], image.message))
         if not kept:
             return Drawn(None, tuple(skipped))
         try:

@@ -291,6 +291,7 @@ def _loaders(
     shared: dict[str, Any] = {
         "workers": recipe.data.workers,
         "cores": usable_cores(),
+        "threads": place.threads,
         "device": place.device.type,
         "seed": recipe.device.seed,
         "rank": world.rank,
