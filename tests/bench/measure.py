@@ -17,8 +17,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
-BUSY = "nvidia-smi --query-gpu=utilization.gpu --format=csv,noheader,nounits --loop-ms=100"
-"""Prints ten times a second for how many percent of the last moment some kernel ran."""
+BUSY = "nvidia-smi --query-gpu=utilization.gpu --format=csv,noheader,nounits --loop-ms=500"
+"""Prints twice a second (being asked costs the GPU, too) for how many percent of the last moment some kernel ran."""
 
 
 @dataclass(frozen=True, kw_only=True)
