@@ -123,7 +123,7 @@ def first_numbers(keys: Sequence[Key], count: int, seed: int) -> Tensor:
         seed: Seed of the run.
 
     Returns:
-        float32 ``(N, count)`` in 0..1, without 1: those that follow :func:`seed_from`.
+        float32 ``(N, K)`` with K = ``count``, in 0..1 without 1: what follows :func:`seed_from`.
     """
     found, generator = torch.empty((len(keys), count)), torch.Generator()
     for place, (epoch, index) in enumerate(keys):
