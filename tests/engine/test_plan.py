@@ -35,6 +35,9 @@ def test_the_main_job_in_an_empty_folder(tmp_path, monkeypatch):
     assert "5 epochs x 38 steps of 32 images" in said["training"]
     assert plan.facts["steps"] == 5 * 38
     assert any("--data FOLDER" in note for note in plan.notes)
+    once = early_plan(recipe(classes=300, epochs=1, warmup=1), registry.load())
+    assert "1 epoch x 38 steps of 32 images; " in dict(once.lines)["training"]
+    assert "warm-up 1 epoch;" in dict(once.lines)["training"]
 
 
 @pytest.mark.parametrize("start", ["default", "timm-tv_in1k", "none", "run"])

@@ -270,14 +270,20 @@ def _chosen(name: str, shown: InputSpec, *, train: bool) -> str:
     return auto_transform(shown, train=train) if name == "auto" else name
 
 
+def _several(count: float, what: str) -> str:
+    number = f"{count:g}" if isinstance(count, float) else f"{count}"
+    return f"{number} {what}" if count == 1 else f"{number} {what}s"
+
+
 def _training(recipe: Recipe, steps: int) -> str:
     optim = recipe.optim
     batch = recipe.data.batch_size * optim.accumulate * recipe.device.nproc
-    warm = f", warm-up {optim.warmup:g} epochs" if optim.warmup else ""
+    warm = f", warm-up {_several(optim.warmup, 'epoch')}" if optim.warmup else ""
     smooth = (
         f", label smoothing {recipe.loss.label_smoothing:g}" if recipe.loss.label_smoothing else ""
     )
+    epochs, each = _several(optim.epochs, "epoch"), _several(steps, "step")
     return (
-        f"{optim.epochs} epochs x {steps} steps of {batch} images; {recipe.loss.name}{smooth}; "
+        f"{epochs} x {each} of {_several(batch, 'image')}; {recipe.loss.name}{smooth}; "
         f"{optim.name}, lr {optim.lr:g}, {optim.schedule}{warm}; seed {recipe.device.seed}"
     )
