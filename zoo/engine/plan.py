@@ -270,7 +270,7 @@ def _chosen(name: str, shown: InputSpec, *, train: bool) -> str:
     return auto_transform(shown, train=train) if name == "auto" else name
 
 
-def _several(count: float, what: str) -> str:
+def _several(count: int | float, what: str) -> str:
     number = f"{count:g}" if isinstance(count, float) else f"{count}"
     return f"{number} {what}" if count == 1 else f"{number} {what}s"
 
