@@ -1,3 +1,6 @@
+import os
+import subprocess
+import sys
 import threading
 
 import pytest
@@ -90,6 +93,20 @@ def test_images_that_cannot_be_read():
     assert sorted(seen) == [n for n in range(21) if n not in (3, 7)]
     assert set(skips.skipped) == {"3", "7"}
     skips.close()
+
+
+def test_the_thread_that_asks_keeps_its_number_of_threads():
+    code = """
+import torch
+from zoo.data.together import reading_pool
+torch.set_num_threads(2)
+pool = reading_pool(2)
+assert set(pool.map(lambda _: torch.get_num_threads(), range(8))) == {1}
+torch.rand(2000, 500).exp()
+assert torch.get_num_threads() == 2
+"""
+    env = {**os.environ, "OMP_NUM_THREADS": "2"}
+    subprocess.run([sys.executable, "-c", code], check=True, env=env, timeout=60)
 
 
 def test_other_errors_come_through():

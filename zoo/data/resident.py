@@ -12,6 +12,7 @@ processor. Batches are put together one ahead, in a thread, in the order of the 
 
 from __future__ import annotations
 
+import threading
 from collections import defaultdict
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, Final
@@ -20,6 +21,7 @@ import torch
 from torch.nn import functional
 
 from zoo.data.kept import bytes_of
+from zoo.data.together import reading_pool
 from zoo.data.views import Batch, Drawn, first_numbers
 from zoo.errors import DataError
 
@@ -71,6 +73,7 @@ class Resident:
         self._threads = max(1, min(threads, _MOST_THREADS))
         self._labels = torch.as_tensor(list(view.images.labels), dtype=torch.int64).to(device)
         self._bad: dict[int, DataError] = {}
+        self._own = threading.local()
         self.close()
 
     def close(self) -> None:
@@ -137,9 +140,7 @@ class Resident:
             if index in self._places or index in self._bad or index in self._coming:
                 continue
             if self._readers is None:
-                self._readers = ThreadPoolExecutor(
-                    self._threads, "zoo-read", initializer=torch.set_num_threads, initargs=(1,)
-                )
+                self._readers = reading_pool(self._threads)
             self._coming[index] = self._readers.submit(self._load, index)
 
     def _load(self, index: int) -> tuple[Tensor, tuple[int, int]]:
@@ -152,7 +153,9 @@ class Resident:
             image = functional.pad(image, (0, _up(wide) - wide, 0, _up(high) - high))
         if self.device.type == "cpu":
             return image, (high, wide)
-        stream = torch.cuda.Stream(self.device)  # type: ignore[no-untyped-call]
+        stream = getattr(self._own, "stream", None)
+        if stream is None:
+            stream = self._own.stream = torch.cuda.Stream(self.device)  # type: ignore[no-untyped-call]
         with torch.cuda.stream(stream):
             there = image.to(self.device)
         stream.synchronize()
@@ -176,6 +179,8 @@ class Resident:
         if self.device.type != "cpu":
             image.record_stream(torch.cuda.current_stream(self.device))
         self._places[index], self._sizes[index] = (shape, slot), torch.tensor(size)
+        if len(self._places) == len(self._sizes) and self.device.type != "cpu":
+            torch.cuda.empty_cache()  # what images on their way have left behind
 
     def _shelf(self, shape: tuple[int, ...], slot: int) -> Tensor:
         """The shelf for images of a shape, with room for a slot."""
@@ -183,11 +188,19 @@ class Resident:
         if shelf is not None and slot < len(shelf):
             return shelf
         room = self._expected(shape) if shelf is None else int(len(shelf) * _GROWTH) + 1
-        larger = torch.empty((room, *shape), dtype=torch.uint8, device=self.device)
+        larger = self._room((room, *shape))
         if shelf is not None:
             larger[: len(shelf)] = shelf
         self._shelves[shape] = larger
         return larger
+
+    def _room(self, shape: tuple[int, ...]) -> Tensor:
+        """Memory of the device; what lies idle in torch's hands is given back if it is short."""
+        try:
+            return torch.empty(shape, dtype=torch.uint8, device=self.device)
+        except torch.OutOfMemoryError:
+            torch.cuda.empty_cache()
+            return torch.empty(shape, dtype=torch.uint8, device=self.device)
 
     def _expected(self, shape: tuple[int, ...]) -> int:
         """How many images of a shape there seem to be: by their files, before EXIF turns them."""

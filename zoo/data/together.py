@@ -27,6 +27,16 @@ MOST: Final = 8
 """Threads that read at most."""
 
 
+def reading_pool(threads: int) -> ThreadPoolExecutor:
+    """Threads that read, each of which computes alone.
+
+    torch keeps one number of threads for all that have not computed yet: this thread is asked for
+    its own before the others change it.
+    """
+    torch.get_num_threads()
+    return ThreadPoolExecutor(threads, "zoo-read", initializer=torch.set_num_threads, initargs=(1,))
+
+
 def can_be_shared(view: View) -> bool:
     """Whether threads may read these images: nothing is drawn, or numbers are taken instead."""
     return view.fixed or view.transform is None or bool(getattr(view.transform, "numbers", 0))
@@ -42,9 +52,7 @@ class Together:
 
     def __init__(self, view: View, threads: int) -> None:
         self.view, self.threads = view, max(1, min(threads, MOST))
-        self._pool = ThreadPoolExecutor(
-            self.threads, "zoo-read", initializer=torch.set_num_threads, initargs=(1,)
-        )
+        self._pool = reading_pool(self.threads)
 
     def close(self) -> None:
         """End the threads."""
