@@ -273,6 +273,14 @@ def test_a_head_sees_parts_of_the_map_that_it_pools(tmp_path, monkeypatch):
     assert parts[1][0][0] == pytest.approx(fresh[1][0][0], rel=1e-5)  # the first epochs are whole
 
 
+def test_of_many_images_a_head_keeps_vectors(tmp_path, monkeypatch):
+    monkeypatch.setattr("zoo.engine.prefix.use.HEAD_SIDE", 2)
+    monkeypatch.setattr("zoo.engine.prefix.use.SAMPLES", 22)
+    wish = {"mode": "ram", "views": 2, "epochs": 6, "freeze": "backbone"}
+    assert "cut before drop: 32 float32; train in memory (2" in Case(tmp_path, **wish).used.line
+    assert "cut after two" in Case(tmp_path, **wish, crop=0.5).used.line
+
+
 def test_a_head_whose_maps_do_not_fit_keeps_vectors(tmp_path, monkeypatch):
     monkeypatch.setattr("zoo.engine.prefix.use.HEAD_SIDE", 2)
     case = Case(tmp_path, mode="ram", views=2, epochs=6, freeze="backbone", size=12_000)

@@ -23,7 +23,7 @@ from torch import nn
 
 from zoo import __version__
 from zoo.engine.prefix.budget import disk_budget, easy_budget, memory_budget, prune, say_size
-from zoo.engine.prefix.choice import auto_views
+from zoo.engine.prefix.choice import SAMPLES, auto_views
 from zoo.engine.prefix.cut import Cut, cut
 from zoo.engine.prefix.runner import PrefixRunner
 from zoo.engine.prefix.setting import CacheWish, Setting, Where, look
@@ -133,7 +133,7 @@ def use_prefix(
     views = _views(train, setting, epochs)
     again = bool(views) and views < epochs and not train.fixed
     where = _places(setting, train, val, views)
-    if again and not made.map and wish.crop != 1:  # a head: show parts of the map that it pools
+    if _wants_parts(made, wish, train, again=again):  # of the map that a head pools
         other = see(cut(model, plan, expects, maps=True), head=True)
         there = _places(other, train, val, views)
         if other.windows is not None and all(there) and min(other.made.shape[1:]) >= HEAD_SIDE:
@@ -151,6 +151,12 @@ def use_prefix(
         used=True,
         notes=notes,
     )
+
+
+def _wants_parts(made: Cut, wish: CacheWish, train: Loader, *, again: bool) -> bool:
+    """Whether a head's views should come back in parts: of many images vectors do, and are faster."""
+    many = len(train.images) >= SAMPLES and wish.crop is None
+    return again and not made.map and wish.crop != 1 and not many
 
 
 def _source(
