@@ -211,10 +211,10 @@ def test_a_run_of_the_gpu_predicts_and_exports_on_the_processor(images, weights,
 
 
 @pytest.mark.slow
-def test_steps_are_compiled(images, weights, shell, tmp_path):
+def test_steps_are_compiled(images, shell, tmp_path):
     done = shell(
-        "finetune", "resnet18", "--compile", "--epochs", 3, "--data", images, "--weights", weights,
-        "--size", 64, "--batch-size", 16, "--out", tmp_path,
+        "train", "tutorials/lenet", "--compile", "--epochs", 3, "--data", images, "--device", "cuda",
+        "--out", tmp_path,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert "compiling took" in done.stderr
