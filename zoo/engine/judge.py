@@ -290,6 +290,7 @@ def _loader(
         image_transform(recipe, registry, loaded.input, train=False),
         batch_size=recipe.data.batch_size,
         workers=recipe.data.workers,
+        threads=place.threads,
         cores=usable_cores(),
         device=place.device.type,
         seed=recipe.device.seed,
