@@ -10,7 +10,7 @@ from zoo.engine.feed import Feed
 from zoo.engine.processes.distributed import ALONE, World
 from zoo.engine.saving.live import Live
 from zoo.engine.schedule import Schedule
-from zoo.engine.step import Stepper, auxiliary, out_of_memory
+from zoo.engine.step import Stepper, auxiliary, on_its_way, out_of_memory
 from zoo.errors import DataError, NumericsError
 
 
@@ -305,3 +305,22 @@ def test_a_scaler_changes_nothing_but_skips_what_overflows():
     assert math.isfinite(outcome.loss)
     assert torch.equal(before, huge.model[1].weight)
     assert huge.scaler.get_scale() < 3e38
+
+
+def test_numbers_on_their_way_are_those_that_were_sent():
+    row = torch.tensor([0.5, 2.0, float("nan")])
+    ask = on_its_way(row)
+    got = ask()
+    assert got[:2] == [0.5, 2.0]
+    assert got[2] != got[2]
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_asking_waits_for_the_numbers_and_for_nothing_later():
+    row = torch.arange(3.0, device="cuda") * 2
+    ask = on_its_way(row)
+    later = torch.cuda.Event()
+    torch.cuda._sleep(2_000_000_000)
+    later.record()
+    assert ask() == [0.0, 2.0, 4.0]
+    assert not later.query()

@@ -179,7 +179,7 @@ class Stepper:
 
     def _backward(self, module: nn.Module, window: Sequence[Any], count: float) -> list[float]:
         at = self.live.position
-        values: list[Tensor] = []
+        told: list[Callable[[], list[float]]] = []
         sizes: list[int] = []
         known = False
         for offset, batch in enumerate(window):
@@ -191,19 +191,19 @@ class Stepper:
                 last = offset == len(window) - 1 and index == len(pieces) - 1
                 with quietly(module, last=last):
                     value, outputs = self._forward(module, x, y)
+                    if len(batch.labels):
+                        picked = y.argmax(1) if y.shape == outputs.shape else y
+                        known = classes and has_classes(outputs, picked)
+                        found = hits(outputs, picked) if known else value.new_zeros(2)
+                        row = torch.cat([value.detach().float().reshape(1), found.float()])
+                        told.append(on_its_way(row))
+                        sizes.append(len(x))
                     share = len(x) * self.world.size / count if len(batch.labels) else 0.0
                     scaled = value if share == 1.0 else value * share
                     backward(self.live.scaler.scale(scaled) if self.live.scaler else scaled)
-                if not len(batch.labels):
-                    continue
-                picked = y.argmax(1) if y.shape == outputs.shape else y
-                known = classes and has_classes(outputs, picked)
-                found = hits(outputs, picked) if known else value.new_zeros(2)
-                values.append(torch.cat([value.detach().float().reshape(1), found.float()]))
-                sizes.append(len(x))
-        if not values:
+        if not told:
             return [0.0, 0.0, 0.0, 0.0]
-        table = torch.stack(values).tolist()  # the one moment of waiting for the device
+        table = [ask() for ask in told]  # waits for the forward, not for the backward
         loss = math.fsum(size * row[0] for size, row in zip(sizes, table, strict=True))
         return [loss, sum(row[1] for row in table), sum(row[2] for row in table), float(known)]
 
@@ -270,6 +270,26 @@ class Stepper:
             f"out of memory with {math.ceil(size * 2 / at.pieces)} images at a time; going on "
             f"with {math.ceil(size / at.pieces)}, the images of an optimizer step stay the same"
         )
+
+
+def on_its_way(row: Tensor) -> Callable[[], list[float]]:
+    """Send a few numbers ``(K,)`` to the host; what is given waits for them, and for nothing later.
+
+    So that a GPU is given its next work while it still does what was asked after these numbers.
+    """
+    if row.device.type != "cuda":
+        return row.tolist
+    there = torch.empty(row.shape, dtype=row.dtype, pin_memory=True)
+    there.copy_(row, non_blocking=True)
+    event = torch.cuda.Event()  # type: ignore[no-untyped-call]
+    event.record()
+
+    def ask() -> list[float]:
+        event.synchronize()
+        found: list[float] = there.tolist()
+        return found
+
+    return ask
 
 
 def backward(value: Any) -> None:
