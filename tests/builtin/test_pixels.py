@@ -76,7 +76,11 @@ def test_plain_transforms_need_no_torchvision():
 
 
 @pytest.mark.parametrize(("interpolation", "most"), [("bilinear", 1), ("bicubic", 4)])
-def test_parts_of_many_images_are_resized_as_each_would_be(interpolation, most):
+@pytest.mark.parametrize("at_a_time", [6, 4, 1])
+def test_parts_of_many_images_are_resized_as_each_would_be(
+    interpolation, most, at_a_time, monkeypatch
+):
+    monkeypatch.setattr(pixels, "_MOST", at_a_time * 3 * 90 * 120)
     draw = torch.Generator().manual_seed(0)
     coarse = torch.rand(6, 3, 12, 16, generator=draw)
     smooth = torch.nn.functional.interpolate(coarse, size=(90, 120), mode="bilinear")

@@ -23,6 +23,10 @@ PADDING = {"constant": "constant", "reflect": "reflect", "edge": "replicate"}
 """Our name of what a padding shows -> torch's."""
 
 
+_MOST = 1 << 28
+"""Pixels, all channels counted, that :func:`resize_parts` makes numbers of at a time."""
+
+
 def resize(image: Tensor, height: int, width: int, interpolation: str) -> Tensor:
     """Resize, with antialiasing where pixels get lost.
 
@@ -82,6 +86,10 @@ def resize_parts(
     Returns:
         uint8 ``(N, C, height, width)``.
     """
+    most = max(1, _MOST // images[:1].numel())
+    if len(images) > most:
+        pieces = zip(images.split(most), parts.split(most), turned.split(most), strict=True)
+        return torch.cat([resize_parts(*piece, height, width, interpolation) for piece in pieces])
     dtype = torch.float32 if images.device.type == "cpu" else torch.float16
     top, left, high, wide = parts.to(torch.float32).unbind(1)
     down = _weights(top, high, images.shape[2], height, interpolation)
