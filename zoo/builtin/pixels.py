@@ -88,8 +88,12 @@ def resize_parts(
     """
     most = max(1, _MOST // images[:1].numel())
     if len(images) > most:
-        pieces = zip(images.split(most), parts.split(most), turned.split(most), strict=True)
-        return torch.cat([resize_parts(*piece, height, width, interpolation) for piece in pieces])
+        cuts = [slice(start, start + most) for start in range(0, len(images), most)]
+        made = [
+            resize_parts(images[cut], parts[cut], turned[cut], height, width, interpolation)
+            for cut in cuts
+        ]
+        return torch.cat(made)
     dtype = torch.float32 if images.device.type == "cpu" else torch.float16
     top, left, high, wide = parts.to(torch.float32).unbind(1)
     down = _weights(top, high, images.shape[2], height, interpolation)
