@@ -21,7 +21,7 @@ import click
 
 from zoo import errors
 from zoo.cli.main import COMMANDS, zoo
-from zoo.core.compose import fields
+from zoo.core.fields import fields
 from zoo.core.flags import KEYWORDS
 from zoo.core.hookspecs import KINDS, CatalogueHooks, RunHooks
 from zoo.core.manifest import Known, Manifest

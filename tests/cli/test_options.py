@@ -13,7 +13,8 @@ from zoo.cli.options import (
     keyword_values,
     recipe_options,
 )
-from zoo.core.compose import compose, fields, to_dict
+from zoo.core.compose import compose, to_dict
+from zoo.core.fields import fields
 from zoo.core.flags import KEYWORDS, layer
 from zoo.errors import UsageError
 

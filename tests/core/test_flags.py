@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from zoo.core.compose import fields
+from zoo.core.fields import fields
 from zoo.core.flags import COMMA, KEYWORDS, layer
 from zoo.errors import UsageError
 

@@ -11,7 +11,8 @@ from sources import ROOT
 
 from zoo.cli.main import COMMANDS
 from zoo.cli.main import zoo as group
-from zoo.core.compose import compose, fields, read_recipe
+from zoo.core.compose import compose, read_recipe
+from zoo.core.fields import fields
 from zoo.core.flags import KEYWORDS
 from zoo.core.hookspecs import KINDS, RUN_HOOKS
 from zoo.core.settings import VARIABLES

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pictures import folder
 
-from zoo.core.compose import fields
+from zoo.core.fields import fields
 
 pytestmark = pytest.mark.timeout(240)
 KEYS = sorted(fields())

@@ -22,7 +22,8 @@ from typing import (
 import click
 
 from zoo.core import registry
-from zoo.core.compose import fields, parse_value
+from zoo.core.compose import parse_value
+from zoo.core.fields import fields
 from zoo.core.flags import COMMA, EITHER, KEYWORDS
 from zoo.errors import UsageError
 

@@ -7,7 +7,6 @@ at once, with close names for unknown keys.
 from __future__ import annotations
 
 import dataclasses
-import functools
 import hashlib
 import json
 import re
@@ -18,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Final, cast, get_args, get_type_hints
 import msgspec
 
 from zoo.core import limits, manifest
-from zoo.core.fields import FieldInfo, fields_of
+from zoo.core.fields import fields
 from zoo.core.names import did_you_mean, suggest
 from zoo.core.recipe import SCHEMA, VERB_DEFAULTS, Recipe, Verb
 from zoo.errors import UsageError
@@ -50,12 +49,6 @@ class Composed:
 
     recipe: Recipe
     origin: dict[str, str] = field(default_factory=dict)
-
-
-@functools.cache
-def fields() -> dict[str, FieldInfo]:
-    """Every recipe field by dotted key (cached)."""
-    return fields_of()
 
 
 def compose(verb: str, layers: Sequence[Layer]) -> Composed:

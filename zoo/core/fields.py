@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from dataclasses import dataclass
 from typing import Any, get_type_hints
 
@@ -51,3 +52,9 @@ def fields_of() -> dict[str, FieldInfo]:
             )
             found[key] = FieldInfo(key, hints[item.name], default, _description(hints[item.name]))
     return found
+
+
+@functools.cache
+def fields() -> dict[str, FieldInfo]:
+    """Every recipe field by dotted key (cached)."""
+    return fields_of()

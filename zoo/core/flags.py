@@ -117,7 +117,7 @@ def layer(values: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _listed(keyword: str, value: Any) -> Any:
-    from zoo.core.compose import fields
+    from zoo.core.fields import fields
 
     if isinstance(fields()[KEYWORDS[keyword]].default, tuple):
         if isinstance(value, str | int):
