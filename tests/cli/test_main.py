@@ -109,7 +109,7 @@ def test_offline_reaches_every_library(zoo, monkeypatch):
     assert os.environ["ZOO_OFFLINE"] == os.environ["HF_HUB_OFFLINE"] == "1"
 
 
-@pytest.mark.parametrize("line", ["list", "list --json", "info resnet18", "--help", "train --help"])
+@pytest.mark.parametrize("line", ["list", "list --json", "info lenet", "--help", "train --help"])
 @pytest.mark.parametrize("reader", ["true", "head -n 1 >/dev/null"])
 def test_a_closed_pipe_ends_quietly(line, reader):
     """``zoo list | head`` must not complain, whoever reads."""
@@ -117,10 +117,9 @@ def test_a_closed_pipe_ends_quietly(line, reader):
     done = subprocess.run(
         ["bash", "-c", command], capture_output=True, text=True, check=False, timeout=60
     )
-    assert done.stderr in (  # a remark comes if the reader was still there at the end
+    assert done.stderr in (
         "",
         f"{len(registry.load().shelf('model'))} models; zoo info NAME says more\n",
-        "also called resnet18: timm/resnet18 (say the whole name for it)\n",
     )
     assert done.returncode == 0
 

@@ -123,6 +123,25 @@ def test_a_save_beside_the_steps_takes_only_what_it_held_up(clock):
     assert found.seconds["compute"] == pytest.approx(1.6)
 
 
+def test_what_a_save_held_up_is_counted_once_where_the_one_before_is_told_of_beside_it(clock):
+    def loop():
+        clock.now += 1.0
+        yield StepReport()
+        clock.now += 1.0
+        yield EpochReport()
+        clock.now += 0.5  # the first save has come to its end, and the second begins
+        yield SavedReport(held=0.0)
+        clock.now += 0.1
+        yield StepReport()
+        yield SavedReport(held=0.5)
+
+    found = Timings()
+    list(found.through(loop()))
+    assert found.seconds["save"] == pytest.approx(0.5)
+    assert found.seconds["compute"] == pytest.approx(1.1)
+    assert found.seconds["evaluate"] == pytest.approx(1.0)
+
+
 def one_epoch(clock, train, val):
     """The timings of an epoch whose steps take 5 s each, and whose evaluation 1 s a batch."""
 

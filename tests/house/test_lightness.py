@@ -175,7 +175,7 @@ def cpu(argv, tmp_path):
     return now.ru_utime + now.ru_stime - before.ru_utime - before.ru_stime, done.stdout
 
 
-@pytest.mark.parametrize(("line", "most", "lines"), [("--help", 1.8, 20), ("list", 4.6, 1400)])
+@pytest.mark.parametrize(("line", "most", "lines"), [("--help", 1.8, 20), ("list", 4.2, 1400)])
 def test_answering_costs_little_more_than_importing_click(line, most, lines, tmp_path):
     """The median of several, each beside click in the same moment: a slow machine slows both.
 

@@ -9,8 +9,8 @@ A callable may say more, and zoo then works by batch where images lie in memory:
 ``many(images, draws)``, the same for a batch, given so many numbers in 0..1 for each image),
 ``numbers`` (above 0: given so many numbers, those that torch's generator draws first, it does what a
 call does: ``given(image, numbers)`` to one, and ``padded(images, sizes, numbers)`` to images of any
-sizes on canvases of one size, on any device), ``magnifies`` (how many times larger than in the whole image things are shown on average, which
-``--train-size auto`` makes up for by smaller images).
+sizes on canvases of one size, on any device), ``magnifies`` (how many times larger than in the whole
+image things are shown on average, which ``--train-size auto`` makes up for by smaller images).
 
 ============== ======== =========================== =============================================
 name           stage    target                      options

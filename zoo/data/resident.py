@@ -4,7 +4,7 @@ A GPU takes images faster than the processor beside it can decode them. Where a 
 device's memory, each image is decoded once, in threads, while the first epoch runs; after that
 nothing travels but a few numbers per image, which say what is cut out. They are those that the
 transform would draw for the image on the processor (:func:`zoo.data.views.seed_from`), so that
-the same parts are shown; pixels may differ by one in 255 where they are interpolated.
+the same parts are shown; pixels may differ by one in 255 where they are interpolated (bicubic: four).
 
 What is kept of a set whose transform draws nothing is what the transform gives, the bytes of the
 processor. Batches are put together one ahead, in a thread, in the order of the device's work.
@@ -54,7 +54,7 @@ def need_of(view: View, shape: tuple[int, ...]) -> int | None:
         return None
     if view.fixed:
         return bytes_of(view.images, shape, shape[0])
-    if not getattr(view.transform, "numbers", 0) or view.images.sizes is None:
+    if not view.numbers or view.images.sizes is None:
         return None
     return sum(shape[0] * _up(high) * _up(wide) for high, wide in view.images.sizes)
 
@@ -109,7 +109,7 @@ class Resident:
                 if place < len(rows):
                     for later in rows[place : place + _AHEAD]:
                         self._read(later)
-                    made.append(self._cutter.submit(self.take, rows[place], epoch))
+                    made.append(self._cutter.submit(self._take, rows[place], epoch))
                 if place:
                     yield made.pop(0).result()
         finally:
@@ -117,9 +117,8 @@ class Resident:
                 if not future.cancel():
                     future.exception()
 
-    def take(self, rows: Tensor, epoch: int) -> Drawn:
-        """Give the images at ``rows``, int64 ``(N,)``, as they look in ``epoch``."""
-        self._read(rows)
+    def _take(self, rows: Tensor, epoch: int) -> Drawn:
+        """Give the images at ``rows``, int64 ``(N,)``, which are being read, as ``epoch`` has them."""
         for index in rows.tolist():
             self._settle(index)
         wrong = [index for index in rows.tolist() if index in self._bad]
@@ -217,10 +216,9 @@ class Resident:
             shape, slot = self._places[index]
             groups[shape].append((position, slot))
         numbers = None
-        if not self.view.fixed:
-            count = int(getattr(self.view.transform, "numbers", 0))
+        if self.view.numbers:
             keys = [(epoch, index) for index in rows.tolist()]
-            numbers = first_numbers(keys, count, self.view.seed)
+            numbers = first_numbers(keys, self.view.numbers, self.view.seed)
         made: list[Tensor] = []
         order: list[int] = []
         for shape, members in groups.items():

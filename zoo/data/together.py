@@ -39,7 +39,7 @@ def reading_pool(threads: int) -> ThreadPoolExecutor:
 
 def can_be_shared(view: View) -> bool:
     """Whether threads may read these images: nothing is drawn, or numbers are taken instead."""
-    return view.fixed or view.transform is None or bool(getattr(view.transform, "numbers", 0))
+    return view.fixed or view.transform is None or view.numbers > 0
 
 
 class Together:
@@ -61,9 +61,8 @@ class Together:
     def take(self, keys: Sequence[Key]) -> Drawn:
         """Give a batch, as :meth:`zoo.data.views.View.__getitems__` does."""
         numbers: Sequence[Tensor | None] = [None] * len(keys)
-        if not self.view.fixed and self.view.transform is not None:
-            count = int(getattr(self.view.transform, "numbers", 0))
-            numbers = list(first_numbers(keys, count, self.view.seed))
+        if self.view.numbers:
+            numbers = list(first_numbers(keys, self.view.numbers, self.view.seed))
         found: list[Tensor | DataError] = [DataError("")] * len(keys)
 
         def read(first: int) -> None:

@@ -177,6 +177,11 @@ class View:
         seed_from(self.seed, epoch, index)
         return self.transform(image)
 
+    @property
+    def numbers(self) -> int:
+        """Numbers by which the transform can be told what to draw, for each image; 0 = it cannot."""
+        return 0 if self.fixed else int(getattr(self.transform, "numbers", 0))
+
     def image(self, index: int) -> Tensor:
         """Give one image as it was decoded, uint8 ``(C, H, W)``; it may be changed."""
         return self._remembered(index, self.images.load)

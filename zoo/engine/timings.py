@@ -110,14 +110,17 @@ class Timings:
 
     def through(self, reports: Iterable[T]) -> Iterator[T]:
         """Pass the loop's reports on, each with the time that it took."""
-        before = ""
+        before, told = "", 0.0
         for report in reports:
             kind = type(report).__name__
             self.lap(_OF.get(kind, _OF.get(before, "compute")))
             if kind == "StepReport" and self.first_step is None:
                 self.first_step = self._last - self._began
-            if kind == "SavedReport" and before == "StepReport":  # begun steps ago, said now
-                self.move(float(getattr(report, "held", 0.0)), "save", "compute")
+            if kind == "SavedReport":
+                if before == "StepReport":  # begun steps ago, said now; or in the lap that told of
+                    held = float(getattr(report, "held", 0.0))  # the save before it
+                    self.move(max(0.0, held - told), "save", "compute")
+                told = self.last
             if kind != "Note":
                 before = kind
             yield report
@@ -146,7 +149,7 @@ class Timings:
 
     def to_dict(self) -> dict[str, float]:
         """Seconds by topic, in the order of a run, with ``first_step`` and ``total``."""
-        found = {t: round(self.seconds[t], 3) for t in TOPICS if self.seconds.get(t, 0.0) > 0}
+        found = {t: round(self.seconds[t], 3) for t in TOPICS if self.seconds.get(t)}
         first = {} if self.first_step is None else {"first_step": round(self.first_step, 3)}
         return {**found, **first, "total": round(self.total, 3)}
 
