@@ -31,12 +31,14 @@ def main() -> None:
         with torch.no_grad():
             return frozen(images.to(device, memory_format=torch.channels_last))
 
+    probes = torch.cpu._is_avx512_bf16_supported, torch.cpu._is_amx_tile_supported
+    fast = device.type != "cpu" or any(probe() for probe in probes)
     top1, clock = [], Clock(job, len(train.dataset))
     for _ in range(job.epochs):
         tail.train()
         clock.start()
         for images, labels in train:
-            with torch.autocast(device.type, torch.bfloat16):
+            with torch.autocast(device.type, torch.bfloat16, enabled=fast):
                 loss = criterion(tail(features(images)), labels.to(device))
             optimizer.zero_grad()
             loss.backward()
@@ -44,7 +46,7 @@ def main() -> None:
         clock.stop()
         tail.eval()
         right = 0
-        with torch.no_grad(), torch.autocast(device.type, torch.bfloat16):
+        with torch.no_grad(), torch.autocast(device.type, torch.bfloat16, enabled=fast):
             for images, labels in val:
                 right += (tail(features(images)).argmax(1).cpu() == labels).sum().item()
         top1.append(right / len(val.dataset))
