@@ -2,7 +2,8 @@
 
 For each model, size and batch, whole training steps; blocks are interleaved, the median of each is
 printed in milliseconds by the clock, what ``auto`` chooses is marked, and how far it is from the
-fastest. Leave the machine alone while it runs: several threads wait for the slowest.
+fastest. bf16 is left out where the processor does not compute in it. Leave the machine alone while
+it runs: several threads wait for the slowest.
 
 python tests/bench/choices.py [--rounds 5] [--only resnet18 tutorials/mlp]
 """
@@ -25,7 +26,7 @@ import zoo
 from zoo.core.recipe import DevicePart
 from zoo.core.specs import InputSpec
 from zoo.engine.evaluate import main_output
-from zoo.engine.place import Place, autocast, choose, usable_cores
+from zoo.engine.place import Place, autocast, choose, computes_bf16, usable_cores
 from zoo.engine.work import suited, work_of
 
 JOBS = (
@@ -76,9 +77,10 @@ def places(model: nn.Module, shown: InputSpec, batch: int, cores: int) -> tuple[
     chosen = suited(replace(choose(part), threads=cores), part, work_of(model, shown), batch)
     chosen = replace(chosen, why=())
     convolutional = any(isinstance(m, nn.Conv2d) for m in model.modules())
+    kinds = ("fp32", "bf16") if computes_bf16(chosen.device) else ("fp32",)
     rest = [
         Place(device=chosen.device, precision=precision, channels_last=nhwc, threads=threads)
-        for precision in ("fp32", "bf16")
+        for precision in kinds
         for nhwc in ((False, True) if convolutional else (False,))
         for threads in sorted({1, cores})
     ]

@@ -15,7 +15,8 @@ from the mean epoch: the table says so.
 Jobs: ``layer3`` (frozen up to layer3), ``head`` (the head alone trains), ``whole`` (nothing is
 frozen), ``memory`` (layer3 with --cache disk), ``again`` (a second run with another learning rate),
 ``many`` (head alone, 50 epochs, many images: which share the one pass over the images has) and
-``tail`` (steps of the part behind layer3 against a hand-written channels_last loop, both in bf16 where the processor has it).
+``tail`` (steps of the part behind layer3 against a hand-written channels_last loop, both in bf16
+where the processor has it).
 """
 
 from __future__ import annotations
