@@ -1,5 +1,6 @@
 import dataclasses
 import pickle
+from typing import Any
 
 import pytest
 
@@ -42,6 +43,30 @@ def test_built_in_parts_have_bare_names_and_all_others_a_prefix():
     assert part.qualified == "focal"
     assert dataclasses.replace(part, plugin="zoo").qualified == "focal"
     assert dataclasses.replace(part, plugin="leaf").qualified == "leaf/focal"
+
+
+@pytest.mark.parametrize("spec", [*EVERY, specs.InputSpec, specs.WeightsSpec, specs.PluginInfo])
+def test_records_are_compared_and_written_as_dataclasses_are(spec):
+    plain = dataclasses.make_dataclass(
+        spec.__name__,
+        [(f.name, Any, f) for f in dataclasses.fields(spec)],
+        frozen=True,
+        kw_only=True,
+    )
+    needed = {"name": "a", "target": "m:a", "source": "hub:a/b"}
+    values = {f.name: needed[f.name] for f in dataclasses.fields(spec) if f.name in needed}
+    made = spec(**values)
+    assert repr(made) == repr(plain(**values))
+    assert made == spec(**values)
+    assert made != plain(**values)
+    assert made != values
+    for name in values:
+        assert made != dataclasses.replace(made, **{name: "other"})
+    if any(f.default_factory is not dataclasses.MISSING for f in dataclasses.fields(spec)):
+        with pytest.raises(TypeError, match="unhashable"):
+            hash(made)
+    else:
+        assert hash(made) == hash(spec(**values)) == hash(plain(**values))
 
 
 def test_two_specs_never_share_a_default():

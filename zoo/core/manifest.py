@@ -204,6 +204,8 @@ class _Presets:
     def of(self, entry: Mapping[str, Any], where: str, label: str) -> dict[str, Any]:
         """The fields of an entry that name a preset, as the presets say them; its own input."""
         found: dict[str, Any] = {}
+        if "input" not in entry and "stages" not in entry:
+            return found
         for key, shared in self._shared.items():
             name = entry.get(key)
             if isinstance(name, str):
@@ -272,20 +274,23 @@ def _placed(source: str, where: str) -> str:
 
 
 @functools.cache
-def _keys(spec: type) -> frozenset[str]:
-    return frozenset(item.name for item in dataclasses.fields(spec))
+def _keys(spec: Any) -> frozenset[str]:
+    """The fields of a record; none of anything else."""
+    is_record = isinstance(spec, type) and dataclasses.is_dataclass(spec)
+    return frozenset(item.name for item in dataclasses.fields(spec)) if is_record else frozenset()
 
 
 def _convert(
     entry: Any, spec: Any, where: str, label: str, ready: Mapping[str, Any] = _NOTHING
 ) -> Any:
-    is_record = isinstance(spec, type) and dataclasses.is_dataclass(spec)
-    if is_record:
+    keys = _keys(spec)
+    if keys:
         if not isinstance(entry, dict):
             raise UsageError(f"{where}: {label}: expected a table")
-        _only(entry, _keys(spec), where, label)
+        if not entry.keys() <= keys:
+            _only(entry, keys, where, label)
     try:
-        return record(entry, spec, ready) if is_record else convert(entry, spec)
+        return record(entry, spec, ready) if keys else convert(entry, spec)
     except (Mismatch, OverflowError) as error:
         raise UsageError(
             f"{where}: {label}: {error}", hint=f"correct this entry in {where}"

@@ -7,14 +7,40 @@ Sizes are pixels, ``(C, H, W)``; ``params`` is a number of scalars; ``bytes`` a 
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any, Literal
 
 Stages = tuple[tuple[str, tuple[str, ...]], ...]
 """Ordered ``(alias, dotted module or parameter paths)`` pairs, first executed first."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+# What every record can do, written once: a dataclass that makes it for each class anew costs every
+# start of the command line a third of a millisecond a class.
+
+
+def _values(record: Any) -> tuple[Any, ...]:
+    return tuple([getattr(record, item.name) for item in fields(record)])
+
+
+def _said(record: Any) -> str:
+    """A record as a dataclass writes itself."""
+    said = (f"{item.name}={getattr(record, item.name)!r}" for item in fields(record))
+    return f"{type(record).__qualname__}({', '.join(said)})"
+
+
+def _same(record: Any, other: object) -> Any:
+    """Whether the other is of the same class and holds the same."""
+    if type(other) is not type(record):
+        return NotImplemented
+    return _values(record) == _values(other)
+
+
+def _hashed(record: Any) -> int:
+    """The hash of what a record holds, if all of it has one."""
+    return hash(_values(record))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
 class InputSpec:
     """What a model expects to see, and how an image is brought there.
 
@@ -29,6 +55,10 @@ class InputSpec:
             centre is cut out. ``squash``: both edges are resized, proportions lost. ``border``:
             the longer edge is resized, the rest is filled with the mean's colour.
     """
+
+    __repr__ = _said
+    __eq__ = _same
+    __hash__ = _hashed
 
     size: tuple[int, int, int] = (3, 224, 224)
     mean: tuple[float, ...] = ()
@@ -52,7 +82,7 @@ class InputSpec:
         return (0,)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
 class WeightsSpec:
     """One set of pretrained weights of a model.
 
@@ -74,6 +104,10 @@ class WeightsSpec:
         url: A page about them.
     """
 
+    __repr__ = _said
+    __eq__ = _same
+    __hash__ = _hashed
+
     name: str
     source: str
     file: str = ""
@@ -91,7 +125,7 @@ class WeightsSpec:
     url: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
 class PartSpec:
     """What every kind of part has.
 
@@ -106,6 +140,10 @@ class PartSpec:
         deprecated: Why and what to use instead; empty = current.
         plugin: Stamped by the registry: the entry point that brought it (``zoo`` = built in).
     """
+
+    __repr__ = _said
+    __eq__ = _same
+    __hash__ = _hashed
 
     name: str
     target: str
@@ -123,7 +161,7 @@ class PartSpec:
         return self.name if self.plugin in ("", "zoo") else f"{self.plugin}/{self.name}"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
 class ModelSpec(PartSpec):
     """A model architecture; ``target(num_classes=, **options) -> nn.Module``, random weights.
 
@@ -160,7 +198,7 @@ class ModelSpec(PartSpec):
     recipe: dict[str, Any] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
 class DatasetSpec(PartSpec):
     """A data set; ``target(root=, split=, transform=, download=, **options) -> Dataset``.
 
@@ -186,7 +224,7 @@ class DatasetSpec(PartSpec):
     labels: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
 class TransformSpec(PartSpec):
     """A preprocessing or augmentation; ``target(input: InputSpec, **options) -> callable``.
 
@@ -200,7 +238,7 @@ class TransformSpec(PartSpec):
     stage: Literal["train", "eval", "batch"] = "train"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
 class LossSpec(PartSpec):
     """A loss; ``target(**options) -> callable(outputs, targets) -> ()``, or a bare function.
 
@@ -213,12 +251,12 @@ class LossSpec(PartSpec):
     form: Literal["factory", "function"] = "factory"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
 class OptimizerSpec(PartSpec):
     """An optimizer; ``target(params, lr=, **options) -> torch.optim.Optimizer``."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
 class SchedulerSpec(PartSpec):
     """A schedule; ``target(optimizer, total=, **options)`` with torch's scheduler interface.
 
@@ -229,7 +267,7 @@ class SchedulerSpec(PartSpec):
     per: Literal["step", "epoch"] = "step"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
 class MetricSpec(PartSpec):
     """A metric; ``target(classes=, **options)`` with ``update/compute/reset``.
 
@@ -242,7 +280,7 @@ class MetricSpec(PartSpec):
     goal: Literal["max", "min"] = "max"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
 class ExporterSpec(PartSpec):
     """An export format; ``target(model, example, path, **options) -> Path``.
 
@@ -253,17 +291,17 @@ class ExporterSpec(PartSpec):
     suffix: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
 class TrackerSpec(PartSpec):
     """An experiment tracker; ``target(run_dir, **options)`` with ``scalars/image/graph/close``."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
 class CommandSpec(PartSpec):
     """A command of its own under ``zoo``; ``target`` is a click command."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
 class PluginInfo:
     """One plugin as it was found, whether or not it loaded.
 
@@ -281,6 +319,10 @@ class PluginInfo:
         error: Why it is quarantined, one line.
         load_ms: Milliseconds that finding and loading took.
     """
+
+    __repr__ = _said
+    __eq__ = _same
+    __hash__ = _hashed
 
     name: str
     distribution: str = ""
