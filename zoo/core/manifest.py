@@ -204,7 +204,7 @@ class _Presets:
     def of(self, entry: Mapping[str, Any], where: str, label: str) -> dict[str, Any]:
         """The fields of an entry that name a preset, as the presets say them; its own input."""
         found: dict[str, Any] = {}
-        if "input" not in entry and "stages" not in entry:
+        if self._shared.keys().isdisjoint(entry):
             return found
         for key, shared in self._shared.items():
             name = entry.get(key)
@@ -287,8 +287,7 @@ def _convert(
     if keys:
         if not isinstance(entry, dict):
             raise UsageError(f"{where}: {label}: expected a table")
-        if not entry.keys() <= keys:
-            _only(entry, keys, where, label)
+        _only(entry, keys, where, label)
     try:
         return record(entry, spec, ready) if keys else convert(entry, spec)
     except (Mismatch, OverflowError) as error:
