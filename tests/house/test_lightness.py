@@ -67,6 +67,12 @@ def modules(line, tmp_path):
         ("finetune --help", 190, 0),
         ("finetune resnet18 --freeze-upto layer3 --classes 300 --dry-run", 245, 0),
         ("train resnet18 --data demo --dry-run --json", 245, 0),
+        ("predict resnet18 nope.jpg", 220, 3),
+        ("finetune resnet18 --data nope", 240, 3),
+        ("finetune resnet18 --data . --val nope", 240, 3),
+        ("finetune resnet18 --data demo --weights file:nope.pth", 250, 5),
+        ("eval nope", 220, 5),
+        ("export runs/nope", 220, 5),
     ],
 )
 def test_a_command_that_needs_no_torch_loads_none(line, most, code, tmp_path):

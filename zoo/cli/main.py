@@ -172,6 +172,10 @@ def main(argv: Sequence[str] | None = None) -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # a terminal that lacks a letter gets its number
             stream.reconfigure(errors="backslashreplace")
+    if argv is None:  # a process of zoo's own
+        from zoo.cli.compiler import postpone
+
+        postpone()
     code = run(argv)
     if "torch" in sys.modules:
         if argv is None:  # this is the whole process, not a call from Python

@@ -22,6 +22,11 @@ def opened(model: str, runs: str, *, show: bool) -> Loaded:
     Raises:
         ZooError: It cannot be had.
     """
+    from zoo.core import registry
+    from zoo.engine.start.stored import find_trained
+
+    if not model.startswith("hub:"):
+        find_trained(model, registry.load(), runs)  # before torch is imported
     from zoo.api import load
 
     with Live(show=show) as live:

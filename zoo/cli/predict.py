@@ -41,6 +41,9 @@ def command(
     Where an image lies in a folder named after one of the classes, that is shown as the actual
     class.
     """
+    from zoo.data.sources import check_paths
+
+    check_paths(images)  # before a model is loaded, or downloaded
     from zoo.api import predict
 
     out = Out("json" if as_json else "table")

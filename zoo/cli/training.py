@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from zoo.core.compose import Composed
+    from zoo.core.recipe import Recipe
 
 _DRY = ("plan", "full")
 
@@ -67,6 +68,7 @@ def training_command(verb: str, help_text: str) -> click.Command:
         if dry_run == "plan":
             _show_plan(out, composed)
             return 0
+        _check_paths(composed.recipe, known)
         if composed.recipe.device.nproc > 1 and "RANK" not in os.environ:
             return _launch(composed, retries)
         return run_and_show(
@@ -74,6 +76,16 @@ def training_command(verb: str, help_text: str) -> click.Command:
         )
 
     return recipe_options()(command)
+
+
+def _check_paths(recipe: Recipe, known: registry.Registry) -> None:
+    """Say at once, before torch is imported, that there is nothing at a path that was typed."""
+    from zoo.data.sources import check_there
+    from zoo.engine.start.stored import weights_path
+
+    check_there(recipe.data, known)
+    if recipe.model.weights.startswith(("file:", "run:")):
+        weights_path(recipe.model.weights, recipe.output.dir)
 
 
 def _speak_up(out: Out, known: registry.Registry) -> None:

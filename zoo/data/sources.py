@@ -16,6 +16,7 @@ from zoo.data import folders, guard, labels, named
 from zoo.data.images import ImageSet, Splits
 from zoo.data.scan import (
     Tree,
+    check_folder,
     file_at,
     holds_class_folders,
     images_below,
@@ -151,6 +152,22 @@ def locate(source: str, registry: Registry) -> tuple[str, Path]:
     return "", path
 
 
+def check_there(data: DataPart, registry: Registry) -> None:
+    """Make sure that there is something at the places that a recipe names; needs no torch.
+
+    What is there is looked at when it is opened.
+
+    Raises:
+        DataError: Neither a data set of that name nor a folder or a table.
+    """
+    if data.source is None:
+        return
+    name, path = locate(data.source, registry)
+    for given in [] if name else [path, *([Path(data.val).expanduser()] if data.val else [])]:
+        if not (given.is_file() and given.suffix.lower() in folders.TABLES):
+            check_folder(given)
+
+
 def _files(
     data: DataPart,
     path: Path,
@@ -246,6 +263,17 @@ def open_for_evaluation(
     return Opened(labels.align(images, classes), digest, (*facts, *guard.notes(findings.values())))
 
 
+def check_paths(paths: Sequence[str | Path]) -> None:
+    """Make sure that there is a file or a folder at each path; needs no torch.
+
+    Raises:
+        DataError: There is nothing at one.
+    """
+    for given in map(Path, paths):
+        if not (given.is_dir() or given.is_file()):
+            raise DataError(f"nothing at {quote(str(given))}", hint="give image files or folders")
+
+
 def open_images(
     paths: Sequence[str | Path],
     *,
@@ -272,6 +300,7 @@ def open_images(
     data = DataPart(
         on_bad_image="skip" if on_bad_image == "skip" else "error", max_pixels=max_pixels
     )
+    check_paths(paths)
     tree = Tree(Path.cwd(), {"": []})
     for given in map(Path, paths):
         if given.is_dir():
@@ -279,10 +308,8 @@ def open_images(
             tree.ignored += below.ignored
             tree.broken |= {f"{given}/{key}": reason for key, reason in below.broken.items()}
             tree.classes[""] += [replace(f, key=f"{given}/{f.key}") for f in below.files()]
-        elif given.is_file():
-            tree.classes[""].append(file_at(given, str(given)))
         else:
-            raise DataError(f"nothing at {quote(str(given))}", hint="give image files or folders")
+            tree.classes[""].append(file_at(given, str(given)))
     facts: list[str] = []
     findings = folders.checked({"images": tree}, data, facts, None)
     if not tree.classes[""]:

@@ -8,13 +8,11 @@ from typing import TYPE_CHECKING
 
 from torch import nn
 
-from zoo.core import names
 from zoo.core.metadata import CheckpointInfo
 from zoo.core.specs import InputSpec
 from zoo.engine.parts import restore
 from zoo.engine.saving.checkpoint import load_weights
-from zoo.engine.start.stored import not_ours, weights_path
-from zoo.errors import CheckpointError, UnknownNameError, UsageError
+from zoo.engine.start.stored import find_trained, not_ours
 
 if TYPE_CHECKING:
     from zoo.core.registry import Registry
@@ -78,15 +76,8 @@ def load_run(
         from zoo.engine.start.hubmodel import load_hub
 
         return load_hub(reference, registry, note=note)
-    try:
-        path: Path | None = weights_path(reference, runs)
-    except CheckpointError as error:
-        if Path(runs, reference).is_dir() or Path(reference).is_dir():
-            raise
-        if not published(reference, registry):
-            raise _neither(reference, registry, error) from error
-        path = None
-    if path is None:  # outside of the handler: that there is no run is no cause of what follows
+    path = find_trained(reference, registry, runs)
+    if path is None:
         from zoo.engine.start.named import load_named
 
         return load_named(reference, registry, progress=progress, note=note)
@@ -94,24 +85,3 @@ def load_run(
     if info is None:
         raise not_ours(path)
     return Loaded(restore(info, tensors, registry, path), info, path)
-
-
-def published(reference: str, registry: Registry) -> bool:
-    """Whether a reference names a model of the registry, rather than a run or a file."""
-    try:
-        parsed = names.parse(reference)
-        return not parsed.source and bool(registry.model(parsed.qualified))
-    except (UnknownNameError, UsageError):
-        return False
-
-
-def _neither(reference: str, registry: Registry, error: CheckpointError) -> CheckpointError:
-    """The error for what is no run, no file and no model; names models that are close."""
-    if reference.startswith(("run:", "file:")) or "/" in reference:
-        return error
-    close = names.suggest(reference.partition(":")[0], list(registry.shelf("model")))
-    if not close or error.hint.startswith("did you mean"):
-        return error
-    return CheckpointError(
-        error.message, hint=f"{names.did_you_mean(close)}; runs are listed by zoo runs"
-    )

@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING
 
 from zoo.core import names
 from zoo.core.metadata import read_header
-from zoo.errors import CheckpointError
+from zoo.errors import CheckpointError, UnknownNameError, UsageError
 
 if TYPE_CHECKING:
     from zoo.core.metadata import CheckpointInfo
+    from zoo.core.registry import Registry
 
 WEIGHTS_FILE = "model.safetensors"
 
@@ -69,4 +70,48 @@ def not_ours(path: Path) -> CheckpointError:
     return CheckpointError(
         f"{path} was not written by zoo: it does not say which model and classes it is of",
         hint=f"zoo import {path} --as MODEL --labels FILE",
+    )
+
+
+def find_trained(reference: str, registry: Registry, runs: str = "runs") -> Path | None:
+    """The weights file of a run or a path; ``None`` for a published model of the registry.
+
+    A run is taken before a model of the same name.
+
+    Args:
+        reference: A run's name or folder, a file, or a model of the registry.
+        registry: Where models are looked up.
+        runs: Folder that runs lie in.
+
+    Raises:
+        CheckpointError: It is none of them; names those that are close.
+    """
+    try:
+        return weights_path(reference, runs)
+    except CheckpointError as error:
+        if Path(runs, reference).is_dir() or Path(reference).is_dir():
+            raise
+        if not published(reference, registry):
+            raise _neither(reference, registry, error) from error
+    return None
+
+
+def published(reference: str, registry: Registry) -> bool:
+    """Whether a reference names a model of the registry, rather than a run or a file."""
+    try:
+        parsed = names.parse(reference)
+        return not parsed.source and bool(registry.model(parsed.qualified))
+    except (UnknownNameError, UsageError):
+        return False
+
+
+def _neither(reference: str, registry: Registry, error: CheckpointError) -> CheckpointError:
+    """The error for what is no run, no file and no model; names models that are close."""
+    if reference.startswith(("run:", "file:")) or "/" in reference:
+        return error
+    close = names.suggest(reference.partition(":")[0], list(registry.shelf("model")))
+    if not close or error.hint.startswith("did you mean"):
+        return error
+    return CheckpointError(
+        error.message, hint=f"{names.did_you_mean(close)}; runs are listed by zoo runs"
     )
