@@ -173,6 +173,14 @@ LINEUP = (
         rate=zoo_rate,
     ),
     Peer(
+        name="zoo-shrink",
+        title="zoo finetune --shrink 512",
+        frozen=HELD,
+        command=lambda job: zoo_line(job, "--shrink", "512"),
+        top1=zoo_top1,
+        rate=zoo_rate,
+    ),
+    Peer(
         name="plain",
         title="plain PyTorch loop",
         frozen="parameters; norms drift",

@@ -69,6 +69,7 @@ def options(argv: Sequence[str] | None) -> argparse.Namespace:
     add("--val-images", type=int, default=100)
     add("--classes", type=int, default=10)
     add("--size", type=int, default=224, help="pixels that the network sees")
+    add("--pixels", type=int, help="width of the images as stored; default: 500 for 224")
     add("--epochs", type=int, default=3)
     add("--batch", type=int, default=32)
     add("--lr", type=float, default=0.01)
@@ -86,6 +87,7 @@ def options(argv: Sequence[str] | None) -> argparse.Namespace:
     add("--json", type=Path, metavar="FILE", help="raw runs")
     add("--write", type=Path, metavar="PAGE", help="the page whose table is replaced")
     given = parser.parse_args(argv)
+    given.pixels = given.pixels or max(32, given.size * 500 // 224 // 8 * 8)
     given.workers = given.threads if given.workers is None else given.workers
     return given
 
@@ -143,13 +145,13 @@ def missing(peer: Peer, given: argparse.Namespace, python: Path) -> tuple[str, s
 
 def make_material(given: argparse.Namespace, place: Path) -> Job:
     """Images and pretrained file, made once, in a process of its own; gives the shared job."""
-    key = f"{given.images}-{given.val_images}-{given.classes}-{given.size}"
+    key = f"{given.images}-{given.val_images}-{given.classes}-{given.pixels}"
     job: Job = {
         "data": str(place / f"images-{key}"),
         "weights": str(place / f"resnet18-{given.pretrain_epochs}.pth"),
         "images": given.images,
         "val_images": given.val_images,
-        "pixels": max(32, given.size * 500 // 224 // 8 * 8),
+        "pixels": given.pixels,
         "pretrain_epochs": given.pretrain_epochs,
     }
     for name in ("classes", "size", "epochs", "batch", "lr", "freeze", "threads", "workers",

@@ -34,7 +34,7 @@ def conditions(given: Namespace) -> str:
     )
 
 
-ASKED = ("freeze", "images", "val_images", "classes", "size", "epochs", "batch", "lr", "rounds",
+ASKED = ("freeze", "images", "val_images", "classes", "size", "pixels", "epochs", "batch", "lr", "rounds",
          "pretrain_epochs", "threads", "workers", "device")  # fmt: skip
 
 

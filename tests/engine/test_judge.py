@@ -111,3 +111,39 @@ def test_a_file_that_is_wrong_about_its_input_is_told_of(finished_run, tmp_path)
     image = put(tmp_path / "a.png", png())
     with pytest.raises(CheckpointError, match=r"w\.safetensors says of its input is wrong"):
         list(predict(loaded, registry.load(), [image]))
+
+
+def test_a_run_on_reduced_images_is_judged_and_asked_on_reduced_ones(tmp_path):
+    """And its outputs of the frozen part are not another run's on the same files."""
+    from pictures import folder, png
+    from torchvision.transforms.v2.functional import to_pil_image
+
+    import zoo
+    from zoo.data.decode import read_image
+    from zoo.data.shrink import shrink
+
+    folder(tmp_path / "data", each=6, make=lambda seed: png(seed, height=90, width=120))
+    shared = {
+        "data": str(tmp_path / "data"), "size": 32, "epochs": 1, "freeze_upto": "layer3",
+        "weights": "none", "allow_random_frozen": True, "device": "cpu", "precision": "fp32",
+        "threads": 1, "batch_size": 4, "out": str(tmp_path),
+    }  # fmt: skip
+    whole, small = (
+        zoo.finetune("resnet18", **shared, name=name, **more)
+        for name, more in (("whole", {}), ("small", {"shrink": 40}))
+    )
+    assert whole.metrics["loss"] != small.metrics["loss"]
+    known = registry.load()
+    loaded = load_run(str(small.dir), known)
+    found = judge(loaded, known, device=CPU)
+    assert found.evaluation.loss == pytest.approx(small.metrics["loss"], abs=1e-5)
+    one = next(path for path in sorted((tmp_path / "data").rglob("*")) if path.is_file())
+    copy = str(tmp_path / "copy.png")
+    to_pil_image(shrink(read_image(str(one)), 40)).save(copy)
+    asked, expected = predict(loaded, known, [one, copy], device=CPU)
+    assert asked.top == expected.top
+    given = DataPart(source=str(tmp_path / "data"))
+    apart = judge(loaded, known, data=given, device=CPU).evaluation
+    own = judge(load_run(str(whole.dir), known), known, data=given, device=CPU).evaluation
+    assert (apart.n, own.n) == (12, 12)
+    assert apart.loss != own.loss

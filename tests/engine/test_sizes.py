@@ -4,7 +4,14 @@ import pytest
 
 from zoo.core import registry
 from zoo.core.specs import InputSpec, ModelSpec
-from zoo.engine.sizes import agree, auto_train_size, fit_input, parse_train_size, size_option
+from zoo.engine.sizes import (
+    agree,
+    auto_train_size,
+    check_shrink,
+    fit_input,
+    parse_train_size,
+    size_option,
+)
 from zoo.errors import UsageError
 
 PHOTO = InputSpec(
@@ -103,3 +110,11 @@ def test_anything_else_is_an_error_with_examples(given):
     with pytest.raises(UsageError, match="is not a size") as caught:
         parse_train_size(given)
     assert "--train-size 192, same, or auto" in caught.value.hint
+
+
+def test_images_are_not_reduced_to_less_than_is_shown():
+    shown = InputSpec(size=(3, 224, 160))
+    check_shrink(None, shown)
+    check_shrink(160, shown)
+    with pytest.raises(UsageError, match=r"--shrink 159 is smaller .* 160 pixels"):
+        check_shrink(159, shown)

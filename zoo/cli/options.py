@@ -66,6 +66,7 @@ METAVARS: Final = {
     "val": "FOLDER",
     "cache_size": "SIZE",
     "train_size": "PIXELS|same|auto",
+    "shrink": "PIXELS",
     "views": "K|fresh|auto",
     "view_crop": "SHARE",
     "data_root": "FOLDER",

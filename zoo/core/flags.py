@@ -35,6 +35,7 @@ KEYWORDS: Final[dict[str, str]] = {
     "batch_size": "data.batch_size",
     "size": "data.size",
     "train_size": "data.train_size",
+    "shrink": "data.shrink",
     "transform": "data.train_transform",
     "eval_transform": "data.eval_transform",
     "batch_transform": "data.batch_transforms",

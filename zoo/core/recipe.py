@@ -135,6 +135,13 @@ class DataPart:
             "a little less where layers train behind a frozen part."
         ),
     ] = "auto"
+    shrink: Annotated[
+        Count | None,
+        Meta(
+            description="Reduce images to this many pixels on their shorter side as they are read, "
+            "once; default: no."
+        ),
+    ] = None
     train_transform: Annotated[
         str, Meta(description="Training transform by name (zoo list --kind transform).")
     ] = "auto"

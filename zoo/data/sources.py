@@ -22,6 +22,7 @@ from zoo.data.scan import (
     images_below,
     quote,
 )
+from zoo.data.shrink import shrunk_splits
 from zoo.data.split import hold_out
 from zoo.errors import DataError, UnknownNameError, UsageError
 
@@ -79,6 +80,18 @@ def open_data(
             all at once.
         UsageError: An option of a named data set is wrong.
     """
+    opened = _opened(data, registry, classes, channels, seed, progress)
+    return shrunk_splits(opened, data.shrink)
+
+
+def _opened(
+    data: DataPart,
+    registry: Registry,
+    classes: int | None,
+    channels: int,
+    seed: int,
+    progress: Progress | None,
+) -> Splits:
     if data.source is None:
         return _default(data, registry, classes, channels, seed, progress)
     name, path = locate(data.source, registry)

@@ -252,6 +252,7 @@ def _identity(recipe: Recipe, built: Built, seen: InputSpec, splits: Splits) -> 
     """Texts that change whenever the images or their transforms do."""
     data = recipe.data
     shared = f"{splits.fingerprint} {data.val_fraction} {recipe.device.seed} {built.input}"
+    shared += f" shrunk to {data.shrink}" if data.shrink else ""
     return {
         "train": f"{shared} {seen.size} {len(splits.train)} {data.train_transform} {data.train_options}",
         "val": f"{shared} {len(splits.val)} {data.eval_transform} {data.eval_options}",

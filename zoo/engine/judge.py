@@ -13,6 +13,7 @@ from zoo.core import compose
 from zoo.core.recipe import DataPart, DevicePart, Recipe
 from zoo.data.labels import align
 from zoo.data.loaders import make_loader
+from zoo.data.shrink import shrunk
 from zoo.data.sources import open_data, open_for_evaluation, open_images
 from zoo.engine.assemble import build_loss, build_metrics
 from zoo.engine.evaluate import Evaluation, evaluate, infer
@@ -175,7 +176,8 @@ def predict(
     part = device or DevicePart(precision="fp32")
     place = choose(part, conv=is_convolutional(loaded.model))
     settle(place)
-    loader = _loader(recipe, registry, loaded, opened.images, place)
+    images = shrunk(opened.images, recipe.data.shrink)
+    loader = _loader(recipe, registry, loaded, images, place)
     known = set(loaded.classes)
     feed = Feed(place, loaded.input)
     made = infer(_moved(loaded, place), loader.epoch(0), feed=feed, place=place)
@@ -243,7 +245,8 @@ def _images(
         opened = open_for_evaluation(
             data, registry=registry, classes=loaded.classes, channels=channels, split=split
         )
-        return opened.images, opened.images.name, opened.notes
+        images = shrunk(opened.images, recipe.data.shrink)
+        return images, images.name, opened.notes
     if not loaded.info.recipe:
         raise UsageError(
             f"{loaded.info.model} was not trained here: it has no images of its own",

@@ -17,7 +17,7 @@ from zoo.core.resolve import resolve
 from zoo.engine.assemble import build_loss, build_metrics, cache_wish, make_rules
 from zoo.engine.optim import build_optimizer, build_schedule
 from zoo.engine.place import Place
-from zoo.engine.sizes import parse_train_size
+from zoo.engine.sizes import check_shrink, parse_train_size
 from zoo.engine.transforms import batch_transforms, image_transform
 from zoo.engine.tryout import first_line
 from zoo.errors import UsageError
@@ -43,13 +43,15 @@ def check_parts(recipe: Recipe, registry: Registry, shown: InputSpec) -> None:
         shown: What the model will be shown.
 
     Raises:
-        UsageError: A part does not take its options, or the monitored metric is no number.
+        UsageError: A part does not take its options, the monitored metric is no number, or images
+            would be reduced to less than is shown.
         PluginError: A part's module cannot be imported.
     """
     place = Place(device=torch.device("cpu"))
     make_rules(recipe, registry)
     cache_wish(recipe.data)
     parse_train_size(recipe.data.train_size)
+    check_shrink(recipe.data.shrink, shown)
     _tried("loss", recipe.loss.name, lambda: build_loss(recipe, registry, place))
     _optimizer(recipe, registry)
     for train in (True, False):

@@ -98,6 +98,24 @@ def parse_train_size(given: int | str | None) -> int | None:
     )
 
 
+def check_shrink(edge: int | None, shown: InputSpec) -> None:
+    """Refuse to reduce images to less than the model is shown: they would be enlarged again.
+
+    Args:
+        edge: Pixels on the shorter side, as given with ``--shrink``.
+        shown: What the model is shown.
+
+    Raises:
+        UsageError: It is less.
+    """
+    least = min(shown.size[1:])
+    if edge is not None and edge < least:
+        raise UsageError(
+            f"--shrink {edge} is smaller than what the model is shown, {least} pixels",
+            hint=f"--shrink {2 * least}: crops are parts of the image",
+        )
+
+
 def auto_train_size(shown: InputSpec, magnifies: float | None) -> int:
     """A size at which training shows things about as large as evaluation does, in pixels.
 
