@@ -18,6 +18,7 @@ from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
 
+import numpy as np
 import torch
 from PIL import Image
 from safetensors.torch import save_file
@@ -26,6 +27,8 @@ from torchvision.models import resnet18
 
 from zoo.builtin.demo import render, traits
 
+DRAWN = 1000
+"""Pixels a side that images are drawn with at most."""
 OTHERS = 40
 """Classes of the pretraining, none of which is trained on later."""
 
@@ -33,13 +36,13 @@ OTHERS = 40
 def draw(folder: Path, split: str, *, classes: int, images: int, first: int, pixels: int) -> None:
     """Store ``images`` JPEG files in class folders, 4:3, the classes in turn."""
     one = partial(draw_one, folder / split, classes, first, pixels)
-    if images < 1000:
+    if images < 1000 and pixels <= DRAWN:
         for number in range(images):
             one(number)
         return
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else None
     with ProcessPoolExecutor(cores, mp_context=get_context("spawn")) as pool:
-        list(pool.map(one, range(images), chunksize=64))
+        list(pool.map(one, range(images), chunksize=8))
 
 
 def draw_one(folder: Path, classes: int, first: int, pixels: int, number: int) -> None:
@@ -47,7 +50,12 @@ def draw_one(folder: Path, classes: int, first: int, pixels: int, number: int) -
     label = number % classes
     place = folder / "-".join(traits(OTHERS + label))
     place.mkdir(parents=True, exist_ok=True)
-    square = Image.fromarray(render(OTHERS + label, first + number, size=pixels))
+    square = Image.fromarray(render(OTHERS + label, first + number, size=min(pixels, DRAWN)))
+    if pixels > DRAWN:  # a photo: enlarged, with the noise of a sensor, which JPEG has to store
+        large = np.asarray(square.resize((pixels, pixels), Image.Resampling.BICUBIC), np.int16)
+        noise = np.random.default_rng(first + number).normal(0, 6, (-(-pixels // 2),) * 2 + (3,))
+        large = large + noise.astype(np.int16).repeat(2, 0).repeat(2, 1)[:pixels, :pixels]
+        square = Image.fromarray(large.clip(0, 255).astype(np.uint8))
     photo = square.crop((0, pixels // 8, pixels, pixels - pixels // 8))
     photo.save(place / f"{number:05d}.jpg", quality=90)
 

@@ -64,6 +64,22 @@ class Start:
         return [str(python), "-c", SCRIPT, *self.command(python)[1:]]
 
 
+BY_HAND = """
+import torch, torchvision
+from PIL import Image
+model = torchvision.models.resnet18(num_classes=4)
+model.load_state_dict(torch.load("model.pth", weights_only=True))
+model.eval()
+shown = torchvision.transforms.Compose([
+    torchvision.transforms.Resize(256), torchvision.transforms.CenterCrop(224),
+    torchvision.transforms.ToTensor(),
+    torchvision.transforms.Normalize((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
+])
+with torch.inference_mode():
+    print(model(shown(Image.open("one.jpg").convert("RGB"))[None]).softmax(1).topk(3))
+"""
+"""One image classified without zoo."""
+
 STARTS = (
     Start("zoo --help", "zoo", ("--help",), ours=True),
     Start("zoo list", "zoo", ("list",), ours=True),
@@ -76,6 +92,8 @@ STARTS = (
     Start("import torchvision", code="import torchvision"),
     Start("timm.list_models()", code="import timm; timm.list_models()"),
     Start("import lightning", code="import lightning"),
+    Start("zoo predict RUN one.jpg", "zoo", ("predict", "run", "one.jpg"), ours=True),
+    Start("the same with torchvision", code=BY_HAND),
 )
 
 
@@ -103,6 +121,21 @@ def first_look(start: Start, python: Path, home: Path) -> int | None:
         return None
     words = run(start.counted(python), env=env, cwd=home).output.split()
     return int(words[len(words) - words[::-1].index("modules")])
+
+
+def make_model(home: Path) -> None:
+    """A run of a resnet18 of four classes, its weights for others, and an image."""
+    import torch
+    from PIL import Image
+
+    import zoo
+
+    done = zoo.train(
+        "resnet18", data="demo", data_option={"per_class": 2}, classes=4, size=64, epochs=1,
+        batch_size=4, device="cpu", threads=1, out=str(home / "runs"), name="run",
+    )  # fmt: skip
+    torch.save(zoo.load(done.dir).model.state_dict(), home / "model.pth")
+    Image.new("RGB", (500, 375), (90, 120, 60)).save(home / "one.jpg")
 
 
 def measure(starts: Sequence[Start], peers: Path, rounds: int, home: Path) -> list[Row]:
@@ -153,6 +186,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     given = parser.parse_args(argv)
     wanted = [s for s in STARTS if not given.only or any(text in s.name for text in given.only)]
     with tempfile.TemporaryDirectory(prefix="zoo-startup-") as home:
+        if any(start.name.startswith("zoo predict") for start in wanted):
+            make_model(Path(home))
         rows = measure(wanted, given.python.absolute(), given.rounds, Path(home))
     here, text = machine(), table(rows)
     line = (
