@@ -108,7 +108,8 @@ def present(given: argparse.Namespace, found: dict[str, Path]) -> list[tuple[Pee
     """Who can take part, with the version; who cannot is named."""
     chosen = []
     for peer in LINEUP:
-        if given.only and peer.name not in given.only:
+        unasked = peer.name == "zoo-shrink" and given.pixels < 1024  # nothing would be reduced
+        if peer.name not in given.only if given.only else unasked:
             continue
         why, version = missing(peer, given, found[peer.name])
         if why:

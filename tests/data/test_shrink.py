@@ -2,16 +2,13 @@ import pickle
 
 import pytest
 import torch
-from pictures import encode, folder, jpeg, picture, png, put
-from PIL import Image
+from pictures import folder, jpeg, png, put
 from torchvision.transforms.v2 import functional
 
 from zoo.core.recipe import DataPart
-from zoo.data.decode import read_image
 from zoo.data.images import FileReader, ImageSet, ItemReader
 from zoo.data.shrink import LARGE, shrink, shrunk, shrunk_size, shrunk_splits
 from zoo.data.sources import open_data
-from zoo.errors import DataError
 
 
 def files(tmp_path, sizes):
@@ -54,37 +51,6 @@ def test_a_set_gives_reduced_images_and_states_their_sizes(tmp_path):
     assert torch.equal(small.load(1), images.load(1))
     part = pickle.loads(pickle.dumps(small.subset([2])))  # as loader processes get it
     assert tuple(part.load(0).shape) == (3, 80, 32)
-
-
-def test_a_large_jpeg_is_decoded_at_a_part_of_its_size_and_looks_the_same(tmp_path):
-    smooth = torch.linspace(0, 255, 240 * 320).view(240, 320).to(torch.uint8).numpy()
-    path = str(put(tmp_path / "a.jpg", encode(Image.fromarray(smooth), quality=95)))
-    assert tuple(read_image(path, least=60).shape) == (3, 60, 80)
-    assert tuple(read_image(path, least=59).shape) == (3, 60, 80)
-    assert tuple(read_image(path, least=61).shape) == (3, 120, 160)
-    assert torch.equal(read_image(path, least=121), read_image(path))
-    images = ImageSet("set", ("a",), [0], [path], FileReader((path,)), sizes=[(240, 320)])
-    small, exact = shrunk(images, 50).load(0), shrink(images.load(0), 50)
-    assert small.shape == exact.shape == (3, 50, 67)
-    assert (small.int() - exact.int()).abs().max() <= 8
-    assert not torch.equal(small, exact)
-
-
-def test_a_large_jpeg_that_lies_on_its_side_is_put_upright(tmp_path):
-    exif = Image.Exif()
-    exif[0x0112] = 6
-    path = str(put(tmp_path / "a.jpg", encode(picture(1, height=200, width=400), exif=exif)))
-    assert tuple(read_image(path).shape) == (3, 400, 200)
-    assert tuple(read_image(path, least=50).shape) == (3, 100, 50)
-    assert tuple(read_image(path, 1, least=50).shape) == (1, 100, 50)
-
-
-def test_what_is_no_jpeg_is_decoded_whole_and_a_damaged_one_is_named(tmp_path):
-    path = str(put(tmp_path / "a.png", png(1, height=80, width=90)))
-    assert torch.equal(read_image(path, least=20), read_image(path))
-    cut = put(tmp_path / "b.jpg", jpeg(1, height=200, width=300)[:500])
-    with pytest.raises(DataError, match=r"b\.jpg"):
-        read_image(str(cut), least=20)
 
 
 def test_a_set_stays_as_it_is_where_there_is_nothing_to_reduce(tmp_path):

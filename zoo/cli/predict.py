@@ -41,7 +41,7 @@ def command(
     Where an image lies in a folder named after one of the classes, that is shown as the actual
     class.
     """
-    from zoo.data.sources import check_paths
+    from zoo.data.places import check_paths
 
     check_paths(images)  # before a model is loaded, or downloaded
     from zoo.api import predict

@@ -80,7 +80,7 @@ def training_command(verb: str, help_text: str) -> click.Command:
 
 def _check_paths(recipe: Recipe, known: registry.Registry) -> None:
     """Say at once, before torch is imported, that there is nothing at a path that was typed."""
-    from zoo.data.sources import check_there
+    from zoo.data.places import check_there
     from zoo.engine.start.stored import weights_path
 
     check_there(recipe.data, known)

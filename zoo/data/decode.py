@@ -33,13 +33,12 @@ _LUMA: Final = (0.299, 0.587, 0.114)
 _GREY, _RGB = 1, 3  # torchvision's numbers of modes
 
 
-def read_image(path: str, channels: int = 3, *, least: int | None = None) -> Tensor:
+def read_image(path: str, channels: int = 3) -> Tensor:
     """Read an image file.
 
     Args:
         path: The file.
         channels: 1 (grey), 2 (grey, alpha), 3 (RGB) or 4 (RGBA).
-        least: As in :func:`decode`.
 
     Returns:
         uint8 ``(C, H, W)`` with C = ``channels``.
@@ -56,19 +55,17 @@ def read_image(path: str, channels: int = 3, *, least: int | None = None) -> Ten
             f"cannot read {quote(path)}: {(error.strerror or str(error)).lower()}"
         ) from error
     try:
-        return decode(data, channels, least=least)
+        return decode(data, channels)
     except DataError as error:
         raise DataError(f"{quote(path)}: {error.message}", hint=error.hint) from error
 
 
-def decode(data: bytearray, channels: int = 3, *, least: int | None = None) -> Tensor:
+def decode(data: bytearray, channels: int = 3) -> Tensor:
     """Decode an image file's bytes.
 
     Args:
         data: The whole file.
         channels: 1 to 4, as in :func:`read_image`.
-        least: Pixels that are wanted on the shorter side: a JPEG of at least twice as many is
-            decoded at 1/2, 1/4 or 1/8 of its size, the least that has them. ``None`` = all.
 
     Returns:
         uint8 ``(C, H, W)`` with C = ``channels``.
@@ -77,7 +74,7 @@ def decode(data: bytearray, channels: int = 3, *, least: int | None = None) -> T
         DataError: It cannot be decoded.
     """
     jpeg = fast_jpeg() if data[:2] == b"\xff\xd8" else None
-    if jpeg is not None and not (least and _has_twice(data, least)):
+    if jpeg is not None:
         mode = _GREY if channels < 3 else _RGB
         try:
             image = jpeg(torch.frombuffer(data, dtype=torch.uint8), mode, True)
@@ -89,23 +86,11 @@ def decode(data: bytearray, channels: int = 3, *, least: int | None = None) -> T
         if data[:4] == b"\x89PNG":
             inspect(bytes(data))  # Pillow skips the checksums of the pixels
         with Image.open(io.BytesIO(data), formats=readers(data)) as picture:
-            if least:
-                wide, high = (least * side // min(picture.size) for side in picture.size)
-                picture.draft(picture.mode, (wide, high))  # for JPEG; others take no notice
             return from_pillow(picture, channels)
     except (DataError, MemoryError):
         raise
     except Exception as error:  # Pillow's plugins raise whatever they like on damaged files
         raise DataError(f"cannot be decoded ({str(error) or type(error).__name__})") from error
-
-
-def _has_twice(data: bytearray, least: int) -> bool:
-    """Whether a JPEG has at least twice as many pixels on its shorter side."""
-    try:
-        with Image.open(io.BytesIO(data), formats=("JPEG",)) as picture:
-            return min(picture.size) >= 2 * least
-    except Exception:  # what is wrong with it is said by whoever decodes it
-        return False
 
 
 @cache

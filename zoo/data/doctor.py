@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from zoo.data import folders, guard, labels
-from zoo.data.sources import DEFAULT_FOLDER, locate, open_data
+from zoo.data.places import locate
+from zoo.data.sources import DEFAULT_FOLDER, open_data
 from zoo.errors import DataError
 
 if TYPE_CHECKING:

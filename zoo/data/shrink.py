@@ -11,10 +11,9 @@ This module imports no torch; pixels bring it along.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from statistics import median
 from typing import TYPE_CHECKING, Final
 
-from zoo.data.images import FileReader, Reader
+from zoo.data.images import Reader
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -45,30 +44,6 @@ class Shrinking:
         """Give all images, uint8 ``(N, C, H, W)``, if they lie in memory anyway."""
         images = self.reader.whole()
         return None if images is None else shrink(images, self.edge)
-
-
-@dataclass(frozen=True, slots=True)
-class ShrinkingFiles:
-    """Gives the images of files, reduced; a large JPEG is not decoded at its full size.
-
-    Attributes:
-        files: The files.
-        edge: Pixels on the shorter side, at most.
-    """
-
-    files: FileReader
-    edge: int
-
-    def read(self, row: int) -> Tensor:
-        """Give image ``row``: uint8 ``(C, H, W)``."""
-        from zoo.data.decode import read_image
-
-        image = read_image(self.files.paths[row], self.files.channels, least=self.edge)
-        return shrink(image, self.edge)
-
-    def whole(self) -> None:
-        """Files are not in memory."""
-        return
 
 
 def shrink(image: Tensor, edge: int) -> Tensor:
@@ -117,11 +92,7 @@ def shrunk(images: ImageSet, edge: int | None) -> ImageSet:
     if edge is None or (sizes is not None and all(min(size) <= edge for size in sizes)):
         return images
     small = None if sizes is None else [shrunk_size(size, edge) for size in sizes]
-    known = images.reader
-    reader: Reader = (
-        ShrinkingFiles(known, edge) if isinstance(known, FileReader) else Shrinking(known, edge)
-    )
-    return replace(images, reader=reader, sizes=small)
+    return replace(images, reader=Shrinking(images.reader, edge), sizes=small)
 
 
 def shrunk_splits(splits: Splits, edge: int | None) -> Splits:
@@ -134,7 +105,7 @@ def shrunk_splits(splits: Splits, edge: int | None) -> Splits:
     there = [images for images in (splits.train, splits.val, splits.test) if images is not None]
     sizes = [size for images in there for size in images.sizes or ()]
     if edge is None:
-        usual = median(high * wide for high, wide in sizes) if sizes else 0
+        usual = sorted(high * wide for high, wide in sizes)[len(sizes) // 2] if sizes else 0
         if usual < LARGE:
             return splits
         note = (

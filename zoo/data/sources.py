@@ -10,21 +10,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from zoo.core import names
 from zoo.core.specs import DatasetSpec
 from zoo.data import folders, guard, labels, named
 from zoo.data.images import ImageSet, Splits
-from zoo.data.scan import (
-    Tree,
-    check_folder,
-    file_at,
-    holds_class_folders,
-    images_below,
-    quote,
-)
+from zoo.data.places import check_paths, locate
+from zoo.data.scan import Tree, file_at, holds_class_folders, images_below, quote
 from zoo.data.shrink import shrunk_splits
 from zoo.data.split import hold_out
-from zoo.errors import DataError, UnknownNameError, UsageError
+from zoo.errors import DataError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -133,54 +126,6 @@ def _default(
     return replace(splits, notes=(note, *splits.notes), source="demo")
 
 
-def locate(source: str, registry: Registry) -> tuple[str, Path]:
-    """Tell names from paths; a name of the registry wins over a folder of the same name.
-
-    Args:
-        source: What was given as ``--data``.
-        registry: Where named data sets are found.
-
-    Returns:
-        The qualified name, or an empty string; and the path that it would be otherwise.
-
-    Raises:
-        DataError: Neither a folder nor a data set.
-    """
-    path = Path(source).expanduser()
-    bare = not source.startswith((".", "~")) and not path.is_absolute()
-    if bare and path.suffix.lower() not in folders.TABLES:
-        try:
-            spec = registry.find("dataset", source)
-            return spec.qualified, path
-        except UnknownNameError as error:
-            if not path.exists() and "/" not in source:
-                raise DataError(
-                    f"no folder and no data set called {quote(source)}",
-                    hint=names.did_you_mean(error.suggestions)
-                    or "--data FOLDER, or a name of zoo list --kind dataset",
-                ) from error
-        except UsageError:
-            if not path.exists() and "/" not in source:
-                raise
-    return "", path
-
-
-def check_there(data: DataPart, registry: Registry) -> None:
-    """Make sure that there is something at the places that a recipe names; needs no torch.
-
-    What is there is looked at when it is opened.
-
-    Raises:
-        DataError: Neither a data set of that name nor a folder or a table.
-    """
-    if data.source is None:
-        return
-    name, path = locate(data.source, registry)
-    for given in [] if name else [path, *([Path(data.val).expanduser()] if data.val else [])]:
-        if not (given.is_file() and given.suffix.lower() in folders.TABLES):
-            check_folder(given)
-
-
 def _files(
     data: DataPart,
     path: Path,
@@ -274,17 +219,6 @@ def open_for_evaluation(
     images = folders.image_set(tree, path.name, tuple(tree.classes), findings, channels, data)
     digest = guard.fingerprint([tree], findings)
     return Opened(labels.align(images, classes), digest, (*facts, *guard.notes(findings.values())))
-
-
-def check_paths(paths: Sequence[str | Path]) -> None:
-    """Make sure that there is a file or a folder at each path; needs no torch.
-
-    Raises:
-        DataError: There is nothing at one.
-    """
-    for given in map(Path, paths):
-        if not (given.is_dir() or given.is_file()):
-            raise DataError(f"nothing at {quote(str(given))}", hint="give image files or folders")
 
 
 def open_images(

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from zoo.core import compose, names
+from zoo.data.places import locate
 from zoo.data.scan import quote
-from zoo.data.sources import locate
 from zoo.errors import DataError
 
 if TYPE_CHECKING:
