@@ -121,6 +121,19 @@ def test_compiling_works_after_training_without(python):
     assert python(code) == ["1", "True", "1"]
 
 
+def test_a_function_is_kept_out_of_graphs_and_a_module_is_left_to_the_compiler(python):
+    code = (
+        "kept = torch.compiler.disable(lambda x: x + 1)\n"
+        "also = torch.compiler.disable(recursive=False)\n"
+        "print(kept(1), loaded())\n"
+        "module = torch.compiler.disable(torch.nn.Linear(2, 2))\n"
+        "print(loaded(), isinstance(module, torch.nn.Module), module(torch.ones(1, 2)).shape[1])\n"
+        "print(kept(2), also(lambda x: x + 3)(1))\n"
+        "assert torch.compile(lambda x: kept(x) * 2, backend='eager')(torch.ones(1)).item() == 4"
+    )
+    assert python(code) == ["2", "True", "True", "True", "2", "3", "4"]
+
+
 def test_looking_through_all_modules_loads_nothing(python):
     code = (
         "trained()\n"

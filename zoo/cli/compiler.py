@@ -14,7 +14,7 @@ import sys
 import threading
 from importlib import import_module
 from importlib.machinery import ModuleSpec, PathFinder
-from types import ModuleType
+from types import FunctionType, ModuleType
 from typing import TYPE_CHECKING, Any, Final, cast, final
 
 if TYPE_CHECKING:
@@ -115,8 +115,8 @@ def _graph_break(*args: Any, **kwargs: Any) -> None:
 
 
 def _disable(fn: Any = None, *args: Any, **kwargs: Any) -> Any:
-    """The function itself, kept out of graphs once there can be some."""
-    if not callable(fn):
+    """The function itself, kept out of graphs once there can be some; modules are the compiler's."""
+    if not isinstance(fn, FunctionType):
         return _load().disable(fn, *args, **kwargs)
     kept: list[Callable[..., Any]] = []
 
