@@ -30,6 +30,9 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -62,6 +65,16 @@ def measured(command: list[str], environment: dict[str, str]) -> dict[str, float
         "cpu": used.ru_utime + used.ru_stime,
         "peak": used.ru_maxrss / 1024,
     }
+
+
+def apart(job: Callable[..., None], *given: Any) -> None:
+    """Do something in a process of its own.
+
+    What is measured afterwards is started from this one, and Linux counts the peak memory of a
+    process from that of the one that started it.
+    """
+    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
+        pool.submit(job, *given).result()
 
 
 class Bench:
@@ -237,12 +250,12 @@ def main() -> None:
     options = parser.parse_args()
     root = options.root or Path(tempfile.mkdtemp())
     try:
-        ways.prepare(root, options)
+        apart(ways.prepare, root, options)
         bench = Bench(root, options)
         others = {f"zoo {' '.join(WAYS[name])}": WAYS[name] for name in options.also}
         for job in options.only:
             if job == "tail":
-                ways.compare_tails(options)
+                apart(ways.compare_tails, options)
             elif job == "layer3":
                 for epochs in options.epochs:
                     bench.against_plain("layer3", epochs, others)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import json
+import os
 import shutil
 import sys
 from argparse import Namespace
@@ -338,6 +339,15 @@ def test_what_auto_means_for_the_views_is_asked_of_zoo():
     assert [views.train_size(way) for way in ("classic", "auto", "96px")] == [None, None, "96"]
     assert views.meant("classic", {"epochs": 20}, 600, head=True) == (20, 1.0)
     assert views.meant("4@0.5", {"epochs": 20}, 600, head=False) == (4, 0.5)
+
+
+def test_what_a_bench_needs_itself_is_not_counted_as_memory_of_what_it_measures():
+    import prefix
+
+    nothing = ([sys.executable, "-c", "pass"], dict(os.environ))
+    before = prefix.measured(*nothing)["peak"]
+    prefix.apart(exec, f"b'1' * {int(before + 512) << 20}")
+    assert prefix.measured(*nothing)["peak"] < before + 128
 
 
 def test_the_table_of_the_frozen_part_compares_each_way_with_the_plain_loop():
