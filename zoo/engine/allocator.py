@@ -1,4 +1,4 @@
-"""Keeping memory that was freed, so that the next step does not pay for its pages again.
+"""Memory that was freed: kept, so that the next step does not pay for its pages again, or given back.
 
 glibc takes blocks of more than some megabytes from the system and gives each back when it is
 freed. A training step frees and asks for the same blocks over and over, and each time the system
@@ -33,3 +33,19 @@ def keep_freed() -> bool:
         return False
     mallopt.argtypes, mallopt.restype = (ctypes.c_int, ctypes.c_int), ctypes.c_int
     return bool(mallopt(_MMAP_THRESHOLD, KEPT)) and bool(mallopt(_TRIM_THRESHOLD, KEPT))
+
+
+def give_back() -> bool:
+    """Give the system every page that is free now, for runs that spare memory.
+
+    What is freed between blocks that stay is kept by glibc otherwise: some 100 MB after an epoch.
+
+    Returns:
+        Whether there was anything to give: not where there is no glibc.
+    """
+    if sys.platform != "linux":
+        return False
+    try:
+        return bool(ctypes.CDLL(None).malloc_trim(0))
+    except (OSError, AttributeError):
+        return False
