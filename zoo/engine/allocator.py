@@ -17,6 +17,10 @@ KEPT = 1 << 30
 """Bytes that may lie at the heap's end unused; also the size from which blocks are given back."""
 
 
+RETURNED = 4 << 20
+"""Size from which blocks are given back where memory is to be spared."""
+
+
 def keep_freed() -> bool:
     """Have this process's allocator keep what is freed.
 
@@ -24,6 +28,22 @@ def keep_freed() -> bool:
         Whether it does: not where there is no glibc, and not where the environment says how
         (``MALLOC_...``, ``GLIBC_TUNABLES``).
     """
+    return _set({_MMAP_THRESHOLD: KEPT, _TRIM_THRESHOLD: KEPT})
+
+
+def return_freed() -> bool:
+    """Have this process's allocator give blocks of :data:`RETURNED` bytes back when they are freed.
+
+    By itself glibc does so from 128 kB on at first, and later from the size of the largest block
+    that was freed, up to 32 MB: what is smaller then lies about in parts of the heap.
+
+    Returns:
+        Whether it does, as :func:`keep_freed`.
+    """
+    return _set({_MMAP_THRESHOLD: RETURNED})
+
+
+def _set(options: dict[int, int]) -> bool:
     said = any(name.startswith("MALLOC_") or name == "GLIBC_TUNABLES" for name in os.environ)
     if sys.platform != "linux" or said:
         return False
@@ -32,20 +52,4 @@ def keep_freed() -> bool:
     except (OSError, AttributeError):
         return False
     mallopt.argtypes, mallopt.restype = (ctypes.c_int, ctypes.c_int), ctypes.c_int
-    return bool(mallopt(_MMAP_THRESHOLD, KEPT)) and bool(mallopt(_TRIM_THRESHOLD, KEPT))
-
-
-def give_back() -> bool:
-    """Give the system every page that is free now, for runs that spare memory.
-
-    What is freed between blocks that stay is kept by glibc otherwise: some 100 MB after an epoch.
-
-    Returns:
-        Whether there was anything to give: not where there is no glibc.
-    """
-    if sys.platform != "linux":
-        return False
-    try:
-        return bool(ctypes.CDLL(None).malloc_trim(0))
-    except (OSError, AttributeError):
-        return False
+    return all(mallopt(option, value) for option, value in options.items())

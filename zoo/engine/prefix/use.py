@@ -22,7 +22,6 @@ import torch
 from torch import nn
 
 from zoo import __version__
-from zoo.engine.allocator import give_back
 from zoo.engine.prefix.budget import disk_budget, easy_budget, memory_budget, prune, say_size
 from zoo.engine.prefix.choice import SAMPLES, auto_views
 from zoo.engine.prefix.cut import Cut, cut
@@ -258,8 +257,6 @@ def _opener(
     """Opens the store of a view when it is first needed."""
 
     def open_store(view: int, source: PrefixSource) -> Store | None:
-        if setting.wish.mode == "disk":
-            give_back()  # the pass over the images that follows is where memory peaks
         chunks = [len(rows) for rows in source.indices(view)]
         shape, dtype = setting.seen if part == "train" else setting.row, setting.stored
         if where != "disk":
