@@ -95,7 +95,7 @@ def test_nothing_is_fetched_for_a_recipe_that_cannot_work(tmp_path, zoo, monkeyp
         (("--optimizer", "adamw", "--optimizer-option", "betas=[2,2]"), "refuses its options"),
         (("--monitor", "per-class"), "several numbers"),
     ):
-        code, _, err = zoo("finetune", "resnet18", "--data", "./nowhere", *flags)
+        code, _, err = zoo("finetune", "resnet18", "--data", ".", *flags)  # which holds no images
         assert code == 2, err
         assert said in err
         assert "hint: " in err

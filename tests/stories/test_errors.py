@@ -193,7 +193,8 @@ def test_a_damaged_file(zoo, done, how, tmp_path):
     broken = damaged(done / "runs/one/model.safetensors", how, tmp_path / "w.safetensors")
     error, _ = complaint(zoo("finetune", "lenet", "--weights", f"file:{broken}", *SMALL), 5)
     assert "w.safetensors" in error
-    complaint(zoo("predict", broken, "x.png"), 5)
+    (tmp_path / "x.png").write_bytes(b"not looked at")
+    complaint(zoo("predict", broken, tmp_path / "x.png"), 5)
     assert no_run()
 
 

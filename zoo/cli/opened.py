@@ -11,6 +11,23 @@ if TYPE_CHECKING:
     from zoo.engine.start.loaded import Loaded
 
 
+def find(model: str, runs: str) -> None:
+    """Make sure that there is such a model, before torch is imported; the Hub is not asked.
+
+    Args:
+        model: What the user named.
+        runs: Folder that runs lie in.
+
+    Raises:
+        CheckpointError: It is no run, no file and no model of the registry.
+    """
+    from zoo.core import registry
+    from zoo.engine.start.stored import find_trained
+
+    if not model.startswith("hub:"):
+        find_trained(model, registry.load(), runs)
+
+
 def opened(model: str, runs: str, *, show: bool) -> Loaded:
     """Load a trained model.
 
@@ -22,11 +39,7 @@ def opened(model: str, runs: str, *, show: bool) -> Loaded:
     Raises:
         ZooError: It cannot be had.
     """
-    from zoo.core import registry
-    from zoo.engine.start.stored import find_trained
-
-    if not model.startswith("hub:"):
-        find_trained(model, registry.load(), runs)  # before torch is imported
+    find(model, runs)
     from zoo.api import load
 
     with Live(show=show) as live:

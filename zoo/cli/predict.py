@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from zoo.cli.opened import opened
+from zoo.cli.opened import find, opened
 from zoo.cli.options import complete_trained
 from zoo.cli.output import Out, one_line
 from zoo.cli.timings import show, started
@@ -43,10 +43,11 @@ def command(
     """
     from zoo.data.places import check_paths
 
+    out = Out("json" if as_json else "table")
+    find(model, runs)
     check_paths(images)  # before a model is loaded, or downloaded
     from zoo.api import predict
 
-    out = Out("json" if as_json else "table")
     clock = started() if timings else None
     loaded = opened(model, runs, show=not (as_json or as_csv))
     if clock:

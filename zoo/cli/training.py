@@ -83,9 +83,9 @@ def _check_paths(recipe: Recipe, known: registry.Registry) -> None:
     from zoo.data.places import check_there
     from zoo.engine.start.stored import weights_path
 
-    check_there(recipe.data, known)
     if recipe.model.weights.startswith(("file:", "run:")):
         weights_path(recipe.model.weights, recipe.output.dir)
+    check_there(recipe.data, known)
 
 
 def _speak_up(out: Out, known: registry.Registry) -> None:
