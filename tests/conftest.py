@@ -1,15 +1,25 @@
 """What all tests share: a clean environment, and a folder to install make-believe plugins in."""
 
 import os
+import signal
 import subprocess
 import sys
 import textwrap
+import threading
 from pathlib import Path
 
 if os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1") != "1":
     # One thread for each of several workers and what they start: threads that outnumber the
     # cores wait for each other, and a suite takes several times as long. Set before torch comes.
     os.environ["OMP_NUM_THREADS"] = "1"
+
+if (
+    signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+    and threading.current_thread() is threading.main_thread()
+):
+    # Started in the background of a script: a shell has such jobs ignore Ctrl-C, which every
+    # process that a test starts and interrupts would inherit.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 import pytest
 from hypothesis import settings as hypothesis_settings
