@@ -8,38 +8,30 @@ from typing import TYPE_CHECKING
 from zoo.cli.progress import Live
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from zoo.engine.start.loaded import Loaded
 
 
-def find(model: str, runs: str) -> None:
-    """Make sure that there is such a model, before torch is imported; the Hub is not asked.
-
-    Args:
-        model: What the user named.
-        runs: Folder that runs lie in.
-
-    Raises:
-        CheckpointError: It is no run, no file and no model of the registry.
-    """
-    from zoo.core import registry
-    from zoo.engine.start.stored import find_trained
-
-    if not model.startswith("hub:"):
-        find_trained(model, registry.load(), runs)
-
-
-def opened(model: str, runs: str, *, show: bool) -> Loaded:
-    """Load a trained model.
+def opened(model: str, runs: str, *, show: bool, images: Sequence[str] = ()) -> Loaded:
+    """Load a trained model; that there is none, or no image, is said before torch is imported.
 
     Args:
         model: What the user named.
         runs: Folder that runs lie in.
         show: Whether progress is shown; programs that read JSON want none.
+        images: Files and folders that it will be shown.
 
     Raises:
         ZooError: It cannot be had.
     """
-    find(model, runs)
+    from zoo.core import registry
+    from zoo.data.places import check_paths
+    from zoo.engine.start.stored import find_trained
+
+    if not model.startswith("hub:"):
+        find_trained(model, registry.load(), runs)
+    check_paths(images)
     from zoo.api import load
 
     with Live(show=show) as live:

@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from zoo.cli.opened import find, opened
+from zoo.cli.opened import opened
 from zoo.cli.options import complete_trained
 from zoo.cli.output import Out, one_line
 from zoo.cli.timings import show, started
@@ -41,15 +41,11 @@ def command(
     Where an image lies in a folder named after one of the classes, that is shown as the actual
     class.
     """
-    from zoo.data.places import check_paths
-
     out = Out("json" if as_json else "table")
-    find(model, runs)
-    check_paths(images)  # before a model is loaded, or downloaded
+    clock = started() if timings else None
+    loaded = opened(model, runs, show=not (as_json or as_csv), images=images)
     from zoo.api import predict
 
-    clock = started() if timings else None
-    loaded = opened(model, runs, show=not (as_json or as_csv))
     if clock:
         clock.lap("weights")
     found = predict(loaded, images, **options)

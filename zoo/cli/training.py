@@ -68,7 +68,8 @@ def training_command(verb: str, help_text: str) -> click.Command:
         if dry_run == "plan":
             _show_plan(out, composed)
             return 0
-        _check_paths(composed.recipe, known)
+        if "RANK" not in os.environ:  # of several processes one says it, later
+            _check_paths(composed.recipe, known)
         if composed.recipe.device.nproc > 1 and "RANK" not in os.environ:
             return _launch(composed, retries)
         return run_and_show(

@@ -73,30 +73,20 @@ def open_data(
             all at once.
         UsageError: An option of a named data set is wrong.
     """
-    opened = _opened(data, registry, classes, channels, seed, progress)
-    return shrunk_splits(opened, data.shrink)
-
-
-def _opened(
-    data: DataPart,
-    registry: Registry,
-    classes: int | None,
-    channels: int,
-    seed: int,
-    progress: Progress | None,
-) -> Splits:
     if data.source is None:
-        return _default(data, registry, classes, channels, seed, progress)
+        opened = _default(data, registry, classes, channels, seed, progress)
+        return shrunk_splits(opened, data.shrink)
     name, path = locate(data.source, registry)
-    if name:
-        opened = named.open_named(
-            data, name, registry=registry, classes=classes, channels=channels, seed=seed
-        )
-        if Path(data.source).is_dir():
-            shadow = f"a folder {data.source} is here too: ./{data.source} means the folder"
-            opened = replace(opened, notes=(*opened.notes, shadow))
-        return opened
-    return _files(data, path, classes, channels, seed, progress)
+    if not name:
+        opened = _files(data, path, classes, channels, seed, progress)
+        return shrunk_splits(opened, data.shrink)
+    opened = named.open_named(
+        data, name, registry=registry, classes=classes, channels=channels, seed=seed
+    )
+    if Path(data.source).is_dir():
+        shadow = f"a folder {data.source} is here too: ./{data.source} means the folder"
+        opened = replace(opened, notes=(*opened.notes, shadow))
+    return shrunk_splits(opened, data.shrink)
 
 
 def _default(
