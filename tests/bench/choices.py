@@ -25,8 +25,9 @@ from torch.nn import functional
 import zoo
 from zoo.core.recipe import DevicePart
 from zoo.core.specs import InputSpec
+from zoo.engine.cores import usable_cores
 from zoo.engine.evaluate import main_output
-from zoo.engine.place import Place, autocast, choose, computes_bf16, usable_cores
+from zoo.engine.place import Place, autocast, choose, computes_bf16
 from zoo.engine.work import suited, work_of
 
 JOBS = (

@@ -27,6 +27,7 @@ class Peer:
         command: The command line after the Python, of a job.
         top1: Shares right after each epoch, of a job that is done and its output.
         prepared: Whether ``drivers/prepare.py`` writes its pretrained file.
+        bf16: Whether it was told to compute in bf16, whatever the processor makes of that.
         rate: Training images a second in the epochs after the first, reading included and
             evaluation not, of a job that is done and its output.
     """
@@ -39,6 +40,7 @@ class Peer:
     needs: tuple[str, ...] = ("torchvision", "torch")
     script: str = ""
     prepared: bool = False
+    bf16: bool = False
     rate: Callable[[Job, str], float | None] = lambda _job, _output: None
 
     @property
@@ -215,6 +217,7 @@ LINEUP = (
         rate=timm_rate,
         needs=("torch", "timm"),
         script="timm_script",
+        bf16=True,
     ),
     Peer(
         name="torchvision",

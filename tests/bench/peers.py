@@ -49,6 +49,12 @@ def version(name):
 print(json.dumps({name: version(name) for name in sys.argv[1:]}))
 """
 
+HAS_BF16 = """
+import sys, torch
+from zoo.engine.place import computes_bf16
+print(computes_bf16(torch.device(sys.argv[1])))
+"""
+
 IMPORT = "import importlib, sys; [importlib.import_module(name) for name in sys.argv[1:]]"
 """Tells an install that is broken from one that works, and fills the disk cache for all alike."""
 
@@ -111,12 +117,21 @@ def present(given: argparse.Namespace, found: dict[str, Path]) -> list[tuple[Pee
         unasked = peer.name == "zoo-shrink" and given.pixels < 1024  # nothing would be reduced
         if peer.name not in given.only if given.only else unasked:
             continue
+        if peer.bf16 and not given.only and not has_bf16(given.device):
+            print(f"left out: {peer.title}: bf16 is emulated here (--only asks for it)", flush=True)
+            continue
         why, version = missing(peer, given, found[peer.name])
         if why:
             print(f"left out: {peer.title}: {why}", flush=True)
         else:
             chosen.append((peer, version))
     return chosen
+
+
+def has_bf16(device: str) -> bool:
+    """Whether the device computes in it; asked in a process of its own, which torch makes large."""
+    probe = [sys.executable, "-W", "ignore", "-c", HAS_BF16, device]
+    return subprocess.run(probe, capture_output=True, text=True, check=True).stdout == "True\n"
 
 
 def missing(peer: Peer, given: argparse.Namespace, python: Path) -> tuple[str, str]:

@@ -22,6 +22,8 @@ import summary
 import tables
 import torch
 
+from zoo.engine.place import computes_bf16
+
 BENCH = Path(__file__).parent
 SCRIPTS = sorted(path.name for path in BENCH.glob("*.py") if not path.name.startswith("test_"))
 DRIVERS = sorted(path.stem for path in lineup.DRIVERS.glob("*.py"))
@@ -91,6 +93,18 @@ def test_who_is_missing_is_named(capsys):
         given, Path(sys.executable),
     )  # fmt: skip
     assert nobody == ("pip install no-such", "")
+
+
+def test_who_would_emulate_bf16_is_left_out_unless_asked_for(monkeypatch, capsys):
+    monkeypatch.setattr(peers, "has_bf16", lambda _device: False)
+    monkeypatch.setattr(peers, "missing", lambda peer, *_: ("", peer.name))
+    for words, takes_part in ([], False), (["--only", "timm-amp"], True):
+        given = peers.options(words)
+        names = [peer.name for peer, _ in peers.present(given, peers.pythons(given))]
+        assert ("timm-amp" in names) is takes_part
+        assert ("bf16 is emulated here" in capsys.readouterr().out) is not takes_part
+    monkeypatch.undo()
+    assert peers.has_bf16("cpu") is computes_bf16(torch.device("cpu"))
 
 
 def test_what_is_installed_and_broken_is_named_too(tmp_path):

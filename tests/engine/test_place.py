@@ -1,4 +1,3 @@
-import os
 import random
 
 import numpy as np
@@ -7,6 +6,7 @@ import torch
 
 from zoo.core.recipe import DevicePart
 from zoo.engine import place as place_module
+from zoo.engine.cores import usable_cores
 from zoo.engine.place import (
     Place,
     autocast,
@@ -18,7 +18,6 @@ from zoo.engine.place import (
     seed_step,
     settle,
     tune,
-    usable_cores,
 )
 from zoo.errors import DeviceError, UsageError
 
@@ -83,23 +82,6 @@ def test_threads_are_shared_between_processes(monkeypatch):
 def test_one_numbered_device_is_not_for_many_processes():
     with pytest.raises(UsageError, match="names one device"):
         choose(DevicePart(device="cuda:0"), local_size=2)
-
-
-def test_cores_respect_affinity_and_quota(tmp_path):
-    if hasattr(os, "sched_getaffinity"):
-        assert usable_cores() <= len(os.sched_getaffinity(0))
-    own = tmp_path / "cgroup"
-    own.write_text("0::/box\n")
-    (tmp_path / "box").mkdir()
-    (tmp_path / "box" / "cpu.max").write_text("150000 100000\n")
-    assert place_module._quota(tmp_path, own) == 1.5
-    (tmp_path / "box" / "cpu.max").write_text("max 100000\n")
-    assert place_module._quota(tmp_path, own) == 0.0
-    (tmp_path / "cpu" / "box").mkdir(parents=True)
-    (tmp_path / "cpu" / "box" / "cpu.cfs_quota_us").write_text("300000")
-    (tmp_path / "cpu" / "box" / "cpu.cfs_period_us").write_text("100000")
-    assert place_module._quota(tmp_path, own) == 3.0
-    assert place_module._quota(tmp_path / "none", tmp_path / "nothing") == 0.0
 
 
 @pytest.mark.parametrize(("deterministic", "tried"), [(False, True), (True, False)])

@@ -73,6 +73,7 @@ def modules(line, tmp_path):
         ("finetune resnet18 --data demo --weights file:nope.pth", 250, 5),
         ("eval nope", 220, 5),
         ("export runs/nope", 220, 5),
+        ("doctor nope", 220, 3),
     ],
 )
 def test_a_command_that_needs_no_torch_loads_none(line, most, code, tmp_path):

@@ -42,7 +42,7 @@ def command(
     Every file is read and decoded. Exit code 3 if training would stop on what was found.
     """
     from zoo.data.doctor import examine
-    from zoo.engine.place import usable_cores
+    from zoo.engine.cores import usable_cores
 
     out = Out("json" if as_json else "table")
     part = DataPart(

@@ -13,8 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from zoo.data import folders, guard, labels
-from zoo.data.places import locate
-from zoo.data.sources import DEFAULT_FOLDER, open_data
+from zoo.data.places import DEFAULT_FOLDER, locate
 from zoo.errors import DataError
 
 if TYPE_CHECKING:
@@ -111,6 +110,8 @@ def _examine_named(
     channels: int,
     say: Progress,
 ) -> None:
+    from zoo.data.sources import open_data
+
     splits = open_data(data, registry=registry, classes=classes, channels=channels)
     sets = {"train": splits.train, "val": splits.val}
     sets |= {"test": splits.test} if splits.test is not None else {}

@@ -6,7 +6,7 @@ Imports no torch, so that a slip is reported at once.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from zoo.core import names
 from zoo.data import folders
@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 
     from zoo.core.recipe import DataPart
     from zoo.core.registry import Registry
+
+DEFAULT_FOLDER: Final = "data"
+"""Where images are looked for if nothing is said."""
 
 
 def locate(source: str, registry: Registry) -> tuple[str, Path]:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 from zoo.core.specs import DatasetSpec
 from zoo.data import folders, guard, labels, named
 from zoo.data.images import ImageSet, Splits
-from zoo.data.places import check_paths, locate
+from zoo.data.places import DEFAULT_FOLDER, check_paths, locate
 from zoo.data.scan import Tree, file_at, holds_class_folders, images_below, quote
 from zoo.data.shrink import shrunk_splits
 from zoo.data.split import hold_out
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
 
     Progress = Callable[[int], None]
 
-DEFAULT_FOLDER: Final = "data"
 DEFAULT_CLASSES: Final = 10
 
 

@@ -18,12 +18,13 @@ from zoo.core.protocols import Loss, Metric
 from zoo.core.request import MEASURED
 from zoo.core.specs import InputSpec, MetricSpec
 from zoo.data.loaders import make_loader
+from zoo.engine.cores import usable_cores
 from zoo.engine.ema import Ema
 from zoo.engine.feed import Feed
 from zoo.engine.freezing.freeze import plan_freeze
 from zoo.engine.freezing.frozen import Frozen
 from zoo.engine.optim import build_optimizer, build_schedule, parameter_groups
-from zoo.engine.place import Place, choose, make_scaler, settle, usable_cores
+from zoo.engine.place import Place, choose, make_scaler, settle
 from zoo.engine.plan import steps_per_epoch
 from zoo.engine.prefix.budget import parse_size
 from zoo.engine.prefix.choice import parse_views

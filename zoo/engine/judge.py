@@ -16,10 +16,11 @@ from zoo.data.loaders import make_loader
 from zoo.data.shrink import shrunk
 from zoo.data.sources import open_data, open_for_evaluation, open_images
 from zoo.engine.assemble import build_loss, build_metrics
+from zoo.engine.cores import usable_cores
 from zoo.engine.evaluate import Evaluation, evaluate, infer
 from zoo.engine.feed import Feed
 from zoo.engine.parts import is_convolutional
-from zoo.engine.place import choose, settle, usable_cores
+from zoo.engine.place import choose, settle
 from zoo.engine.transforms import image_transform
 from zoo.engine.work import suited, work_of
 from zoo.errors import CheckpointError, DataError, UsageError

@@ -13,13 +13,13 @@ import random
 import re
 from contextlib import nullcontext
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import torch
 
 from zoo.engine.allocator import keep_freed, return_freed
+from zoo.engine.cores import usable_cores
 from zoo.errors import DeviceError, UsageError
 
 if TYPE_CHECKING:
@@ -178,38 +178,6 @@ def _share_of_cores(local_size: int) -> int:
     wished = os.environ.get("OMP_NUM_THREADS", "") if local_size == 1 else ""
     cores = max(1, usable_cores() // local_size)
     return min(cores, int(wished)) if wished.isdecimal() and int(wished) else cores
-
-
-def usable_cores() -> int:
-    """Cores that this process may use: the affinity mask, cut by the container's quota."""
-    try:
-        cores = len(os.sched_getaffinity(0))
-    except AttributeError:  # macOS, Windows
-        cores = os.cpu_count() or 1
-    quota = _quota()
-    return max(1, min(cores, round(quota))) if quota else cores
-
-
-def _quota(root: Path = Path("/sys/fs/cgroup"), own: Path = Path("/proc/self/cgroup")) -> float:
-    """Cores by the cgroup's CPU quota (v2, then v1); 0.0 if there is none."""
-    try:
-        paths = [line.split(":", 2)[2].lstrip("/") for line in own.read_text().splitlines()]
-    except (OSError, IndexError):
-        paths = []
-    shares: list[float] = []
-    for path in dict.fromkeys(("", *paths)):
-        for folder in (root / path, root / "cpu" / path):
-            try:
-                if (folder / "cpu.max").is_file():
-                    quota, period = (folder / "cpu.max").read_text().split()
-                else:
-                    quota = (folder / "cpu.cfs_quota_us").read_text()
-                    period = (folder / "cpu.cfs_period_us").read_text()
-                if quota != "max" and int(quota) > 0:
-                    shares.append(int(quota) / int(period))
-            except (OSError, ValueError):
-                continue
-    return min(shares, default=0.0)
 
 
 def settle(place: Place, *, spare: bool = False) -> None:

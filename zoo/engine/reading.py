@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from zoo.data.kept import bytes_of
-from zoo.engine.place import usable_cores
+from zoo.engine.cores import usable_cores
 from zoo.engine.prefix.budget import free_memory, memory_budget, say_size
 
 if TYPE_CHECKING:

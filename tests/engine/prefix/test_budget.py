@@ -4,6 +4,7 @@ import os
 
 import pytest
 
+from zoo.engine.prefix import budget
 from zoo.engine.prefix.budget import (
     disk_budget,
     folder_size,
@@ -75,6 +76,23 @@ def test_an_entry_in_use_stays(tmp_path):
         assert (folder / "features.bin").is_file()
     prune(tmp_path, limit=0)
     assert not folder.exists()
+
+
+def test_what_is_free_is_what_the_container_leaves(tmp_path, monkeypatch):
+    monkeypatch.setattr(budget, "spare_memory", lambda: 3_000)
+    assert free_memory() == 3_000
+    monkeypatch.setattr(budget, "spare_memory", lambda: 1 << 62)
+    assert 3_000 < free_memory() < 1 << 62
+    monkeypatch.setattr(budget, "spare_memory", lambda: None)
+    assert 3_000 < free_memory() < 1 << 62
+
+
+def test_where_free_memory_is_not_told_a_part_of_all_is_taken(tmp_path):
+    told = tmp_path / "meminfo"
+    told.write_text("MemTotal: 9000 kB\nMemAvailable: 5000 kB\n")
+    assert budget._available(told) == 5_000 * 1024
+    pages, size = os.sysconf("SC_PHYS_PAGES"), os.sysconf("SC_PAGE_SIZE")
+    assert budget._available(tmp_path / "none") == max(2 << 30, pages * size // 4)
 
 
 def test_budgets_are_parts_of_what_is_free(tmp_path):

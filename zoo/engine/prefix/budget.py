@@ -11,6 +11,7 @@ from pathlib import Path
 import torch
 from filelock import FileLock, Timeout
 
+from zoo.engine.cgroups import spare_memory
 from zoo.engine.prefix.store import ABOUT, LOCK
 from zoo.errors import UsageError
 
@@ -47,19 +48,20 @@ def free_memory(device: torch.device | None = None) -> int:
     """Bytes of memory that may be taken: of an accelerator, or of this machine or container."""
     if device is not None and device.type == "cuda":
         return int(torch.cuda.mem_get_info(device)[0])
-    found = [_UNKNOWN]
+    spare = spare_memory()
+    free = _available()
+    return free if spare is None else min(free, spare)
+
+
+def _available(meminfo: Path = Path("/proc/meminfo")) -> int:
+    """Memory that is free or can be freed; where that is not told (macOS), a quarter of all."""
     with contextlib.suppress(OSError, ValueError, IndexError):
-        for line in Path("/proc/meminfo").read_text().splitlines():
+        for line in meminfo.read_text().splitlines():
             if line.startswith("MemAvailable:"):
-                found = [int(line.split()[1]) * 1024]
-    for limit, used in (
-        ("memory.max", "memory.current"),
-        ("memory/memory.limit_in_bytes", "memory/memory.usage_in_bytes"),
-    ):
-        with contextlib.suppress(OSError, ValueError):
-            root = Path("/sys/fs/cgroup")
-            found.append(int((root / limit).read_text()) - int((root / used).read_text()))
-    return max(0, min(found))
+                return int(line.split()[1]) * 1024
+    with contextlib.suppress(AttributeError, OSError, ValueError):
+        return max(_UNKNOWN, os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 4)
+    return _UNKNOWN
 
 
 def memory_budget(device: torch.device | None = None) -> int:
