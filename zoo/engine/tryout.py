@@ -11,10 +11,10 @@ from contextlib import nullcontext
 from typing import TYPE_CHECKING
 
 import torch
-from torch.func import functional_call
 
 from zoo.engine.evaluate import main_output
 from zoo.engine.freezing.trace import mode
+from zoo.engine.standins import call_with, stand_ins
 from zoo.errors import UsageError
 
 if TYPE_CHECKING:
@@ -112,10 +112,9 @@ def _once(model: nn.Module, size: tuple[int, ...], device: str) -> Tensor:
     def stand_in(tensor: Tensor) -> Tensor:
         return torch.empty_like(tensor, device="meta") if device == "meta" else tensor.clone()
 
-    state = {n: stand_in(t.detach()) for n, t in model.named_parameters()}
-    state |= {n: stand_in(t.detach()) for n, t in model.named_buffers()}
+    state = stand_ins(model, lambda tensor: stand_in(tensor.detach()))
     quiet = torch.random.fork_rng(devices=[]) if device != "meta" else nullcontext()
     with quiet, torch.no_grad():
         images = torch.zeros(size, device=device)
-        found: Tensor = functional_call(model, state, (images,))
+        found: Tensor = call_with(model, state, images)
     return found

@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
-from torch.func import functional_call
 from torch.utils.flop_counter import FlopCounterMode
 
 from zoo.core.specs import InputSpec
 from zoo.engine.freezing.trace import mode, tensors_in
+from zoo.engine.standins import call_with, stand_ins
 from zoo.errors import UsageError
 
 if TYPE_CHECKING:
@@ -127,7 +127,7 @@ def _run(
     shapes: dict[str, tuple[int, ...]] = {}
     counts: dict[str, int] = {}
     counter = FlopCounterMode(display=False)
-    state = {name: _stand_in(value, device) for name, value in _state(model)}
+    state = stand_ins(model, lambda value: _stand_in(value, device))
     dtype = next((v.dtype for v in state.values() if v.is_floating_point()), torch.float32)
     open_counts: list[int] = []
     with ExitStack() as stack:
@@ -152,13 +152,8 @@ def _run(
             stack.callback(module.register_forward_hook(end).remove)
         images = torch.zeros((1, *size), dtype=dtype, device=device)
         stack.enter_context(counter)
-        functional_call(model, state, (images,))
+        call_with(model, state, images)
     return shapes, counts
-
-
-def _state(model: nn.Module) -> Iterator[tuple[str, Tensor]]:
-    yield from model.named_parameters()
-    yield from model.named_buffers()
 
 
 def _stand_in(value: Tensor, device: torch.device) -> Tensor:

@@ -23,9 +23,9 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
-from torch.func import functional_call
 
 from zoo.core.specs import InputSpec
+from zoo.engine.standins import call_with, stand_ins
 from zoo.errors import FreezeError
 
 if TYPE_CHECKING:
@@ -184,11 +184,8 @@ def candidate_inputs(model: nn.Module, expects: InputSpec | None = None) -> Iter
 
 def _run(model: nn.Module, spec: InputSpec, device: torch.device, *, training: bool) -> Trace:
     """Run once with substituted tensors and hooks on every module."""
-    parameters = {n: _stand_in(p, device) for n, p in model.named_parameters()}
-    buffers = {
-        n: torch.empty_like(b, device=device) if device.type == "meta" else b.detach().clone()
-        for n, b in model.named_buffers()
-    }
+    state = stand_ins(model, lambda tensor: _stand_in(tensor, device))
+    parameters = {n: state[n] for n, _ in model.named_parameters()}
     dtype = next((p.dtype for p in parameters.values() if p.is_floating_point()), torch.float32)
     recorder = _Recorder()
     with ExitStack() as stack:
@@ -201,14 +198,16 @@ def _run(model: nn.Module, spec: InputSpec, device: torch.device, *, training: b
             stack.enter_context(recorder.watch(path, module))
         images = torch.zeros((2, *spec.size), dtype=dtype, device=device, requires_grad=True)
         # A copy, so that a model may write into its input.
-        output = functional_call(model, {**parameters, **buffers}, (images.clone(),))
+        output = call_with(model, state, images.clone())
     return recorder.finish(output, images, parameters, how=str(device), training=training)
 
 
-def _stand_in(parameter: nn.Parameter, device: torch.device) -> nn.Parameter:
-    data = parameter.detach()
+def _stand_in(tensor: Tensor, device: torch.device) -> Tensor:
+    data = tensor.detach()
     if device.type == "meta":
         data = torch.empty_like(data, device=device)
+    if not isinstance(tensor, nn.Parameter):
+        return data if device.type == "meta" else data.clone()
     return nn.Parameter(data, requires_grad=data.is_floating_point() or data.is_complex())
 
 
