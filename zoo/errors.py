@@ -15,7 +15,7 @@
     ├── NumericsError          9  NaN or infinite loss, out of memory
     ├── BusyError             10  the run folder belongs to another process
     ├── VerificationError     11  a check that zoo itself makes did not hold
-    └── Interrupted      130/143  Ctrl-C or SIGTERM; the run is saved
+    └── Interrupted      130/143  Ctrl-C or SIGTERM (129: hangup); the run is saved
 
 A message says what is wrong in one line; a hint is a command or an edit. Only these are caught
 at the command line: anything else is a bug of ours and shows its trace.
@@ -133,7 +133,7 @@ class VerificationError(ZooError):
 
 
 class Interrupted(ZooError):  # noqa: N818 - a stop that was asked for is not a mistake
-    """The run was stopped by a signal and is saved (exit 130 for Ctrl-C, 143 for SIGTERM).
+    """The run was stopped by a signal and is saved (exit 130 for Ctrl-C, 143 for SIGTERM, 129 for SIGHUP).
 
     Args:
         message: What was saved, where.

@@ -51,6 +51,20 @@ def test_the_handlers_before_it_come_back():
     assert [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)] == before
 
 
+def test_a_closed_terminal_stops_a_run_unless_it_was_told_not_to():
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    try:
+        with Stop() as stop:
+            os.kill(os.getpid(), signal.SIGHUP)
+            assert stop.signal == signal.SIGHUP
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)  # nohup
+        with Stop() as stop:
+            os.kill(os.getpid(), signal.SIGHUP)
+            assert not stop
+    finally:
+        signal.signal(signal.SIGHUP, before)
+
+
 def test_outside_of_the_main_thread_it_holds_the_flag():
     seen = []
 

@@ -14,22 +14,26 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 import uuid
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from zoo.engine.processes.signals import HANGUP
 from zoo.errors import UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-FINAL = frozenset({0, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 130, 143})
+FINAL = frozenset({0, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 129, 130, 143})
 """Exit codes that a second attempt would only repeat."""
 AGENT: tuple[str, ...] = (sys.executable, "-m", "zoo.engine.processes.launch")
 """Command of the agent."""
 NOTE = "ZOO_RUN_NOTE"
 """Environment variable with the file in which rank 0 writes the run's folder."""
+PULSE = 0.5
+"""Seconds between two looks whether the launcher is still there."""
 GRACE = "120"
 """Seconds that ranks have for saving after they were asked to stop."""
 
@@ -43,8 +47,8 @@ def launch(
 ) -> int:
     """Run ``python -m zoo ARGV`` in several processes, and wait for them.
 
-    Ctrl-C reaches the processes from the terminal; SIGTERM is passed on to them. A further attempt
-    is ``zoo resume RUN``, if the processes said which run it is (:func:`note_run`).
+    Ctrl-C reaches the processes from the terminal; SIGTERM and a hangup are passed on to them, and
+    if this process is killed they are asked to stop and save, too. A further attempt is ``zoo resume RUN``, if the processes said which run it is (:func:`note_run`).
 
     Args:
         nproc: Processes on this machine.
@@ -94,6 +98,8 @@ def _attempt(nproc: int, argv: Sequence[str], note: Path) -> int:
     try:
         before[signal.SIGINT] = signal.signal(signal.SIGINT, lambda *_: None)
         before[signal.SIGTERM] = signal.signal(signal.SIGTERM, lambda *_: child.terminate())
+        if HANGUP and signal.getsignal(HANGUP) != signal.SIG_IGN:
+            before[HANGUP] = signal.signal(HANGUP, lambda *_: child.terminate())
     except ValueError:  # not in the main thread: nothing to pass on
         pass
     try:
@@ -122,6 +128,7 @@ def agent(nproc: int, argv: Sequence[str]) -> int:
         logging.disable(logging.CRITICAL)  # what failed is said by the rank that failed
     os.environ.setdefault("TORCH_ELASTIC_SHUTDOWN_TIMEOUT", GRACE)
     os.environ.setdefault("OMP_NUM_THREADS", "1")  # ranks set their own share of the cores
+    threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
     config = LaunchConfig(
         min_nodes=1,
         max_nodes=1,
@@ -140,6 +147,13 @@ def agent(nproc: int, argv: Sequence[str]) -> int:
     except SignalException as error:
         return 128 + int(error.sigval)
     return 0
+
+
+def _end_with(parent: int) -> None:
+    """Stop as SIGTERM does once the launcher is gone: nobody would wait for the ranks any more."""
+    while os.getppid() == parent:
+        time.sleep(PULSE)
+    os.kill(os.getpid(), signal.SIGTERM)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM as a wish that the loop reads between two steps.
+"""Ctrl-C, SIGTERM and a closed terminal as a wish that the loop reads between two steps.
 
 Nothing is saved inside a handler. The first signal sets a flag; the loop saves and leaves. A
 second Ctrl-C stops at once. A repeated SIGTERM does not, and neither does a Ctrl-C that torchrun
@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from types import FrameType, TracebackType
 
 WATCHED = (signal.SIGINT, signal.SIGTERM)
+HANGUP = getattr(signal, "SIGHUP", None)
+"""What a terminal that closes sends; Windows has none."""
 ECHO = 2.0
 """Seconds within which torchrun's own Ctrl-C is taken for the terminal's."""
 
@@ -52,7 +54,8 @@ class Stop:
 
     def __enter__(self) -> Self:
         if threading.current_thread() is threading.main_thread():
-            for number in WATCHED:
+            hears = HANGUP and signal.getsignal(HANGUP) != signal.SIG_IGN  # ignored under nohup
+            for number in (*WATCHED, HANGUP) if hears else WATCHED:
                 self._before[number] = signal.signal(number, self._handle)
         return self
 
