@@ -5,7 +5,7 @@ from pictures import picture, pixels
 from zoo.core.recipe import DataPart
 from zoo.core.specs import DatasetSpec
 from zoo.data.named import Numbered, labels_of, open_named
-from zoo.errors import DataError
+from zoo.errors import DataError, UsageError
 
 
 class Shelf:
@@ -80,6 +80,12 @@ def test_the_target_is_called_as_the_contract_says(tmp_path):
     open_odd(shelf, classes=3, root=str(tmp_path), download=True, options={"x": 2})
     first = {"split": "train", "root": str(tmp_path), "transform": None, "download": True}
     assert shelf.calls[0] == {**first, "classes": 3, "x": 2}
+
+
+@pytest.mark.parametrize(("key", "flag"), [("split", "--val"), ("root", "--data-root")])
+def test_what_zoo_gives_itself_is_no_option(key, flag):
+    with pytest.raises(UsageError, match=f"{key} is not an option of its own; {flag} says it"):
+        open_odd(Shelf(lambda _: Items([0, 1])), options={key: "x"})
 
 
 def test_classes_are_the_sets_the_specs_or_the_labels():

@@ -9,6 +9,7 @@ from zoo.engine.observers import Observers
 from zoo.errors import PluginError, UnknownNameError
 
 PLUGIN = """
+from torch import nn
 from zoo.plugin import TrackerSpec, hookimpl
 
 calls = []
@@ -18,18 +19,29 @@ def zoo_progress(report):
     calls.append(("progress", report))
     if report == "bad":
         raise OSError("full")
+    if report == "leave":
+        raise SystemExit(7)
 
 @hookimpl
 def zoo_model_ready(model, run):
     calls.append(("ready", model, run))
     if model is None:
         raise ValueError("no model")
+    if model == "leave":
+        raise SystemExit(5)
+    if run == "swap":
+        model.act = nn.GELU()
+    if run == "add":
+        model.more = nn.Linear(2, 2)
+    if run == "fill":
+        model.fc.bias.data.fill_(7.0)
 
 @hookimpl
 def zoo_trackers():
     yield TrackerSpec(name="memory", target="zoo_watch:Memory")
     yield TrackerSpec(name="broken", target="zoo_watch:Broken")
     yield TrackerSpec(name="blind", target="zoo_watch:Blind")
+    yield TrackerSpec(name="shut", target="zoo_watch:Shut")
 
 class Memory:
     def __init__(self, run_dir):
@@ -47,6 +59,10 @@ class Memory:
 class Blind(Memory):
     def image(self, name, image, step):
         raise RuntimeError("no eyes")
+
+class Shut:
+    def __init__(self, run_dir):
+        raise ConnectionError("nobody answers")
 
 class Broken(Memory):
     def scalars(self, values, step):
@@ -150,3 +166,41 @@ def test_a_tracker_that_cannot_draw_goes_on_counting(known, calls, tmp_path):
     assert "what tracker watch/blind is shown first failed in image" in notes[0]
     observers.scalars({"loss": 1.0}, 1)
     assert calls[-1][0] == "scalars"
+
+
+@pytest.fixture
+def net():
+    made = nn.Module()
+    made.act, made.fc = nn.ReLU(), nn.Linear(2, 2)
+    return made
+
+
+def test_a_plugin_may_change_values_before_training(known, net):
+    Observers(known).ready("fill", net)
+    assert net.fc.bias.tolist() == [7.0, 7.0]
+
+
+@pytest.mark.parametrize(
+    ("change", "said"), [("swap", "act: ReLU -> GELU"), ("add", "more: nothing -> Linear")]
+)
+def test_a_plugin_may_not_change_what_a_checkpoint_is_built_by(change, said, known, net):
+    with pytest.raises(PluginError, match=f"watch.* changed {said}") as raised:
+        Observers(known).ready(change, net)
+    assert "zoo plugins disable watch" in raised.value.hint
+
+
+def test_a_tracker_that_cannot_be_opened_is_muted_or_ends_a_strict_run(known, tmp_path):
+    said = []
+    Observers(known, note=said.append).open_trackers(recipe("watch/shut", "watch/memory"), tmp_path)
+    assert said == ["tracker watch/shut failed in opening and is muted: "
+                    "ConnectionError: nobody answers"]  # fmt: skip
+    with pytest.raises(PluginError, match="watch/shut, opening: ConnectionError"):
+        Observers(known, strict=True).open_trackers(recipe("watch/shut"), tmp_path)
+
+
+def test_a_hook_that_leaves_the_process_is_a_failing_hook(known):
+    said = []
+    Observers(known, note=said.append).observe("zoo_progress", report="leave")
+    assert said == ["plugin watch failed in zoo_progress and is muted: SystemExit: 7"]
+    with pytest.raises(PluginError, match="watch, zoo_model_ready: SystemExit: 5"):
+        Observers(known).influence("zoo_model_ready", run=None, model="leave")

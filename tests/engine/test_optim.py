@@ -5,7 +5,7 @@ from torch import nn
 from zoo.core import registry
 from zoo.core.recipe import OptimPart
 from zoo.core.specs import ModelSpec
-from zoo.engine.optim import build_optimizer, build_schedule, parameter_groups, under
+from zoo.engine.optim import as_stated, build_optimizer, build_schedule, parameter_groups, under
 from zoo.errors import UnknownNameError, UsageError
 
 SPEC = ModelSpec(
@@ -108,6 +108,31 @@ def test_momentum_goes_only_where_there_is_momentum():
     part = OptimPart(name="adamw", lr=0.01)
     optimizer = build_optimizer(registry.load(), part, parameter_groups(Net(), part))
     assert "momentum" not in optimizer.param_groups[0]
+
+
+def test_what_an_optimizers_entry_states_stays_unless_the_recipe_says_otherwise(site, fresh):
+    site.code(
+        "calm",
+        """
+from zoo.plugin import OptimizerSpec, hookimpl
+
+@hookimpl
+def zoo_optimizers():
+    yield OptimizerSpec(
+        name="sgd", target="torch.optim:SGD", options={"momentum": 0.0, "weight_decay": 0.3}
+    )
+""",
+    )
+    fresh.cache_clear()
+    known = fresh()
+
+    def built(**values):
+        part = as_stated(OptimPart(name="calm/sgd", **values), known)
+        return build_optimizer(known, part, parameter_groups(Net(), part)).param_groups[0]
+
+    assert (built()["momentum"], built()["weight_decay"]) == (0.0, 0.3)
+    mine = built(momentum=0.5, weight_decay=0.01)
+    assert (mine["momentum"], mine["weight_decay"]) == (0.5, 0.01)
 
 
 @pytest.mark.parametrize("name", sorted(registry.load().shelf("optimizer")))

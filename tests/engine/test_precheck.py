@@ -5,7 +5,7 @@ import pytest
 from zoo.core.registry import load
 from zoo.core.request import request
 from zoo.engine.plan import expected_input, model_spec
-from zoo.engine.precheck import check_loss, check_parts
+from zoo.engine.precheck import check_parts, check_with_classes
 from zoo.errors import UsageError, ZooError
 
 
@@ -16,6 +16,11 @@ def recipe(**sets):
 
 def check(made):
     check_parts(made, load(), expected_input(made, model_spec(made, load())))
+
+
+def check_classes(made, classes):
+    shown = expected_input(made, model_spec(made, load()))
+    check_with_classes(made, load(), shown, classes)
 
 
 @pytest.mark.parametrize("kind", ["optimizer", "loss", "scheduler", "transform", "metric"])
@@ -45,6 +50,8 @@ def test_every_built_in_part_passes_with_its_defaults(kind):
         ({"optim__name": "adamw", "optim__options": {"betas": [2, 2]}}, "refuses its options"),
         ({"optim__name": "adamw", "optim__options": {"betas": "high"}}, "refuses its options"),
         ({"optim__options": {"lr": 1}}, "is set by optim.lr"),
+        ({"optim__options": {"params": 4}}, "zoo says what trains"),
+        ({"optim__schedule_options": {"total": 4}}, "total is not an option"),
         ({"optim__schedule_options": {"speed": 1}}, "no option 'speed'"),
         ({"optim__schedule": "multistep", "optim__schedule_options": {"milestones": "x"}}, "refus"),
         ({"data__train_options": {"zoom": 3}}, "no option 'zoom'"),
@@ -69,21 +76,21 @@ def test_a_monitored_metric_of_several_numbers_says_the_way_out():
 def test_class_weights_of_another_number_are_refused_once_the_classes_are_known():
     made = recipe(loss__options={"weight": [1.0, 2.0]})
     check(made)
-    check_loss(made, load(), 2)
+    check_classes(made, 2)
     with pytest.raises(UsageError, match="does not work with 3 classes"):
-        check_loss(made, load(), 3)
+        check_classes(made, 3)
 
 
 def test_a_value_that_only_the_call_refuses_is_found_with_the_classes():
     with pytest.raises(UsageError, match="label_smoothing"):
-        check_loss(recipe(loss__options={"label_smoothing": 7}), load(), 3)
+        check_classes(recipe(loss__options={"label_smoothing": 7}), 3)
 
 
 @pytest.mark.parametrize("count", [1, 2, 300])
 def test_every_classification_loss_takes_any_number_of_classes(count):
     for name, spec in load().shelf("loss").items():
         if spec.plugin == "zoo" and spec.task == "classification":
-            check_loss(recipe(loss__name=name), load(), count)
+            check_classes(recipe(loss__name=name), count)
 
 
 def test_nothing_is_fetched_for_a_recipe_that_cannot_work(tmp_path, zoo, monkeypatch):
@@ -104,3 +111,71 @@ def test_nothing_is_fetched_for_a_recipe_that_cannot_work(tmp_path, zoo, monkeyp
 def test_a_loss_that_needs_an_option_says_so():
     with pytest.raises(ZooError):
         check(recipe(loss__options={"weight": "heavy"}))
+
+
+PARTS = """
+from torch.nn import functional
+from zoo.plugin import LossSpec, MetricSpec, hookimpl
+
+@hookimpl
+def zoo_metrics():
+    yield MetricSpec(name="two-only", target="zoo_odd:TwoOnly")
+
+@hookimpl
+def zoo_losses():
+    for name in ("rows", "number", "cut"):
+        yield LossSpec(name=name, target=f"zoo_odd:{name}", form="function")
+
+class TwoOnly:
+    def __init__(self, classes):
+        if classes != 2:
+            raise ValueError(f"two classes only, not {classes}")
+    def reset(self):
+        pass
+    def update(self, outputs, labels):
+        pass
+    def compute(self):
+        raise RuntimeError("more images are needed")
+
+def rows(outputs, labels):
+    return functional.cross_entropy(outputs, labels, reduction="none")
+
+def number(outputs, labels):
+    return 0.5
+
+def cut(outputs, labels):
+    return functional.cross_entropy(outputs.detach(), labels)
+"""
+
+
+@pytest.fixture
+def odd(site, fresh):
+    site.code("odd", PARTS)
+    fresh.cache_clear()
+    return fresh()
+
+
+def test_a_metric_for_two_classes_is_tried_when_their_number_is_known(odd):
+    sets = {"output.metrics": ["odd/two-only"], "output.monitor": "odd/two-only"}
+    made = request("finetune", "resnet18", {}, registry=odd, sets=sets).recipe
+    shown = expected_input(made, model_spec(made, odd))
+    check_parts(made, odd, shown)
+    check_with_classes(made, odd, shown, 2)
+    with pytest.raises(UsageError, match="two classes only, not 5"):
+        check_with_classes(made, odd, shown, 5)
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("rows", r"a tensor of shape \(2,\) for a batch"),
+        ("number", "a float for a batch"),
+        ("cut", "a tensor without a gradient"),
+    ],
+)
+def test_a_loss_gives_one_number_to_differentiate(name, said, odd):
+    sets = {"loss.name": f"odd/{name}"}
+    made = request("finetune", "resnet18", {}, registry=odd, sets=sets).recipe
+    shown = expected_input(made, model_spec(made, odd))
+    with pytest.raises(UsageError, match=said):
+        check_with_classes(made, odd, shown, 3)

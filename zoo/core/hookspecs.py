@@ -210,7 +210,10 @@ class RunHooks:
 
     @hookspec
     def zoo_model_ready(self, run: Any, model: Any) -> None:
-        """The model is built, loaded, cut and frozen; nothing is wrapped yet. May change it.
+        """The model is built, loaded, cut and frozen; nothing is wrapped yet.
+
+        May change its values and settings, not its modules: what is evaluated and exported later is
+        built from the registry and the checkpoint, without this hook.
 
         Example::
 

@@ -18,7 +18,7 @@ from zoo.core.specs import DatasetSpec
 from zoo.data.images import ImageSet, ItemReader, Splits
 from zoo.data.labels import check_range, compare, expect
 from zoo.data.split import hold_out
-from zoo.errors import DataError, ZooError
+from zoo.errors import DataError, UsageError, ZooError
 
 if TYPE_CHECKING:
     from zoo.core.recipe import DataPart
@@ -26,6 +26,13 @@ if TYPE_CHECKING:
 
 _VALIDATION: Final = ("val", "valid", "validation", "test")
 _SAMPLES: Final = 16
+_GIVEN: Final = {
+    "root": "--data-root",
+    "split": "--val",
+    "transform": "--transform",
+    "download": "--download",
+}
+"""What zoo itself gives to a data set -> the flag that says it."""
 
 
 class Numbered(Sequence[str]):
@@ -147,7 +154,13 @@ def open_split(
 
     Raises:
         DataError: Files are missing or labels are out of range.
+        UsageError: An option is one that zoo gives itself, or that the data set does not take.
     """
+    for key in sorted(options.keys() & _GIVEN.keys()):
+        raise UsageError(
+            f"data set {spec.qualified}: {key} is not an option of its own; {_GIVEN[key]} says it",
+            hint=f"leave --data-option {key} out",
+        )
     root = data.root or str(settings.cache_dir() / "datasets")
     try:
         with contextlib.redirect_stdout(sys.stderr):

@@ -23,7 +23,7 @@ from zoo.engine.ema import Ema
 from zoo.engine.feed import Feed
 from zoo.engine.freezing.freeze import plan_freeze
 from zoo.engine.freezing.frozen import Frozen
-from zoo.engine.optim import build_optimizer, build_schedule, parameter_groups
+from zoo.engine.optim import as_stated, build_optimizer, build_schedule, parameter_groups
 from zoo.engine.place import Place, choose, make_scaler, settle
 from zoo.engine.plan import steps_per_epoch
 from zoo.engine.prefix.budget import parse_size
@@ -214,7 +214,7 @@ def _live(
 ) -> Live:
     """What training changes: optimizer and schedule over what trains, or will."""
     spec = replace(built.spec, head=built.report.head or built.spec.head)
-    groups = parameter_groups(model, recipe.optim, spec, later=later)
+    groups = parameter_groups(model, as_stated(recipe.optim, registry), spec, later=later)
     optimizer = build_optimizer(registry, recipe.optim, groups)
     schedule = build_schedule(registry, recipe.optim, optimizer, steps_per_epoch=steps)
     scaler = make_scaler(place)

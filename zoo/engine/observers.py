@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from zoo.core.resolve import resolve
 from zoo.data.views import View, order, undisturbed
 from zoo.errors import PluginError
 
@@ -53,11 +54,35 @@ class Observers:
         for implementation in _implementations(self._hooks, hook):
             try:
                 _call(implementation, values)
-            except Exception as error:
+            except (Exception, SystemExit) as error:
                 raise PluginError(
                     f"plugin {implementation.plugin_name}, {hook}: {type(error).__name__}: {error}",
-                    hint=f"zoo plugins disable {implementation.plugin_name.partition('.')[0]}",
+                    hint=_without(implementation),
                 ) from error
+
+    def ready(self, run: Any, model: nn.Module) -> None:
+        """Let plugins change a model's values and settings before training: ``zoo_model_ready``.
+
+        Its modules and tensors are the registry's and the recipe's: evaluation, prediction and
+        export build them from there again, and would build another model.
+
+        Raises:
+            PluginError: A plugin failed, or replaced or added modules or tensors.
+        """
+        before = _structure(model)
+        self.influence("zoo_model_ready", run=run, model=model)
+        after = _structure(model)
+        changed = [name for name in {**before, **after} if before.get(name) != after.get(name)]
+        if changed:
+            plugins = _implementations(self._hooks, "zoo_model_ready")
+            name = changed[0]
+            who = ", ".join(plugin.plugin_name for plugin in plugins)
+            raise PluginError(
+                f"zoo_model_ready ({who}) changed {name or 'the model'}: "
+                f"{before.get(name, 'nothing')} -> {after.get(name, 'nothing')}; what is built from "
+                "this run's checkpoints would be without it",
+                hint=f"make it a model of its own in the registry, or {_without(plugins[0])}",
+            )
 
     def observe(self, hook: str, **values: Any) -> None:
         """Call a hook that only watches; a failing plugin is muted for the rest of the run.
@@ -75,10 +100,14 @@ class Observers:
 
         Raises:
             UnknownNameError: No plugin has one of them.
-            PluginError: One cannot be imported.
+            PluginError: One cannot be imported, or cannot be opened and the run is strict.
         """
         for name in recipe.output.trackers:
-            self._trackers[name] = self._registry.build("tracker", name, folder)
+            resolve(self._registry.find("tracker", name).target)
+            self._guarded(f"tracker {name}", "opening", self._open, name, folder)
+
+    def _open(self, name: str, folder: Path) -> None:
+        self._trackers[name] = self._registry.build("tracker", name, folder)
 
     @property
     def tracked(self) -> bool:
@@ -120,7 +149,7 @@ class Observers:
             return
         try:
             action(*values)
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             if self._strict:
                 raise PluginError(f"{who}, {what}: {type(error).__name__}: {error}") from error
             self._muted.add(who)
@@ -157,6 +186,16 @@ def grid(images: Tensor) -> Tensor:
 def _implementations(hooks: pluggy.HookRelay, name: str) -> list[Any]:
     caller = getattr(hooks, name)
     return list(reversed(caller.get_hookimpls()))
+
+
+def _without(implementation: Any) -> str:
+    return f"zoo plugins disable {implementation.plugin_name.partition('.')[0]}"
+
+
+def _structure(model: nn.Module) -> dict[str, str]:
+    """What a checkpoint is rebuilt by: the kind of each module, the shape of each tensor."""
+    found = {name: type(module).__qualname__ for name, module in model.named_modules()}
+    return found | {n: str(tuple(getattr(t, "shape", ()))) for n, t in model.state_dict().items()}
 
 
 def _call(implementation: Any, values: Mapping[str, Any]) -> None:

@@ -8,10 +8,12 @@ have no gradient until then, so an optimizer leaves them and their moments alone
 from __future__ import annotations
 
 import inspect
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from torch import nn
 
+from zoo.core.recipe import OptimPart
 from zoo.engine.schedule import Schedule
 from zoo.errors import UsageError
 
@@ -20,7 +22,6 @@ if TYPE_CHECKING:
 
     from torch.optim import Optimizer
 
-    from zoo.core.recipe import OptimPart
     from zoo.core.registry import Registry
     from zoo.core.specs import ModelSpec
 
@@ -102,7 +103,8 @@ def under(name: str, paths: Iterable[str]) -> bool:
 def build_optimizer(registry: Registry, part: OptimPart, groups: list[dict[str, Any]]) -> Optimizer:
     """Build the recipe's optimizer over the groups.
 
-    ``momentum`` is passed on where the optimizer has it.
+    ``momentum`` is passed on where the optimizer has it. What the optimizer's registry entry states
+    stays where the recipe has the usual value.
 
     Raises:
         UnknownNameError: No plugin has it.
@@ -110,11 +112,14 @@ def build_optimizer(registry: Registry, part: OptimPart, groups: list[dict[str, 
     """
     options = dict(part.options)
     spec = registry.find("optimizer", part.name)
-    if "momentum" in _takes(spec.target):
+    usual = part.momentum == OptimPart().momentum
+    if "momentum" in _takes(spec.target) and not (usual and "momentum" in spec.options):
         options.setdefault("momentum", part.momentum)
-    for key in ("lr", "weight_decay", "params"):
+    for key in ("lr", "weight_decay"):
         if key in options:
             raise UsageError(f"optim.options.{key} is set by optim.{key}", hint="drop the option")
+    if "params" in options:
+        raise UsageError("optim.options.params: zoo says what trains", hint="drop the option")
     optimizer: Optimizer = registry.build("optimizer", part.name, groups, lr=part.lr, **options)
     closure = inspect.signature(type(optimizer).step).parameters.get("closure")
     if closure is not None and closure.default is inspect.Parameter.empty:
@@ -123,6 +128,22 @@ def build_optimizer(registry: Registry, part: OptimPart, groups: list[dict[str, 
             hint="zoo list --kind optimizer",
         )
     return optimizer
+
+
+def as_stated(part: OptimPart, registry: Registry) -> OptimPart:
+    """The recipe's optimizer section, with the weight decay that the optimizer's entry states.
+
+    Args:
+        part: The section; a weight decay other than the usual one stays.
+        registry: Where the optimizer is.
+
+    Raises:
+        UnknownNameError: No plugin has it.
+    """
+    stated = registry.find("optimizer", part.name).options.get("weight_decay")
+    if stated is None or part.weight_decay != OptimPart().weight_decay:
+        return part
+    return replace(part, weight_decay=float(stated))
 
 
 def _takes(target: str) -> set[str]:
@@ -152,6 +173,10 @@ def build_schedule(
     """
     spec = registry.find("scheduler", part.schedule)
     per_epoch = getattr(spec, "per", "step") == "epoch"
+    for key in sorted({"optimizer", "total"} & part.schedule_options.keys()):
+        raise UsageError(
+            f"optim.schedule_options.{key} is not an option: zoo gives it", hint="drop the option"
+        )
     steps = part.epochs * steps_per_epoch
     warmup = min(round(part.warmup * steps_per_epoch), steps // 2)
     epochs = part.epochs - warmup // steps_per_epoch

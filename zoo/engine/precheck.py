@@ -8,6 +8,7 @@ it may wait until weights are downloaded or an epoch is over.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from typing import TYPE_CHECKING, TypeVar
 
 import torch
@@ -61,29 +62,28 @@ def check_parts(recipe: Recipe, registry: Registry, shown: InputSpec) -> None:
             name,
             lambda train=train: image_transform(recipe, registry, shown, train=train),  # type: ignore[misc]
         )
-    _tried(
-        "transform",
-        " + ".join(recipe.data.batch_transforms),
-        lambda: batch_transforms(recipe, registry, shown, recipe.surgery.classes or _SOME),
-    )
-    _metrics(recipe, registry)
+    _by_classes(recipe, registry, shown, recipe.surgery.classes)
     for name in recipe.output.trackers:
         resolve(registry.find("tracker", name).target)
 
 
-def check_loss(recipe: Recipe, registry: Registry, classes: int) -> None:
-    """Ask a classification loss about one batch, now that the number of classes is known.
+def check_with_classes(recipe: Recipe, registry: Registry, shown: InputSpec, classes: int) -> None:
+    """Try the parts that depend on the number of classes, now that it is known.
 
     Class weights of another number, for example, are refused here and not in the first step.
 
     Args:
         recipe: A checked recipe.
-        registry: Where the loss is.
-        classes: Number of classes of the data.
+        registry: Where the parts are.
+        shown: What the model will be shown.
+        classes: Number of classes of the data; 0 = it has none.
 
     Raises:
-        UsageError: The loss does not take outputs ``(2, K)`` and labels ``(2,)``.
+        UsageError: A metric or a batch transform refuses the number, or the loss does not make one
+            number of outputs ``(2, K)`` and labels ``(2,)``.
     """
+    if classes:
+        _by_classes(recipe, registry, shown, classes)
     spec = registry.find("loss", recipe.loss.name)
     plain = not (recipe.data.batch_transforms or recipe.surgery.drop_last)
     if getattr(spec, "task", "") != "classification" or not plain:
@@ -91,7 +91,7 @@ def check_loss(recipe: Recipe, registry: Registry, classes: int) -> None:
     loss = build_loss(recipe, registry, Place(device=torch.device("cpu")))
     labels = torch.tensor([0, classes - 1])
     try:
-        loss(torch.zeros(2, classes), labels)
+        found = loss(torch.zeros(2, classes, requires_grad=True), labels)
     except _REFUSALS as error:
         raise UsageError(
             f"loss {spec.qualified} does not work with {classes} classes: {first_line(error)}",
@@ -99,6 +99,38 @@ def check_loss(recipe: Recipe, registry: Registry, classes: int) -> None:
             if recipe.loss.options
             else "zoo list --kind loss",
         ) from error
+    if not isinstance(found, torch.Tensor) or found.numel() != 1 or not found.requires_grad:
+        raise UsageError(
+            f"loss {spec.qualified} gives {_called(found)} for a batch, not one number to "
+            "differentiate",
+            hint="let it return the mean over the batch, a tensor that hangs on the outputs",
+        )
+
+
+def _called(found: object) -> str:
+    if not isinstance(found, torch.Tensor):
+        return f"a {type(found).__name__}"
+    if found.numel() != 1:
+        return f"a tensor of shape {tuple(found.shape)}"
+    return "a tensor without a gradient"
+
+
+def _by_classes(recipe: Recipe, registry: Registry, shown: InputSpec, classes: int | None) -> None:
+    """What is built for a number of classes. Unknown so far, it is not what a part is judged by."""
+    count = classes or _SOME
+    mixed, measured = recipe.data.batch_transforms, recipe.output.metrics
+    jobs: dict[tuple[str, str], Callable[[], object]] = {
+        ("transform", " + ".join(mixed)): lambda: batch_transforms(recipe, registry, shown, count),
+        ("metric", ", ".join(measured)): lambda: _one_number(
+            recipe, build_metrics(measured, registry, count), count
+        ),
+    }
+    for (kind, name), make in jobs.items():
+        try:
+            make()
+        except _REFUSALS as error:
+            if classes:
+                raise _refusal(kind, name, error) from error
 
 
 def _optimizer(recipe: Recipe, registry: Registry) -> None:
@@ -115,22 +147,24 @@ def _optimizer(recipe: Recipe, registry: Registry) -> None:
     )
 
 
-def _metrics(recipe: Recipe, registry: Registry) -> None:
-    names = recipe.output.metrics
-    built = _tried("metric", ", ".join(names), lambda: build_metrics(names, registry, _SOME))
+def _one_number(recipe: Recipe, built: Mapping[str, Metric], classes: int) -> None:
+    """Refuse to watch a metric that gives several numbers."""
     monitor = recipe.output.monitor
-    if monitor not in MEASURED and isinstance(_asked(built[monitor]), Mapping):
+    if monitor not in MEASURED and isinstance(_asked(built[monitor], classes), Mapping):
         raise UsageError(
             f"metric {monitor} gives several numbers, and one has to say which epoch is best",
             hint=f"--monitor {MEASURED[0]} --metric {monitor}, or monitor a metric of one number",
         )
 
 
-def _asked(metric: Metric) -> object:
-    """What a metric gives for three images that are all recognised."""
-    metric.reset()
-    metric.update(torch.eye(_SOME), torch.arange(_SOME))
-    return metric.compute()
+def _asked(metric: Metric, classes: int) -> object:
+    """What a metric gives for a few images that are all recognised; it may want others."""
+    rows = min(classes, _SOME)
+    with suppress(*_REFUSALS):
+        metric.reset()
+        metric.update(torch.eye(rows, classes), torch.arange(rows))
+        return metric.compute()
+    return None
 
 
 def _tried(kind: str, name: str, make: Callable[[], Made]) -> Made:
@@ -138,7 +172,11 @@ def _tried(kind: str, name: str, make: Callable[[], Made]) -> Made:
     try:
         return make()
     except _REFUSALS as error:
-        raise UsageError(
-            f"{kind} {name} refuses its options: {first_line(error)}",
-            hint=f"zoo info {name} shows them" if name.isprintable() and " " not in name else "",
-        ) from error
+        raise _refusal(kind, name, error) from error
+
+
+def _refusal(kind: str, name: str, error: Exception) -> UsageError:
+    return UsageError(
+        f"{kind} {name} refuses its options: {first_line(error)}",
+        hint=f"zoo info {name} shows them" if name.isprintable() and " " not in name else "",
+    )

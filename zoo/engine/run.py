@@ -27,7 +27,7 @@ from zoo.engine.observers import Observers, first_images
 from zoo.engine.origin import ORIGIN_FILE, describe
 from zoo.engine.parts import Built, build, surgery_record
 from zoo.engine.plan import Plan, expected_input, make_plan, model_spec, open_recipe_data, stem
-from zoo.engine.precheck import check_loss, check_parts
+from zoo.engine.precheck import check_parts, check_with_classes
 from zoo.engine.processes import distributed
 from zoo.engine.processes.deal import change, deal, require_processes, require_same_images
 from zoo.engine.processes.distributed import World
@@ -116,7 +116,7 @@ def conduct(
             shown = shown_by(start, recipe) if start else expected_input(recipe, spec)
             splits = open_recipe_data(recipe, registry, shown.size[0])
             recipe = _pinned(recipe, splits, world)
-            check_loss(recipe, registry, len(splits.classes))
+            check_with_classes(recipe, registry, shown, len(splits.classes))
             clock.lap("data")
             yield make_plan(recipe, spec or (start.spec if start else None), splits, shown)
             clock.lap("report")
@@ -167,7 +167,7 @@ def carry_out(
     recipe, world = run.recipe, run.world
     observers = Observers(run.registry, strict=recipe.output.strict, note=watch.note)
     with world.together():
-        observers.influence("zoo_model_ready", run=run, model=run.built.model)
+        observers.ready(run, run.built.model)
         work = work_of(run.built.model, run.built.input)
         place = suited(place, recipe.device, work, recipe.data.batch_size)
         made = assemble(

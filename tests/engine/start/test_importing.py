@@ -51,6 +51,25 @@ def test_safetensors_of_anybody_too(known, tmp_path):
     assert load_weights(done.path)[1].model == NAME
 
 
+def test_what_lies_there_already_stays(known, tmp_path):
+    torch.save(model(known).state_dict(), tmp_path / "m.pth")
+    target = tmp_path / "m.safetensors"
+    target.write_bytes(b"precious")
+    with pytest.raises(UsageError, match="is there already and stays as it is") as raised:
+        import_weights(tmp_path / "m.pth", model=NAME, registry=known)
+    assert raised.value.hint == "--to FILE"
+    assert target.read_bytes() == b"precious"
+    target.unlink()
+    import_weights(tmp_path / "m.pth", model=NAME, registry=known)
+    again = import_weights(
+        tmp_path / "m.pth", model=NAME, registry=known, labels=("cat", "dog", "emu")
+    )
+    assert load_weights(again.path)[1].classes == ("cat", "dog", "emu")
+    torch.save(model(known, seed=1).state_dict(), tmp_path / "m.pth")
+    with pytest.raises(UsageError, match="is there already"):
+        import_weights(tmp_path / "m.pth", model=NAME, registry=known)
+
+
 def test_numbers_must_agree(known, tmp_path):
     torch.save(model(known).state_dict(), tmp_path / "m.pth")
     for how in ({"classes": 4}, {"labels": ("a", "b")}):

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from zoo.core.metadata import CheckpointInfo
+from zoo.core.metadata import CheckpointInfo, read_header
 from zoo.engine.saving.checkpoint import load_weights, save_weights
 from zoo.errors import CheckpointError, UsageError
 from zoo.hub import fit
@@ -71,7 +71,7 @@ def import_weights(
 
     Raises:
         CheckpointError: A whole pickled module, damaged, or it does not fit the model.
-        UsageError: The numbers of classes contradict each other.
+        UsageError: The numbers of classes contradict each other, or another file is there already.
         DiskError: The disk refuses.
     """
     if not source.is_file():
@@ -85,9 +85,8 @@ def import_weights(
     found = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
     fit.require(fit.compare(found, expected), what=source.name, model=spec.qualified)
     target = out or source.with_suffix(".safetensors")
-    if target.exists() and target.samefile(source):
-        raise UsageError(f"{source} would overwrite itself", hint="--to FILE")
     digest = sha256_file(source)
+    _require_free(target, source, digest)
     info = CheckpointInfo(
         model=spec.qualified,
         plugin=spec.plugin,
@@ -107,6 +106,20 @@ def import_weights(
         source_sha256=digest,
         notes=notes,
     )
+
+
+def _require_free(target: Path, source: Path, digest: str) -> None:
+    """Overwrite nothing but what an import of the same file wrote."""
+    if not target.exists():
+        return
+    if target.samefile(source):
+        raise UsageError(f"{source} would overwrite itself", hint="--to FILE")
+    try:
+        info = read_header(target).info
+    except CheckpointError:
+        info = None
+    if info is None or info.recipe or info.base.get("sha256") != digest:
+        raise UsageError(f"{target} is there already and stays as it is", hint="--to FILE")
 
 
 def _read(source: Path, key: str) -> tuple[dict[str, Tensor], tuple[str, ...]]:
