@@ -136,6 +136,9 @@ def test_an_evaluation_takes_one_split(known, tmp_path):
     assert len(open_for_evaluation(demo, registry=known, classes=names).images) == 12
     with pytest.raises(DataError, match="which images"):
         open_for_evaluation(DataPart(), registry=known, classes=digits)
+    with pytest.raises(DataError, match="digits has no split 'tset'") as raised:
+        open_for_evaluation(DataPart(source="digits"), registry=known, classes=digits, split="tset")
+    assert raised.value.hint == "it has train, test"
 
 
 def test_images_to_predict(tmp_path):

@@ -74,6 +74,9 @@ def modules(line, tmp_path):
         ("eval nope", 220, 5),
         ("export runs/nope", 220, 5),
         ("doctor nope", 220, 3),
+        ("eval resnet18 --metric nope", 230, 2),
+        ("eval resnet18 --data nope", 230, 3),
+        ("export resnet18 --format nope", 230, 2),
     ],
 )
 def test_a_command_that_needs_no_torch_loads_none(line, most, code, tmp_path):

@@ -11,6 +11,7 @@ from zoo.cli.options import complete_trained
 from zoo.cli.output import Out
 from zoo.cli.timings import show, started
 from zoo.core import registry
+from zoo.core.recipe import DataPart
 
 
 @click.command("eval")
@@ -63,7 +64,9 @@ def command(
     registry.load()
     named = [name for text in metrics for name in text.split(",") if name]
     clock = started() if timings else None
-    loaded = opened(model, runs, show=not as_json)
+    data = DataPart(source=options["data"], root=options["data_root"])
+    parts = [("metric", name) for name in named]
+    loaded = opened(model, runs, show=not as_json, data=data, parts=parts)
     if clock:
         clock.lap("weights")
     found = evaluate(loaded, metric=named or None, **options)

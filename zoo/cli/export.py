@@ -61,8 +61,9 @@ def command(
     from zoo.api import export
 
     out = Out("json" if as_json else "table")
-    loaded = opened(model, runs, show=not as_json)
-    result = export(loaded, format=form, options=_options(options), **given)
+    said = _options(options)
+    loaded = opened(model, runs, show=not as_json, parts=[("exporter", form)])
+    result = export(loaded, format=form, options=said, **given)
     if as_json:
         agreement = result.agreement
         out.json({**asdict(result), "agreement": asdict(agreement) if agreement else None})

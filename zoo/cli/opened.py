@@ -8,30 +8,46 @@ from typing import TYPE_CHECKING
 from zoo.cli.progress import Live
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
+    from zoo.core.recipe import DataPart
     from zoo.engine.start.loaded import Loaded
 
 
-def opened(model: str, runs: str, *, show: bool, images: Sequence[str] = ()) -> Loaded:
-    """Load a trained model; that there is none, or no image, is said before torch is imported.
+def opened(
+    model: str,
+    runs: str,
+    *,
+    show: bool,
+    images: Sequence[str] = (),
+    data: DataPart | None = None,
+    parts: Iterable[tuple[str, str]] = (),
+) -> Loaded:
+    """Load a trained model; what is not there of all that was named is said before torch is imported.
 
     Args:
         model: What the user named.
         runs: Folder that runs lie in.
         show: Whether progress is shown; programs that read JSON want none.
         images: Files and folders that it will be shown.
+        data: Labelled images that it will be judged by.
+        parts: Kind and name of parts that will be used.
 
     Raises:
         ZooError: It cannot be had.
     """
     from zoo.core import registry
-    from zoo.data.places import check_paths
+    from zoo.data.places import check_paths, check_there
     from zoo.engine.start.stored import find_trained
 
+    known = registry.load()
     if not model.startswith("hub:"):
-        find_trained(model, registry.load(), runs)
+        find_trained(model, known, runs)
+    for kind, name in parts:
+        known.find(kind, name)
     check_paths(images)
+    if data is not None:
+        check_there(data, known)
     from zoo.api import load
 
     with Live(show=show) as live:

@@ -191,6 +191,10 @@ def open_for_evaluation(
         options = dict(data.options)
         if "classes" in spec.options:
             options.setdefault("classes", len(classes))
+        if split not in spec.splits and split != "val":
+            raise DataError(
+                f"{name} has no split {split!r}", hint=f"it has {', '.join(spec.splits)}"
+            )
         chosen = split if split in spec.splits else spec.splits[-1]
         images = named.open_split(
             spec, chosen, data, registry=registry, channels=channels, options=options
