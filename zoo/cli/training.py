@@ -65,18 +65,34 @@ def training_command(verb: str, help_text: str) -> click.Command:
         values = keyword_values(options)
         composed = request(verb, model, values, registry=known, file=file, sets=sets)
         _speak_up(out, known)
+        alone = "RANK" not in os.environ  # of several processes one says it, later
+        if alone:
+            _check_words(composed.recipe)
         if dry_run == "plan":
             _show_plan(out, composed)
             return 0
-        if "RANK" not in os.environ:  # of several processes one says it, later
+        if alone:
             _check_paths(composed.recipe, known)
-        if composed.recipe.device.nproc > 1 and "RANK" not in os.environ:
+        if composed.recipe.device.nproc > 1 and alone:
             return _launch(composed, retries)
         return run_and_show(
             out, verb, composed, stop_before_training=dry_run == "full", timings=timings
         )
 
     return recipe_options()(command)
+
+
+def _check_words(recipe: Recipe) -> None:
+    """Say at once, before torch is imported, what of the values cannot be read, or is taken."""
+    from zoo.engine.prefix.choice import parse_views
+    from zoo.engine.rules import parse_every
+    from zoo.engine.saving.rundir import check_name
+    from zoo.engine.sizes import parse_train_size
+
+    parse_views(recipe.data.views)
+    parse_train_size(recipe.data.train_size)
+    parse_every(recipe.output.save_every)
+    check_name(recipe.output)
 
 
 def _check_paths(recipe: Recipe, known: registry.Registry) -> None:
