@@ -61,3 +61,10 @@ def test_batch_transforms_are_for_training_only():
 def test_a_deviation_of_zero_is_refused():
     with pytest.raises(UsageError, match="above 0"):
         Feed(CPU, InputSpec(mean=(0.5,), std=(0.0,)))
+
+
+def test_images_of_another_size_than_the_model_is_shown_are_refused():
+    feed = Feed(CPU, SPEC, sizes=((4, 4), (3, 3)))
+    assert feed.images(torch.zeros(1, 3, 3, 3)).shape == (1, 3, 3, 3)
+    with pytest.raises(UsageError, match="images of 2 x 5, and the model is shown 4 x 4 or 3 x 3"):
+        feed.images(torch.zeros(1, 3, 2, 5))

@@ -174,7 +174,7 @@ def assemble(
     live.position.world, live.position.whole = world.size, share.whole
     mixes = batch_transforms(recipe, registry, built.input, len(splits.classes))
     train, val = _loaders(recipe, registry, built, seen, splits, place, world, share)
-    feed = Feed(place, built.input, mixes)
+    feed = Feed(place, built.input, mixes, sizes=(seen.size[1:], built.input.size[1:]))
     used = use_prefix(
         model, frozen.plan, built.input, seen=seen, train=train, val=val, feed=feed, place=place,
         wish=cache_wish(recipe.data, off=slices), epochs=recipe.optim.epochs,

@@ -9,7 +9,7 @@ import torch
 from zoo.errors import UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from torch import Tensor
 
@@ -25,6 +25,7 @@ class Feed:
         place: Where the model computes.
         input: Mean and standard deviation by channel; empty ones leave values at 0..1.
         batch_transforms: Mixup and the like, applied in training only, after normalising.
+        sizes: Heights and widths that the model is shown, ``(H, W)``; empty = any.
     """
 
     def __init__(
@@ -32,8 +33,11 @@ class Feed:
         place: Place,
         input: InputSpec | None = None,  # noqa: A002 - the recipe's word
         batch_transforms: Sequence[BatchTransform] = (),
+        *,
+        sizes: Iterable[Sequence[int]] = (),
     ) -> None:
         self.place = place
+        self._sizes = tuple(dict.fromkeys(map(tuple, sizes)))
         self.batch_transforms = tuple(batch_transforms)
         mean, std = (input.mean, input.std) if input else ((), ())
         if std and min(std) <= 0:
@@ -60,7 +64,17 @@ class Feed:
         return images, targets
 
     def images(self, images: Tensor) -> Tensor:
-        """Move, cast and normalise images ``(N, C, H, W)``; bytes become 0..1 first."""
+        """Move, cast and normalise images ``(N, C, H, W)``; bytes become 0..1 first.
+
+        Raises:
+            UsageError: A transform gave another size than the model is shown.
+        """
+        if self._sizes and tuple(images.shape[-2:]) not in self._sizes:
+            found, *shown = (f"{h} x {w}" for h, w in (images.shape[-2:], *self._sizes))
+            raise UsageError(
+                f"a transform gives images of {found}, and the model is shown {' or '.join(shown)}",
+                hint="a transform's target is given the size as input.size; --size N changes it",
+            )
         unit = 1 / 255 if images.dtype == torch.uint8 else 1.0
         layout = torch.preserve_format
         if self.place.channels_last and images.ndim == 4:
