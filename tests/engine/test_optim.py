@@ -6,7 +6,7 @@ from zoo.core import registry
 from zoo.core.recipe import OptimPart
 from zoo.core.specs import ModelSpec
 from zoo.engine.optim import as_stated, build_optimizer, build_schedule, parameter_groups, under
-from zoo.errors import UnknownNameError, UsageError
+from zoo.errors import PluginError, UnknownNameError, UsageError
 
 SPEC = ModelSpec(
     name="net",
@@ -121,6 +121,10 @@ def zoo_optimizers():
     yield OptimizerSpec(
         name="sgd", target="torch.optim:SGD", options={"momentum": 0.0, "weight_decay": 0.3}
     )
+    yield OptimizerSpec(name="nothing", target="zoo_calm:nothing")
+
+def nothing(params, lr):
+    pass
 """,
     )
     fresh.cache_clear()
@@ -131,6 +135,8 @@ def zoo_optimizers():
         return build_optimizer(known, part, parameter_groups(Net(), part)).param_groups[0]
 
     assert (built()["momentum"], built()["weight_decay"]) == (0.0, 0.3)
+    with pytest.raises(PluginError, match="zoo_calm:nothing gave a NoneType"):
+        build_optimizer(known, OptimPart(name="calm/nothing"), parameter_groups(Net(), OptimPart()))
     mine = built(momentum=0.5, weight_decay=0.01)
     assert (mine["momentum"], mine["weight_decay"]) == (0.5, 0.01)
 

@@ -11,7 +11,7 @@ from zoo.core.metadata import CheckpointInfo
 from zoo.core.recipe import ModelPart, Recipe, SurgeryPart
 from zoo.engine.parts import build, is_convolutional, restore, skeleton, surgery_record
 from zoo.engine.start.weights import Start, input_of
-from zoo.errors import CheckpointError, UsageError
+from zoo.errors import CheckpointError, PluginError, UsageError
 
 NAMES = tuple("abc")
 
@@ -191,3 +191,10 @@ def test_a_backbone_that_only_gives_features_is_trained_and_restored(site, fresh
     again = restore(info, tensors, fresh())
     with torch.inference_mode():
         assert torch.equal(again(images), built.model.eval()(images))
+
+
+def test_a_target_that_gives_no_model_is_named(site, fresh):
+    site.manifest("bare", "[[model]]\nname='odd'\ntarget='builtins:dict'\nhead='fc'\n")
+    fresh.cache_clear()
+    with pytest.raises(PluginError, match="model bare/odd: builtins:dict gave a dict"):
+        made(start("bare/odd"))

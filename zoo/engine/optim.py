@@ -15,7 +15,7 @@ from torch import nn
 
 from zoo.core.recipe import OptimPart
 from zoo.engine.schedule import Schedule
-from zoo.errors import UsageError
+from zoo.errors import PluginError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -109,6 +109,7 @@ def build_optimizer(registry: Registry, part: OptimPart, groups: list[dict[str, 
     Raises:
         UnknownNameError: No plugin has it.
         UsageError: It does not take one of the options, or needs a closure (L-BFGS).
+        PluginError: Its target gives no optimizer.
     """
     options = dict(part.options)
     spec = registry.find("optimizer", part.name)
@@ -121,6 +122,12 @@ def build_optimizer(registry: Registry, part: OptimPart, groups: list[dict[str, 
     if "params" in options:
         raise UsageError("optim.options.params: zoo says what trains", hint="drop the option")
     optimizer: Optimizer = registry.build("optimizer", part.name, groups, lr=part.lr, **options)
+    if not (hasattr(optimizer, "param_groups") and callable(getattr(optimizer, "step", None))):
+        raise PluginError(
+            f"optimizer {part.name}: {spec.target} gave a {type(optimizer).__name__}, "
+            "not a torch.optim.Optimizer",
+            hint="zoo plugins check PLUGIN asks each part for what it has to give",
+        )
     closure = inspect.signature(type(optimizer).step).parameters.get("closure")
     if closure is not None and closure.default is inspect.Parameter.empty:
         raise UsageError(

@@ -19,7 +19,7 @@ from zoo.engine.saving.live import fill
 from zoo.engine.sizes import fit_input
 from zoo.engine.surgery import SurgeryReport, is_bare, operate
 from zoo.engine.tryout import first_line
-from zoo.errors import CheckpointError, UsageError
+from zoo.errors import CheckpointError, PluginError, UsageError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -206,6 +206,12 @@ def _construct(start: Start, registry: Registry, num_classes: int | None, seed: 
                 f"{start.spec.qualified} cannot be built with {said}: {first_line(error)}",
                 hint=f"zoo info {start.spec.qualified} shows its options",
             ) from error
+    if not isinstance(model, nn.Module):
+        raise PluginError(
+            f"model {start.spec.qualified}: {start.spec.target} gave a {type(model).__name__}, "
+            "not a torch.nn.Module",
+            hint=f"zoo plugins check {start.spec.plugin}",
+        )
     if num_classes and is_bare(model, start.spec):  # its builder makes features whatever is asked
         operate(model, start.spec, SurgeryPart(), classes=num_classes, seed=derive(seed, BUILD))
     return model
