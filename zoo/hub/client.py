@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 from zoo.core import settings
 from zoo.errors import HubError
@@ -47,8 +47,7 @@ def api() -> HfApi:
 
     require_online()
     guard_token(endpoint())
-    token = None if takes_token() else False
-    return HfApi(endpoint=endpoint(), token=token, library_name="zoo")
+    return HfApi(endpoint=endpoint(), token=token_for(f"{endpoint()}/"), library_name="zoo")
 
 
 def session() -> Any:
@@ -91,11 +90,20 @@ def headers(url: str) -> dict[str, str]:
     """
     from huggingface_hub.utils import build_hf_headers  # type: ignore[attr-defined]
 
-    ours = url.startswith(endpoint() + "/") and takes_token()
-    if ours:
+    token = token_for(url)
+    if token is None:
         guard_token(endpoint())
-    made: dict[str, str] = build_hf_headers(token=None if ours else False, library_name="zoo")
+    made: dict[str, str] = build_hf_headers(token=token, library_name="zoo")
     return made
+
+
+def token_for(url: str) -> Literal[False] | None:
+    """What the client is told about the token: ``None`` = the user's own, ``False`` = none.
+
+    Every call into the client that sends a request takes it: left out, the client adds the token
+    by itself, wherever the request goes.
+    """
+    return None if takes_token() and url.startswith(endpoint() + "/") else False
 
 
 def guard_token(address: str) -> None:

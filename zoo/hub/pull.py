@@ -57,8 +57,12 @@ def locate(repo: Repo, path: str) -> tuple[Location, str]:
     from huggingface_hub import get_hf_file_metadata, hf_hub_url
 
     url = hf_hub_url(repo.name, path, revision=repo.commit, endpoint=repo.endpoint)
-    own = client.headers(url)
-    told = get_hf_file_metadata(url, timeout=client.timeout(), headers=own)  # type: ignore[arg-type]
+    told = get_hf_file_metadata(
+        url,
+        token=client.token_for(url),
+        timeout=client.timeout(),  # type: ignore[arg-type]
+        headers=client.headers(url),
+    )
     entry = repo.files.get(path)
     size = told.size if told.size is not None else (entry.size if entry else None)
     digest = (entry.digest if entry else "") or told.etag or ""
