@@ -1,7 +1,14 @@
 import pytest
 
 from zoo.errors import UsageError
-from zoo.hub.address import Address, host_of, is_commit, is_loopback, parse_address
+from zoo.hub.address import (
+    Address,
+    host_of,
+    is_commit,
+    is_loopback,
+    parse_address,
+    without_secrets,
+)
 
 
 @pytest.mark.parametrize(
@@ -61,3 +68,17 @@ def test_loopback_is_told_by_the_host():
     assert not is_loopback("http://127.evil.org")
     assert not is_loopback("http://example.org/127.0.0.1")
     assert host_of("https://Hub.Example:8/x") == "hub.example"
+
+
+def test_addresses_lose_what_opens_doors():
+    for text, kept in (
+        ("http://ann:p@ss@hub.example:80/a/b", "http://hub.example:80/a/b"),
+        (
+            "for url 'https://cdn.example/x?signature=a&b=c#d' x",
+            "for url 'https://cdn.example/x' x",
+        ),
+        ("url:https://x.org/w.pth?sig=a", "url:https://x.org/w.pth"),
+        ("hub:ann/net@v1", "hub:ann/net@v1"),
+        ("mail ann@x.org?", "mail ann@x.org?"),
+    ):
+        assert without_secrets(text) == kept

@@ -145,7 +145,7 @@ def test_paths_of_this_machine_stay_here(ann, tmp_path):
     recipe["data"]["source"] = "/home/ann/secret/pets"
     save_weights(path, built("resnet18", 3).state_dict(), info(recipe=recipe))
     planned = plan(path)
-    assert "paths and notes of this machine" in planned.notes[0]
+    assert "paths, addresses and notes of this machine" in planned.notes[0]
     push(planned)
     for name in ("model.safetensors", "recipe.toml", "README.md", "config.json"):
         assert b"secret" not in ann.store.read("ann/pets", name)

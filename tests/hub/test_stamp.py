@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import torch
 from loopback_weights import as_bytes
 from safetensors.torch import load_file
@@ -18,11 +20,13 @@ INFO = CheckpointInfo(
 def test_local_paths_are_cut_to_their_last_part():
     table = {
         "a": "/home/ann/pets", "b": ["~/x/y", "../z/", "C:\\data\\cats"], "c": "file:/x/y.pth",
-        "d": "hub:ann/net", "e": "resnet18", "f": 1, "g": "https://x.org/a", "h": "data/pets",
+        "d": "hub:ann/net", "e": "resnet18", "f": 1, "g": "https://x.org/a?sig=b", "h": "data/pets",
+        "i": "file:///home/ann/w",
     }  # fmt: skip
     assert without_paths(table) == {
         "a": "pets", "b": ["y", "z", "cats"], "c": "file:y.pth",
         "d": "hub:ann/net", "e": "resnet18", "f": 1, "g": "https://x.org/a", "h": "data/pets",
+        "i": "file:w",
     }  # fmt: skip
 
 
@@ -32,6 +36,14 @@ def test_what_concerns_only_this_machine_goes():
     assert made.data == {"name": "pets"}
     assert not is_public(INFO)
     assert is_public(made)
+
+
+def test_the_address_of_a_hub_is_published_only_if_it_is_the_public_one():
+    for hub in ("https://inside.example", "http://ann:secret@10.0.0.1"):
+        base = {"source": "hub:ann/net", "endpoint": hub}
+        assert public(replace(INFO, base=base)).base == {"source": "hub:ann/net"}
+    base = {"source": "hub:ann/net", "endpoint": "https://huggingface.co"}
+    assert public(replace(INFO, base=base)).base == base
 
 
 def test_the_copy_is_whole_and_states_its_own_digest(tmp_path):

@@ -17,6 +17,9 @@ _COMMIT: Final = re.compile(r"[0-9a-f]{40}\Z")
 _PAGE: Final = re.compile(
     r"(?:https?://)?(?:huggingface\.co|hf\.co)/([\w.-]+/[\w.-]+)(?:/(?:tree|blob|resolve)/([^/?#]+))?"
 )
+_URL: Final = re.compile(
+    r"""(https?://)(?:[^\s/?#'"<>]*@)?([^\s?#'"<>]*)(?:[?#][^\s'"<>]*)?""", re.IGNORECASE
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,3 +95,8 @@ def host_of(url: str) -> str:
     from urllib.parse import urlsplit
 
     return (urlsplit(url).hostname or "").lower()
+
+
+def without_secrets(text: str) -> str:
+    """A text whose web addresses have lost what may open doors: user, password and query string."""
+    return _URL.sub(r"\1\2", text)

@@ -9,11 +9,17 @@ from __future__ import annotations
 import os
 
 from zoo.core import settings
+from zoo.hub.address import without_secrets
 
 
 def endpoint() -> str:
     """The Hub's address, without a trailing slash."""
     return settings.endpoint() if _chosen_by_user() else _of_overlay() or settings.endpoint()
+
+
+def shown() -> str:
+    """The Hub's address as it is printed and recorded; a password in it goes to the Hub only."""
+    return without_secrets(endpoint())
 
 
 def takes_token() -> bool:

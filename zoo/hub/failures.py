@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 from zoo.core import settings
 from zoo.errors import DiskError, HubError, UsageError, ZooError
-from zoo.hub.endpoint import endpoint
+from zoo.hub.address import without_secrets
+from zoo.hub.endpoint import shown
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -51,7 +52,7 @@ class Subject:
     @property
     def where(self) -> str:
         """The host or endpoint, for the message."""
-        return self.host or endpoint()
+        return self.host or shown()
 
 
 @contextmanager
@@ -275,16 +276,17 @@ def retry_after(headers: Any) -> float | None:
 
 
 def one_line(error: BaseException | str, limit: int = 300) -> str:
-    """An error's text on one line, shortened."""
-    text = _SPACES.sub(" ", str(error)).strip()
+    """An error's text on one line, shortened; addresses in it without passwords and signatures."""
+    text = _SPACES.sub(" ", without_secrets(str(error))).strip()
     return text if len(text) <= limit else text[: limit - 1] + "…"
 
 
 def scrub(error: BaseException | None) -> None:
-    """Take tokens out of the requests that an error and its causes hold."""
+    """Take tokens, passwords and signatures out of an error, its causes and their requests."""
     seen: set[int] = set()
     while error is not None and id(error) not in seen:
         seen.add(id(error))
+        error.args = tuple(without_secrets(a) if isinstance(a, str) else a for a in error.args)
         for holder in (error, getattr(error, "response", None)):
             request = _request_of(holder)
             if request is not None:

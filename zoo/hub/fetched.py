@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from zoo.core.metadata import Header, read_header
+from zoo.hub.address import without_secrets
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,9 +41,9 @@ class Fetched:
         return read_header(self.path)
 
     def record(self) -> dict[str, str]:
-        """What a checkpoint remembers of its starting weights (no local path)."""
+        """What a checkpoint remembers of its starting weights (no local path, no signature)."""
         entries = {
-            "source": self.source,
+            "source": without_secrets(self.source),
             "file": self.file,
             "revision": self.revision,
             "sha256": self.sha256,

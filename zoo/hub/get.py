@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from zoo.core import names
 from zoo.core.names import did_you_mean, suggest
 from zoo.errors import UnknownNameError, UsageError, VerificationError
-from zoo.hub.address import is_commit
+from zoo.hub.address import is_commit, without_secrets
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -121,7 +121,7 @@ def get(
         path=got.path,
         bytes=got.path.stat().st_size,
         sha256=got.sha256,
-        source=weights.source,
+        source=without_secrets(weights.source),
         file=got.file,
         revision=got.revision,
         endpoint=got.endpoint,

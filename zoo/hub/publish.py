@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 
 from zoo.errors import HubError, UsageError, ZooError
 from zoo.hub import client
-from zoo.hub.endpoint import endpoint
+from zoo.hub.address import without_secrets
+from zoo.hub.endpoint import shown
 from zoo.hub.failures import Subject, scrub, translate
 
 if TYPE_CHECKING:
@@ -54,7 +55,7 @@ def push(
         UsageError: A pull request to a repository that does not exist.
     """
     require_token()
-    page = f"{endpoint()}/{plan.repo}"
+    page = f"{shown()}/{plan.repo}"
     if plan.nothing_new and (plan.has_branch or create_pr):
         return Pushed(repo=plan.repo, url=page, commit=plan.parent, changed=False)
     if create_pr and not plan.exists:
@@ -97,7 +98,7 @@ def _commit(plan: PushPlan, private: bool, create_pr: bool, title: str) -> Pushe
         if c.state != "same"
     ]
     if not operations:
-        return Pushed(repo=plan.repo, url=f"{endpoint()}/{plan.repo}", commit=parent, changed=False)
+        return Pushed(repo=plan.repo, url=f"{shown()}/{plan.repo}", commit=parent, changed=False)
     made = api.create_commit(
         plan.repo,
         operations,
@@ -106,13 +107,13 @@ def _commit(plan: PushPlan, private: bool, create_pr: bool, title: str) -> Pushe
         parent_commit=parent or None,
         create_pr=create_pr,
     )
-    page = str(made.pr_url or made.commit_url)
+    page = without_secrets(str(made.pr_url or made.commit_url))
     return Pushed(
         repo=plan.repo,
         url=page,
         commit=made.oid,
         changed=True,
-        pull_request=str(made.pr_url or ""),
+        pull_request=page if made.pr_url else "",
     )
 
 

@@ -14,6 +14,7 @@ from zoo.core.metadata import MAX_HEADER, Header, foreign_kind, parse_header, re
 from zoo.errors import CheckpointError, HubError
 from zoo.hub import cache, client, trust
 from zoo.hub.cache import Entry
+from zoo.hub.endpoint import endpoint
 from zoo.hub.failures import Subject, damaged, offline_error, translated
 from zoo.hub.files import git_blob_sha1, hold, is_pickle, sha256_file
 from zoo.hub.repo import Repo, patiently
@@ -56,7 +57,7 @@ def locate(repo: Repo, path: str) -> tuple[Location, str]:
     """
     from huggingface_hub import get_hf_file_metadata, hf_hub_url
 
-    url = hf_hub_url(repo.name, path, revision=repo.commit, endpoint=repo.endpoint)
+    url = hf_hub_url(repo.name, path, revision=repo.commit, endpoint=endpoint())
     told = get_hf_file_metadata(
         url,
         token=client.token_for(url),

@@ -139,7 +139,7 @@ def plan_push(
     old = _old_card(seen, note)
     notes: list[str] = []
     if not is_public(info):
-        notes.append("paths and notes of this machine are left out of what is published")
+        notes.append("paths, addresses and notes of this machine are left out of what is published")
         source = _cleaned(source, public(info), staging)
         info = public(info)
     chosen = _licence(licence, old, info, registry)

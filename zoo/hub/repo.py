@@ -14,9 +14,9 @@ from zoo.core import settings
 from zoo.core.names import suggest
 from zoo.errors import HubError, ZooError
 from zoo.hub import cache, client, stream
-from zoo.hub.address import Address, is_commit
+from zoo.hub.address import Address, is_commit, without_secrets
 from zoo.hub.cache import Entry
-from zoo.hub.endpoint import endpoint
+from zoo.hub.endpoint import shown
 from zoo.hub.failures import (
     Subject,
     http_error,
@@ -46,7 +46,7 @@ class Repo:
     Attributes:
         address: What was asked for.
         commit: The commit that it is.
-        endpoint: The Hub that said so.
+        endpoint: The Hub that said so, as it is printed and recorded.
         files: Path -> :class:`zoo.hub.cache.Entry`; from the cache, only what is there.
         card: The model card's metadata (licence, tags, base model).
         tags: The Hub's tags.
@@ -140,7 +140,7 @@ def _ask(address: Address) -> Any:
 
 
 def _no_hub() -> HubError:
-    return HubError(f"{endpoint()} does not answer like a Hub", hint="check HF_ENDPOINT")
+    return HubError(f"{shown()} does not answer like a Hub", hint="check HF_ENDPOINT")
 
 
 def patiently(call: Callable[[], T], *, note: Note | None = None, last_resort: bool = False) -> T:
@@ -168,7 +168,7 @@ def patiently(call: Callable[[], T], *, note: Note | None = None, last_resort: b
             wait = min(asked if asked is not None else stream.backoff(turn + 1), LONGEST_WAIT_S)
             if note:
                 what = f"HTTP {status}" if status else one_line(error)
-                note(f"{endpoint()}: {what}; trying again in {wait:.0f} s")
+                note(f"{shown()}: {what}; trying again in {wait:.0f} s")
             time.sleep(wait)
     raise AssertionError("unreachable")
 
@@ -187,7 +187,7 @@ def _from_info(address: Address, info: Any, ways: str) -> Repo:
     return Repo(
         address=address,
         commit=info.sha,
-        endpoint=endpoint(),
+        endpoint=shown(),
         files=files,
         card=card,
         tags=tuple(info.tags or ()),
@@ -215,7 +215,7 @@ def _from_cache(address: Address, subject: Subject, *, notes: tuple[str, ...]) -
     return Repo(
         address=address,
         commit=commit,
-        endpoint=str(record.get("endpoint", "")) or endpoint(),
+        endpoint=without_secrets(str(record.get("endpoint", ""))) or shown(),
         files=cache.cached_entries(address.repo, commit),
         card={"license": record["licence"]} if record.get("licence") else {},
         online=False,
@@ -233,7 +233,7 @@ def _stale(address: Address, subject: Subject, error: Exception) -> Repo | None:
     if not (down and commit):
         return None
     why = f"HTTP {status}" if status else "out of reach"
-    told = f"{endpoint()} is {why}: using the cached copy of {address}, commit {commit[:12]}"
+    told = f"{shown()} is {why}: using the cached copy of {address}, commit {commit[:12]}"
     return _from_cache(address, subject, notes=(told,))
 
 

@@ -14,18 +14,20 @@ from typing import TYPE_CHECKING, Any, Final
 
 from zoo.core.metadata import CheckpointInfo, dumps, read_header
 from zoo.errors import HubError
+from zoo.hub.address import without_secrets
 from zoo.hub.failures import disk_error
 from zoo.hub.files import move_into_place, temporary_beside
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+PUBLIC_HUB: Final = "https://huggingface.co"
 BLANK: Final = "0" * 64
 _PATH: Final = re.compile(r"\A(?:(file:|run:)?(?:/|~/|\.\.?/|[A-Za-z]:[\\/]).*[\\/]?)")
 
 
 def without_paths(value: Any) -> Any:
-    """Any nested value with local paths cut to their last part.
+    """Any nested value with local paths cut to their last part, addresses without signatures.
 
     Args:
         value: Tables, lists and scalars.
@@ -37,17 +39,19 @@ def without_paths(value: Any) -> Any:
     if isinstance(value, str) and _PATH.match(value):
         kept = re.split(r"[\\/]", value.rstrip("\\/"))[-1]
         return f"{value.partition(':')[0]}:{kept}" if value[:5] == "file:" else kept
-    return value
+    return without_secrets(value) if isinstance(value, str) else value
 
 
 def public(info: CheckpointInfo) -> CheckpointInfo:
-    """A checkpoint's record without local paths and notes about the machine."""
+    """A checkpoint's record without local paths, an own Hub's address and notes on the machine."""
     data = {k: v for k, v in info.data.items() if k not in ("notes", "warnings", "root", "path")}
+    hub = info.base.get("endpoint", PUBLIC_HUB)
+    base = {k: v for k, v in info.base.items() if k != "endpoint" or hub == PUBLIC_HUB}
     return replace(
         info,
         recipe=without_paths(info.recipe),
         data=without_paths(data),
-        base=without_paths(info.base),
+        base=without_paths(base),
     )
 
 

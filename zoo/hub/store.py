@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from zoo.core import settings
 from zoo.errors import HubError
 from zoo.hub import trust
+from zoo.hub.address import without_secrets
 from zoo.hub.files import read_json, sha256_file, write_atomically
 
 if TYPE_CHECKING:
@@ -54,7 +55,7 @@ def keep(path: Path, *, source: str, origin: str, origin_bytes: int | None = Non
     """
     found = sha256_file(path)
     record = {
-        "source": source,
+        "source": without_secrets(source),
         "origin_sha256": origin,
         "origin_bytes": origin_bytes,
         "sha256": found,

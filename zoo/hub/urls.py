@@ -14,7 +14,7 @@ from zoo.core import settings
 from zoo.core.metadata import read_header
 from zoo.errors import UsageError
 from zoo.hub import client, store
-from zoo.hub.address import host_of, is_loopback
+from zoo.hub.address import host_of, is_loopback, without_secrets
 from zoo.hub.failures import Subject, damaged, disk_error, offline_error
 from zoo.hub.fetched import Fetched
 from zoo.hub.files import copy_file, hold, is_pickle, sha256_file
@@ -61,7 +61,7 @@ def fetch_url(
     """
     url = spec.source.removeprefix("url:")
     if not url.startswith("https://") and not (url.startswith("http://") and is_loopback(url)):
-        raise UsageError(f"{spec.source!r}: weights come over https only")
+        raise UsageError(f"{without_secrets(spec.source)!r}: weights come over https only")
     target = converted_path(url)
     if ready := stored(spec, target):
         return ready
