@@ -1,4 +1,6 @@
+import errno
 import hashlib
+import os
 import subprocess
 
 import pytest
@@ -91,3 +93,27 @@ def test_a_lock_says_when_it_waits(tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(DiskError), files.hold(tmp_path / "file" / "lock"):
         pass
+
+
+def test_a_damaged_file_that_cannot_be_removed_says_where_it_lies(tmp_path, monkeypatch):
+    path = tmp_path / "w.safetensors"
+    files.discard(path)
+    path.write_bytes(b"x")
+
+    def refused(path, **where):
+        raise OSError(errno.EROFS, "Read-only file system", path)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "unlink", refused)
+        with pytest.raises(
+            DiskError, match="is damaged and lies in a cache that cannot be"
+        ) as told:
+            files.discard(path)
+    assert "HF_HOME and ZOO_CACHE" in told.value.hint
+    files.discard(path)
+    assert not path.exists()
+
+
+def test_a_file_that_cannot_be_read_is_said(tmp_path):
+    with pytest.raises(HubError, match="cannot read"):
+        files.git_blob_sha1(tmp_path)

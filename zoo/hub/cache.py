@@ -20,7 +20,7 @@ from zoo.errors import DiskError, HubError
 from zoo.hub.address import is_commit
 from zoo.hub.client import hub_cache
 from zoo.hub.failures import disk_error
-from zoo.hub.files import read_json, write_atomically
+from zoo.hub.files import discard, read_json, write_atomically
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -162,11 +162,15 @@ def write_ref(repo: str, revision: str, commit: str) -> None:
 
 
 def remove_blob(path: Path) -> None:
-    """Remove a damaged blob; a link into the shared store goes with what it points at."""
+    """Remove a damaged blob; a link into the shared store goes with what it points at.
+
+    Raises:
+        DiskError: It lies where nothing can be changed.
+    """
     real = path.resolve()
-    path.unlink(missing_ok=True)
+    discard(path)
     if real != path and real.is_relative_to(hub_cache().resolve()):
-        real.unlink(missing_ok=True)
+        discard(real)
 
 
 def pull_record_path(repo: str, commit: str) -> Path:
@@ -187,6 +191,8 @@ def note_pull(
 ) -> None:
     """Note one verified file of a commit; a read-only zoo cache is no error."""
     record = pull_record(repo, commit) or {"repo": repo, "commit": commit, "files": {}}
+    if record.get("revision") == commit:
+        revision = commit  # asked for by its commit once: it stays for good
     record.update({"endpoint": endpoint, "revision": revision, "licence": licence})
     record["files"][entry.path] = {"size": entry.size, "digest": entry.digest}
     with contextlib.suppress(DiskError):

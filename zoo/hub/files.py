@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from zoo.core.metadata import foreign_kind
-from zoo.errors import HubError
+from zoo.errors import DiskError, HubError
 from zoo.hub.failures import disk_error
 
 if TYPE_CHECKING:
@@ -44,6 +44,21 @@ def sha256_file(path: Path, progress: Callable[[int, int | None], None] | None =
     return digest.hexdigest()
 
 
+def discard(path: Path) -> None:
+    """Remove a damaged file; one that is not there is no error.
+
+    Raises:
+        DiskError: It lies where nothing can be changed.
+    """
+    try:
+        path.unlink(missing_ok=True)
+    except OSError as error:
+        raise DiskError(
+            f"{path} is damaged and lies in a cache that cannot be written",
+            hint="HF_HOME and ZOO_CACHE name folders of your own, to fetch it there",
+        ) from error
+
+
 def is_pickle(path: Path) -> bool:
     """Whether a file's first bytes are a pickle's or a ``torch.save`` archive's."""
     with path.open("rb") as file:
@@ -51,8 +66,15 @@ def is_pickle(path: Path) -> bool:
 
 
 def git_blob_sha1(path: Path) -> str:
-    """Hex sha1 that git gives a file's content: what the Hub calls a small file's etag."""
-    data = path.read_bytes()
+    """Hex sha1 that git gives a file's content: what the Hub calls a small file's etag.
+
+    Raises:
+        HubError: The file cannot be read.
+    """
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise HubError(f"cannot read {path}: {error.strerror or error}") from error
     digest = hashlib.sha1(b"blob %d\0" % len(data), usedforsecurity=False)
     digest.update(data)
     return digest.hexdigest()

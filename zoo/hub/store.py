@@ -14,7 +14,7 @@ from zoo.core import settings
 from zoo.errors import HubError
 from zoo.hub import trust
 from zoo.hub.address import without_secrets
-from zoo.hub.files import read_json, sha256_file, write_atomically
+from zoo.hub.files import discard, read_json, sha256_file, write_atomically
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -72,6 +72,9 @@ def ready(path: Path, origin: str) -> str:
     Args:
         path: Where it would be.
         origin: sha256 (or a prefix) of what it must have been made from; empty = anything.
+
+    Raises:
+        DiskError: It is damaged and cannot be removed.
     """
     record = record_of(path)
     digest = str(record.get("sha256", ""))
@@ -80,7 +83,7 @@ def ready(path: Path, origin: str) -> str:
         return ""
     if trust.holds(path, digest):
         return digest
-    path.unlink(missing_ok=True)
+    discard(path)
     return ""
 
 

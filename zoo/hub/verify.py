@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Literal
 from zoo.core.metadata import read_header
 from zoo.errors import CheckpointError, HubError
 from zoo.hub import cache, store, trust
-from zoo.hub.files import digest_like
+from zoo.hub.files import digest_like, discard
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -118,11 +118,14 @@ def remove_damaged(found: Sequence[Checked]) -> list[Path]:
 
     Returns:
         What was deleted.
+
+    Raises:
+        DiskError: One cannot be deleted.
     """
     gone = []
     for one in found:
         if one.state == "damaged":
             cache.remove_blob(one.path)
-            store.record_path(one.path).unlink(missing_ok=True)
+            discard(store.record_path(one.path))
             gone.append(one.path)
     return gone
