@@ -1,11 +1,12 @@
+import errno
 import os
 import time
 
 import pytest
-from filelock import FileLock
+from filelock import FileLock, Timeout
 from loopback_weights import ours, repository
 
-from zoo.core import settings
+from zoo.core import registry, settings
 from zoo.hub import cache, prune, store
 from zoo.hub.address import Address
 from zoo.hub.pull import pull_file
@@ -52,8 +53,9 @@ def test_a_plain_prune_takes_what_nobody_needs(filled):
     old, new, path, half = filled
     chosen = prune.choose(prune.inventory())
     assert {i.kind for i in chosen} == {"hub", "partial"}
-    freed = prune.remove(chosen)
-    assert freed == 700 + ours().__len__()
+    done = prune.remove(chosen)
+    assert done.bytes == 700 + ours().__len__()
+    assert (done.entries, done.used, done.refused) == (len(chosen), (), ())
     assert not old.exists()
     assert not half.exists()
     assert new.read_bytes() == ours(num_classes=9)
@@ -93,11 +95,104 @@ def test_kept_outputs_of_frozen_parts_are_listed_one_by_one_and_open_ones_stay(f
     assert [(item.name, item.bytes) for item in found] == [("prefix/bb", 40), ("prefix/aa", 30)]
     assert not [i for i in prune.choose(prune.inventory()) if i.kind == "frozen"]
     with FileLock(root / "aa" / ".lock", timeout=0):
-        assert prune.remove(prune.choose(prune.inventory(), names=["prefix/"])) == 40
+        done = prune.remove(prune.choose(prune.inventory(), names=["prefix/"]))
+        assert (done.bytes, done.entries, done.used) == (40, 1, ("prefix/aa",))
     assert [path.name for path in root.iterdir()] == ["aa"]
-    assert prune.remove(prune.choose(prune.inventory(), names=["prefix/aa"])) >= 30
+    assert prune.remove(prune.choose(prune.inventory(), names=["prefix/aa"])).bytes >= 30
     assert not list(root.iterdir())
 
 
 def test_an_empty_machine(here):
     assert prune.inventory() == []
+
+
+def stale():
+    return [item.name for item in prune.inventory() if not item.current]
+
+
+def test_what_a_pin_or_a_weights_entry_names_stays(filled, tmp_path, monkeypatch):
+    old = filled[0].parent.name
+    entry = f"source = 'hub:ann/net'\nrevision = '{old}'\n"
+    model = "[[model]]\nname = 'squeezenet1_1'\n[[model.weights]]\nname = 'mine'\n"
+    assert stale() == [f"ann/net@{old[:12]}"]
+    for text in (f"[[pin]]\n{entry}", model + entry):
+        (tmp_path / "registry.toml").write_text(f"schema = 1\n{text}")
+        registry.load.cache_clear()
+        assert stale() == []
+    (tmp_path / "registry.toml").unlink()
+    registry.load.cache_clear()
+    assert stale() == [f"ann/net@{old[:12]}"]
+
+
+def test_what_was_pulled_by_its_commit_stays(filled):
+    old = filled[0].parent.name
+    pull_file(open_repo(Address("ann/net", old)), "model.safetensors")
+    assert stale() == []
+    repo = open_repo(Address("ann/net"))
+    for _ in range(2):  # a name that means the same commit takes nothing back
+        cache.note_pull(
+            "ann/net",
+            old,
+            endpoint="",
+            revision="main",
+            licence="",
+            entry=repo.files["config.json"],
+        )
+    assert stale() == []
+
+
+@pytest.mark.parametrize("kind", ["hub", "url"])
+def test_a_download_of_another_process_stays(filled, kind):
+    half = filled[3]
+    lock = cache.lock_path("ann/net", "f" * 64)
+    if kind == "url":
+        half.unlink()
+        half = store.folder() / "w.0a1b2c3d.download.zoo-partial"
+        half.write_bytes(b"y" * 700)
+        lock = store.folder() / "w.0a1b2c3d.safetensors.lock"
+    lock.parent.mkdir(parents=True, exist_ok=True)
+    chosen = [i for i in prune.choose(prune.inventory()) if i.kind == "partial"]
+    with FileLock(lock, timeout=0):
+        assert prune.remove(chosen).used == (chosen[0].name,)
+    assert half.stat().st_size == 700
+    assert prune.remove(chosen).bytes == 700
+    assert not half.exists()
+
+
+def test_a_cache_that_cannot_be_written_is_said_and_counts_for_nothing(filled, monkeypatch):
+    def refused(path, **where):
+        raise OSError(errno.EROFS, "Read-only file system", path)
+
+    chosen = prune.choose(prune.inventory(), everything=True)
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "unlink", refused)
+        patch.setattr(os, "rmdir", refused)
+        done = prune.remove(chosen)
+    assert (done.bytes, done.entries, len(done.refused)) == (0, 0, len(chosen))
+    assert "cannot remove /" in str(done.refused[0])
+    assert "Read-only file system" in str(done.refused[0])
+    assert {i.name for i in prune.inventory()} >= {i.name for i in chosen}
+
+
+def test_a_run_that_comes_while_its_folder_is_emptied_keeps_what_it_makes(filled, monkeypatch):
+    folder = settings.cache_dir() / "prefix" / "aa"
+    folder.mkdir(parents=True)
+    (folder / "features.bin").write_bytes(b"q" * 30)
+    (chosen,) = prune.choose(prune.inventory(), names=["prefix/aa"])
+    unlink = os.unlink
+    refused = []
+
+    def watched(path, **where):
+        if str(path).endswith("features.bin"):
+            try:
+                FileLock(folder / ".lock", timeout=0).acquire()
+            except Timeout:
+                refused.append(path)
+        unlink(path, **where)
+        if str(path).endswith(".lock"):
+            (folder / "features.bin").write_bytes(b"new")
+
+    monkeypatch.setattr(os, "unlink", watched)
+    prune.remove([chosen])
+    assert refused
+    assert (folder / "features.bin").read_bytes() == b"new"

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 import click
 
 from zoo.cli.output import Out, size
+from zoo.errors import UsageError
 
 if TYPE_CHECKING:
     from zoo.hub.prune import Stored
@@ -33,11 +35,15 @@ def command(
     """Show what zoo has stored, or delete some of it.
 
     NAMES are words in an entry's name. Without them --prune takes half downloads and commits that
-    no branch or tag means any more. What other tools put into the Hub's cache is left alone.
+    no branch, tag or pin means any more. What other tools put into the Hub's cache is left alone.
     """
     from zoo.hub import prune as store
 
     out = Out("json" if as_json else "table")
+    if older_than is not None and not 0 <= older_than < math.inf:
+        raise UsageError(
+            f"--older-than: {older_than:g} is no number of days", hint="--older-than 30"
+        )
     found = store.inventory()
     if not prune:
         shown = [f for f in found if not names or any(n in f.name for n in names)]
@@ -45,9 +51,15 @@ def command(
         return
     chosen = store.choose(found, names=names, older_than=older_than, everything=everything)
     _show(out, chosen)
-    freed = sum(item.bytes for item in chosen) if dry_run else store.remove(chosen)
-    verb = "would free" if dry_run else "freed"
-    out.note(f"{verb} {size(freed)} in {len(chosen)} entries")
+    if dry_run:
+        out.note(f"would free {size(sum(i.bytes for i in chosen))} in {len(chosen)} entries")
+        return
+    done = store.remove(chosen)
+    out.note(f"freed {size(done.bytes)} in {done.entries} entries")
+    if done.used:
+        out.note(f"left, since another process uses it: {', '.join(done.used)}")
+    if done.refused:
+        raise done.refused[0]
 
 
 def _show(out: Out, found: list[Stored]) -> None:

@@ -106,6 +106,8 @@ def pull_file(
         )
     ready = _good_copy(repo, path, entry.digest or wanted)
     if ready is not None:
+        if repo.online and repo.address.pinned:
+            _note(repo, entry)
         return ready
     if not repo.online:
         raise offline_error(f"{path} of {repo.name} is not in the cache", hint=repo.ways)
@@ -177,6 +179,11 @@ def _matches(partial: Path, sha256: str, digest: str) -> bool:
 def _register(repo: Repo, entry: Entry) -> Path:
     placed = cache.link(repo.name, repo.commit, entry.path, entry.digest)
     cache.write_ref(repo.name, repo.address.revision, repo.commit)
+    _note(repo, entry)
+    return placed
+
+
+def _note(repo: Repo, entry: Entry) -> None:
     cache.note_pull(
         repo.name,
         repo.commit,
@@ -185,7 +192,6 @@ def _register(repo: Repo, entry: Entry) -> Path:
         licence=repo.licence,
         entry=entry,
     )
-    return placed
 
 
 def weights_file(repo: Repo, file: str = "", *, allow_pickle: bool = False) -> str:
