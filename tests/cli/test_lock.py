@@ -35,3 +35,14 @@ def test_another_file_and_nothing_to_do(hub, home):
     assert (home.work / "pins.toml").is_file()
     done = home.zoo("lock")
     assert (done.code, done.hint) == (2, "hint: zoo lock MODEL ...")
+
+
+def test_without_a_network_nothing_is_checked_and_nothing_pinned(hub, home):
+    repository(hub, "ann/net", {"model.safetensors": ours()})
+    assert home.zoo("lock", "hub:ann/net").code == 0
+    assert home.zoo("pull", "hub:ann/net").code == 0
+    pins = (home.work / "registry.toml").read_text()
+    for argv in (["--offline", "lock", "--check"], ["--offline", "lock"]):
+        done = home.zoo(*argv)
+        assert (done.code, "offline mode: hub:ann/net cannot" in done.error) == (6, True), done.err
+    assert (home.work / "registry.toml").read_text() == pins

@@ -149,3 +149,11 @@ def test_the_cache_is_the_clients_own(net):
     path = pull.pull_file(open_repo(NET), "config.json")
     found = try_to_load_from_cache("ann/net", "config.json", cache_dir=cache.hub_cache())
     assert found == str(path)
+
+
+def test_what_must_be_fresh_is_not_answered_from_the_cache(net, monkeypatch):
+    pull.pull_file(open_repo(NET), "config.json")
+    monkeypatch.setenv("ZOO_OFFLINE", "1")
+    assert open_repo(NET).commit
+    with pytest.raises(HubError, match="offline mode: hub:ann/net cannot be asked for anew"):
+        open_repo(NET, fresh=True)

@@ -96,12 +96,14 @@ def open_repo(
         address: Repository and revision.
         ways: Ways on, for the hint if the Hub cannot be reached.
         note: Told about waits, one line each.
-        fresh: Do not fall back to what is cached.
+        fresh: Do not fall back to what is cached, in offline mode either.
 
     Raises:
         HubError: Not found, no access, unreachable and not cached, or offline and not cached.
     """
     subject = Subject(repo=address.repo, revision=address.revision or "main", ways=ways)
+    if settings.offline() and fresh:
+        raise offline_error(f"{address} cannot be asked for anew")
     if settings.offline():
         return _from_cache(address, subject, notes=())
     try:
