@@ -1,6 +1,6 @@
 """``zoo pull`` as it is typed."""
 
-from loopback_weights import ours, repository
+from loopback_weights import only, ours, repository
 
 
 def test_a_repository_and_its_json(hub, home):
@@ -76,3 +76,39 @@ def test_a_pickle_needs_a_word(hub, home, tmp_path):
     assert done.code == 0, done.err
     assert done.out.splitlines()[1].endswith(".safetensors")
     assert "does not say which model it is of" in done.err
+
+
+def test_a_look_leaves_what_is_damaged_and_tells_it_from_what_is_missing(hub, home):
+    commit = repository(hub, "ann/net", {"model.safetensors": ours(), "config.json": {}})
+    repository(hub, "ann/other", {"model.safetensors": ours(), "config.json": {}})
+    for name in ("hub:ann/net", "hub:ann/other"):
+        assert home.zoo("pull", name).code == 0
+    blob = only(home.cache / "models--ann--net", "snapshots/*/model.safetensors").resolve()
+    blob.write_bytes(b"rot" + blob.read_bytes()[3:])
+    other = cached_commit(home, "ann/other")
+    (home.work / "registry.toml").write_text(
+        "schema = 1\n[[pin]]\nsource = 'hub:ann/other'\n"
+        f"revision = '{other}'\nfile = 'model.safetensors'\nsha256 = '{'ab' * 32}'\n"
+    )
+    done = home.zoo("pull", "--offline", "hub:ann/net", "hub:ann/other", "hub:ann/gone")
+    assert done.code == 6
+    assert [line.split()[1] for line in done.out.splitlines()[1:]] == [
+        "damaged", "refused", "missing",
+    ]  # fmt: skip
+    for said in ("is damaged", "not the file that was named"):
+        assert said in done.out
+    assert (
+        done.error
+        == "error: offline mode: 1 of 3 are refused, 1 of 3 are missing, 1 of 3 are damaged"
+    )
+    assert "zoo verify --remove" in done.hint
+    assert blob.read_bytes().startswith(b"rot")
+    assert home.zoo("verify", "--remove").code == 11
+    got = home.zoo("pull", "hub:ann/net", "--json").json()
+    assert (got[0]["revision"], blob.exists()) == (commit, True)
+
+
+def cached_commit(home, repo):
+    folder = home.cache / f"models--{repo.replace('/', '--')}" / "snapshots"
+    (found,) = folder.iterdir()
+    return found.name

@@ -278,3 +278,10 @@ def test_a_pickle_under_a_safetensors_name(here):
 def test_a_header_that_comes_damaged_is_looked_at_twice(net):
     net.fault("flip", path="/lfs/", after=0)
     assert pull.remote_header(open_repo(NET), "model.safetensors").tensors["noise"]
+
+
+def test_a_header_that_rotted_in_the_cache_is_fetched_anew(net):
+    path = fetch()
+    path.write_bytes(b"rot" + WEIGHTS[3:])
+    assert pull.remote_header(open_repo(NET), "model.safetensors").tensors["noise"]
+    assert fetch().read_bytes() == WEIGHTS

@@ -1,6 +1,9 @@
 import json
 
+import pytest
+
 from zoo.hub import store
+from zoo.hub.failures import DamagedError
 
 
 def put(name="w.safetensors", data=b"x"):
@@ -47,3 +50,13 @@ def test_records_hold_no_path(here):
 
 def test_an_empty_cache(here):
     assert list(store.stored()) == []
+
+
+def test_a_damaged_file_that_cannot_be_made_anew_stays(here):
+    path = put()
+    store.keep(path, source="s", origin="ab" * 32)
+    path.write_bytes(b"y")
+    with pytest.raises(DamagedError, match="is damaged") as told:
+        store.ready(path, "ab", anew=False)
+    assert "zoo verify --remove" in told.value.hint
+    assert path.exists()

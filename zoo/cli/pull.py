@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from dataclasses import asdict
 from functools import partial
 from typing import TYPE_CHECKING
@@ -81,31 +82,45 @@ def _show(out: Out, got: Got) -> None:
 
 
 def _look(out: Out, references: Sequence[str], locked: bool) -> None:
-    """What is here and what is missing, in one table; no request is made.
+    """What is here, missing, damaged or refused, in one table; no request is made.
 
     Raises:
-        HubError: Something is missing.
+        HubError: Something is not as it should be.
     """
+    from zoo.hub.failures import DamagedError, MissingError
     from zoo.hub.get import get
 
     known = registry.load()
-    rows, missing = [], 0
+    rows: list[tuple[str, str, str, str]] = []
+    found: dict[str, HubError] = {}
     for name in references:
         try:
             got = get(name, known, locked=locked)
             rows.append((name, "cached", size(got.bytes), str(got.path)))
         except HubError as error:
-            missing += 1
-            rows.append((name, "missing", "", error.message.removeprefix("offline mode: ")))
+            state = {MissingError: "missing", DamagedError: "damaged"}.get(type(error), "refused")
+            found[state] = error
+            rows.append((name, state, "", error.message.removeprefix("offline mode: ")))
     if out.form == "json":
         keys = ("reference", "state", "size", "detail")
         out.json([dict(zip(keys, row, strict=True)) for row in rows])
     else:
         out.table(("reference", "state", "size", "where"), rows, right=("size",))
-    if missing and out.form != "json":
-        raise HubError(
-            f"offline mode: {missing} of {len(rows)} are missing",
-            hint="pull them where the network is, or carry them over: zoo mirror MODEL --to DIR",
-        )
-    if missing:
+    if found and out.form == "json":
         raise click.exceptions.Exit(HubError.exit_code)
+    if found:
+        counts = Counter(row[1] for row in rows)
+        said = ", ".join(f"{counts[s]} of {len(rows)} are {s}" for s in sorted(found, reverse=True))
+        raise HubError(f"offline mode: {said}", hint=_way_on(found))
+
+
+def _way_on(found: dict[str, HubError]) -> str:
+    """The hint for what is not as it should be, by its state."""
+    ways = []
+    if "missing" in found:
+        ways.append("pull them where the network is, or carry them over: zoo mirror MODEL --to DIR")
+    if "damaged" in found:
+        ways.append("zoo verify --remove deletes what is damaged; the next pull fetches it")
+    if "refused" in found and found["refused"].hint:
+        ways.append(found["refused"].hint)
+    return "; ".join(ways)

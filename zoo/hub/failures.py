@@ -19,6 +19,7 @@ from zoo.hub.endpoint import shown
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
 NO_XET: Final = "set HF_HUB_DISABLE_XET=1 and try again: this Hub may not speak xet"
 _UNREACHABLE: Final = {"ConnectError", "ConnectTimeout", "ProxyError", "UnsupportedProtocol"}
@@ -53,6 +54,14 @@ class Subject:
     def where(self) -> str:
         """The host or endpoint, for the message."""
         return self.host or shown()
+
+
+class MissingError(HubError):
+    """Something is not here, and in offline mode it is not fetched (exit 6)."""
+
+
+class DamagedError(HubError):
+    """A file that is here is not what it must be, and in offline mode it is left as it is (exit 6)."""
 
 
 @contextmanager
@@ -242,9 +251,9 @@ def is_unreachable(error: BaseException) -> bool:
     return any(kind.__name__ in _UNREACHABLE for kind in type(error).__mro__)
 
 
-def offline_error(what: str, *, hint: str = "") -> HubError:
+def offline_error(what: str, *, hint: str = "") -> MissingError:
     """The error for something that would need the network in offline mode."""
-    return HubError(
+    return MissingError(
         f"offline mode: {what}",
         hint=hint or "unset ZOO_OFFLINE / HF_HUB_OFFLINE, or drop --offline",
     )
@@ -255,6 +264,13 @@ def damaged(file: str, where: str) -> HubError:
     return HubError(
         f"{file or 'a file'} of {where or 'the Hub'} came damaged twice; it was removed",
         hint="try again later or from another network; a proxy or mirror may be altering files",
+    )
+
+
+def damaged_here(path: Path) -> DamagedError:
+    """The error for a damaged file that is not replaced, since the network is not used."""
+    return DamagedError(
+        f"{path} is damaged", hint="zoo verify --remove deletes it; the next pull fetches it"
     )
 
 

@@ -15,7 +15,7 @@ from zoo.errors import CheckpointError, HubError
 from zoo.hub import cache, client, trust
 from zoo.hub.cache import Entry
 from zoo.hub.endpoint import endpoint
-from zoo.hub.failures import Subject, damaged, offline_error, translated
+from zoo.hub.failures import MissingError, Subject, damaged, damaged_here, offline_error, translated
 from zoo.hub.files import git_blob_sha1, hold, is_pickle, sha256_file
 from zoo.hub.repo import Repo, patiently
 from zoo.hub.stream import PARTIAL, Location, download
@@ -88,7 +88,8 @@ def pull_file(
         wanted: Digest that it must have (a lock entry); empty = whatever the Hub states.
 
     Raises:
-        HubError: Not there, damaged twice, another digest than ``wanted``, or not reachable.
+        HubError: Not there, damaged twice, another digest than ``wanted``, not reachable, or
+            damaged without a network.
         DiskError: No room or no permission.
     """
     entry = repo.files.get(path)
@@ -115,20 +116,31 @@ def pull_file(
 
 
 def _good_copy(repo: Repo, path: str, digest: str) -> Path | None:
-    """The cached file if its digest holds; a damaged one is removed."""
+    """The cached file if its digest holds; a damaged one is removed, if it can be fetched again.
+
+    Raises:
+        DamagedError: It is damaged and there is no Hub to fetch it from.
+        DiskError: It is damaged and cannot be removed.
+    """
     found = cache.cached_file(repo.name, repo.commit, path)
     blob = cache.blob_path(repo.name, digest) if digest else None
     if found is None and blob is not None and blob.is_file():
         if not trust.holds(blob, digest):
-            cache.remove_blob(blob)
+            _drop(repo, blob)
             return None
         found = cache.link(repo.name, repo.commit, path, digest)
     if found is None or not digest or trust.holds(found, digest):
         return found
-    cache.remove_blob(found)
+    _drop(repo, found)
     if blob is not None:
-        cache.remove_blob(blob)
+        _drop(repo, blob)
     return None
+
+
+def _drop(repo: Repo, path: Path) -> None:
+    if not repo.online:
+        raise damaged_here(path)
+    cache.remove_blob(path)
 
 
 def _download(
@@ -225,11 +237,12 @@ def weights_file(repo: Repo, file: str = "", *, allow_pickle: bool = False) -> s
             f"{repo.name} has only a pickle ({pickles[0]}), which can hold code",
             hint="--allow-pickle reads it with weights_only and converts it once",
         )
-    missing = "" if repo.online else " in the cache"
-    raise HubError(
-        f"{repo.name} has no weights{missing} at {repo.commit[:12]}",
-        hint=f"it has {', '.join(sorted(repo.files)[:8]) or 'no files'}",
-    )
+    has = f"it has {', '.join(sorted(repo.files)[:8]) or 'no files'}"
+    if not repo.online:
+        raise MissingError(
+            f"{repo.name} has no weights in the cache at {repo.commit[:12]}", hint=has
+        )
+    raise HubError(f"{repo.name} has no weights at {repo.commit[:12]}", hint=has)
 
 
 def _converted_before(repo: Repo, name: str) -> bool:
@@ -238,7 +251,8 @@ def _converted_before(repo: Repo, name: str) -> bool:
     from zoo.hub.shards import converted_path
 
     digest = repo.files[name].digest if name in repo.files else ""
-    return len(digest) == 64 and bool(store.ready(converted_path(name, digest), digest))
+    record = store.record_of(converted_path(name, digest))
+    return len(digest) == 64 and record.get("origin_sha256") == digest
 
 
 def pull_weights(
@@ -291,12 +305,17 @@ def remote_header(repo: Repo, path: str, *, note: Note | None = None) -> Header:
         note: Told about waits.
 
     Raises:
-        HubError: Not there or not reachable.
+        HubError: Not there, not reachable, or damaged here without a network.
         CheckpointError: It is not a safetensors file.
     """
     local = cache.cached_file(repo.name, repo.commit, path)
     if local is not None:
-        return read_header(local)
+        try:
+            return read_header(local)
+        except CheckpointError:
+            entry = repo.files.get(path)
+            if _good_copy(repo, path, entry.digest if entry else "") is not None:
+                raise  # it is what the Hub has
     if not repo.online:
         raise offline_error(f"{path} of {repo.name} is not in the cache", hint=repo.ways)
     with translated(repo.subject(path)):

@@ -14,6 +14,7 @@ from zoo.core import settings
 from zoo.errors import HubError
 from zoo.hub import trust
 from zoo.hub.address import without_secrets
+from zoo.hub.failures import damaged_here
 from zoo.hub.files import discard, read_json, sha256_file, write_atomically
 
 if TYPE_CHECKING:
@@ -66,14 +67,16 @@ def keep(path: Path, *, source: str, origin: str, origin_bytes: int | None = Non
     return found
 
 
-def ready(path: Path, origin: str) -> str:
+def ready(path: Path, origin: str, *, anew: bool = True) -> str:
     """The digest of a stored file if it is there and whole; a damaged one is removed.
 
     Args:
         path: Where it would be.
         origin: sha256 (or a prefix) of what it must have been made from; empty = anything.
+        anew: Whether it can be made anew; if not, a damaged one stays and is an error.
 
     Raises:
+        DamagedError: It is damaged and cannot be made anew.
         DiskError: It is damaged and cannot be removed.
     """
     record = record_of(path)
@@ -83,6 +86,8 @@ def ready(path: Path, origin: str) -> str:
         return ""
     if trust.holds(path, digest):
         return digest
+    if not anew:
+        raise damaged_here(path)
     discard(path)
     return ""
 

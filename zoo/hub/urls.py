@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 from zoo.core import settings
 from zoo.core.metadata import read_header
-from zoo.errors import UsageError
+from zoo.errors import HubError, UsageError
 from zoo.hub import client, store
 from zoo.hub.address import host_of, is_loopback, without_secrets
 from zoo.hub.failures import Subject, damaged, disk_error, offline_error
@@ -63,11 +63,12 @@ def fetch_url(
     if not url.startswith("https://") and not (url.startswith("http://") and is_loopback(url)):
         raise UsageError(f"{without_secrets(spec.source)!r}: weights come over https only")
     target = converted_path(url)
-    if ready := stored(spec, target):
+    if ready := stored(spec, target, anew=not settings.offline()):
         return ready
     name = url.rsplit("/", 1)[-1].partition("?")[0]
     own = _of_torch(name, spec.sha256)
     if own is None and settings.offline():
+        _same_origin(name, target, spec)
         raise offline_error(f"{name} for {model} is not in the cache", hint=ways_on(model))
     with hold(target.with_name(target.name + ".lock"), note=note):
         if ready := stored(spec, target):
@@ -120,9 +121,20 @@ def _download(
     raise damaged(subject.file, subject.host)
 
 
-def stored(spec: WeightsSpec, target: Path) -> Fetched | None:
-    """The stored file if it is there and still what it was."""
-    found = store.ready(target, spec.sha256)
+def _same_origin(name: str, target: Path, spec: WeightsSpec) -> None:
+    """Refuse a stored file of the same address that was made from another one than is named."""
+    origin = str(store.record_of(target).get("origin_sha256", ""))
+    if target.is_file() and origin and not origin.startswith(spec.sha256):
+        raise HubError(
+            f"{name} in the cache is not the file that was named: "
+            f"sha256 {origin[:12]}…, not {spec.sha256[:12]}…",
+            hint="pull it where the network is, or correct sha256 in the registry",
+        )
+
+
+def stored(spec: WeightsSpec, target: Path, *, anew: bool = True) -> Fetched | None:
+    """The stored file if it is there and still what it was; ``anew`` as in :func:`store.ready`."""
+    found = store.ready(target, spec.sha256, anew=anew)
     if not found:
         return None
     origin = str(store.record_of(target)["origin_sha256"])
