@@ -103,3 +103,20 @@ def test_what_cannot_be_pushed(run, ann):
     ):
         done = run.zoo("push", *argv, env=ann)
         assert (done.code, message in done.error) == (code, True), done.err
+
+
+def test_a_hub_that_an_overlay_names_gets_no_token_and_that_is_said(hub, run, ann):
+    text = f"schema = 1\n[hub]\nendpoint = '{hub.endpoint}'\n"
+    (run.work / "registry.toml").write_text(text)
+    for env in ({**ann, "HF_ENDPOINT": None}, {"HF_ENDPOINT": None}):
+        done = run.zoo("push", "one", "ann/net", "--licence", "mit", env=env)
+        held = f"the token of HF_TOKEN is not sent to {hub.endpoint}, which an overlay names"
+        assert done.error == f"error: {held if 'HF_TOKEN' in env else 'not logged in to the Hub'}"
+    assert not hub.store.repos
+    env = {**ann, "HF_ENDPOINT": hub.endpoint}
+    assert run.zoo("push", "one", "ann/net", "--licence", "mit", "--private", env=env).code == 0
+    done = run.zoo("pull", "hub:ann/net", env={**ann, "HF_ENDPOINT": None})
+    assert (done.code, "or it is private: the token of HF_TOKEN" in done.error) == (6, True), (
+        done.err
+    )
+    assert f"HF_ENDPOINT={hub.endpoint} zoo ... sends it" in done.hint

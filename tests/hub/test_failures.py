@@ -7,6 +7,7 @@ import pytest
 from huggingface_hub import errors as hub
 from loopback_fixtures import http
 
+from zoo.core import registry
 from zoo.errors import DiskError, HubError, UsageError
 from zoo.hub import failures
 from zoo.hub.failures import Subject, translate, translated
@@ -34,8 +35,8 @@ CASES = [
     (answer(hub.RemoteEntryNotFoundError, 404), HubError, "no file 'model.safetensors' at v1", "see "),
     (answer(hub.DisabledRepoError, 403), HubError, "ann/net is disabled by the Hub", "see "),
     (answer(hub.BadRequestError, 400), HubError, "refused: what the server said", ""),
-    (answer(hub.HfHubHTTPError, 401), HubError, "was not accepted", "hf auth login"),
-    (answer(hub.HfHubHTTPError, 403), HubError, "may not read ann/net", "use a token with that right"),
+    (answer(hub.HfHubHTTPError, 401), HubError, "without a token, .* does not let you read ann/net", "hf auth login"),
+    (answer(hub.HfHubHTTPError, 403), HubError, "without a token, .* does not let you read ann/net", "hf auth login"),
     (answer(hub.HfHubHTTPError, 409), HubError, "in conflict with what is there", ""),
     (answer(hub.HfHubHTTPError, 412), HubError, "nothing was overwritten", "push again"),
     (answer(hub.HfHubHTTPError, 429, **{"retry-after": "7"}), HubError, "limits requests", "wait 7 s"),
@@ -77,6 +78,45 @@ def test_a_token_changes_what_a_missing_repository_means(monkeypatch):
     assert "the token of HF_TOKEN may not see it" in str(translate(missing, ASKED))
     wrong = answer(hub.RepositoryNotFoundError, 401)
     assert "the token of HF_TOKEN was not accepted" in str(translate(wrong, ASKED))
+    for status, said in (
+        (401, "(HF_TOKEN) was not accepted by"),
+        (403, "(HF_TOKEN) may not read ann/net"),
+    ):
+        assert said in str(translate(answer(hub.HfHubHTTPError, status), ASKED))
+        elsewhere = Subject(repo="resnet18", file="w.pth", host="x.org", ways="the ways on")
+        told = failures.status_error(status, "", elsewhere)
+        assert (str(told), told.hint) == (f"x.org refuses w.pth: HTTP {status}", "the ways on")
+
+
+def test_a_token_that_an_overlays_hub_does_not_get_is_named(monkeypatch, tmp_path):
+    monkeypatch.setenv("HF_TOKEN", "hf_x")
+    monkeypatch.delenv("HF_ENDPOINT")
+    (tmp_path / "registry.toml").write_text("schema = 1\n[hub]\nendpoint = 'https://in.example'\n")
+    registry.load.cache_clear()
+    try:
+        for error in (
+            answer(hub.RepositoryNotFoundError, 401), answer(hub.RepositoryNotFoundError, 404),
+            answer(hub.HfHubHTTPError, 401), answer(hub.HfHubHTTPError, 403),
+            hub.LocalTokenNotFoundError("x"),
+        ):  # fmt: skip
+            told = translate(error, ASKED)
+            held = "the token of HF_TOKEN is not sent to https://in.example, which an overlay names"
+            assert str(told).endswith(held)
+            assert "HF_ENDPOINT=https://in.example zoo ... sends it" in told.hint
+    finally:
+        registry.load.cache_clear()
+
+
+def test_no_address_in_a_message_has_a_query_or_a_password():
+    error = http.ConnectError("for url 'https://a:b@cdn.example/x?signature=abc'")
+    assert "'https://cdn.example/x'" in str(translate(error, ASKED))
+    failures.scrub(error)
+    assert "abc" not in repr(error)
+
+
+def test_a_file_that_may_not_grow_has_another_reason():
+    told = failures.disk_error(OSError(errno.EFBIG, "File too large"), "/x")
+    assert "ulimit -f" in told.hint
 
 
 def test_known_names_are_offered():

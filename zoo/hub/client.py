@@ -121,9 +121,18 @@ def guard_token(address: str) -> None:
 
 def token_origin() -> str:
     """Where the token comes from: ``HF_TOKEN``, the stored login's path, or empty for no token."""
+    return _origin() if takes_token() else ""
+
+
+def held_token() -> str:
+    """Where a token comes from that is not sent, since only an overlay names the Hub; or empty."""
+    return "" if takes_token() else _origin()
+
+
+def _origin() -> str:
     from huggingface_hub import constants, get_token
 
-    if constants.HF_HUB_DISABLE_IMPLICIT_TOKEN or not takes_token() or not get_token():
+    if constants.HF_HUB_DISABLE_IMPLICIT_TOKEN or not get_token():
         return ""
     for name in ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN"):
         if os.environ.get(name, "").strip():

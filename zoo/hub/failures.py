@@ -100,7 +100,7 @@ def translate(error: BaseException, subject: Subject) -> ZooError | None:
     if isinstance(error, hub.OfflineModeIsEnabled):
         return offline_error(f"{subject.repo or 'the Hub'} cannot be asked")
     if isinstance(error, hub.LocalTokenNotFoundError):
-        return HubError("not logged in to the Hub", hint="hf auth login, or set HF_TOKEN")
+        return not_logged_in()
     if isinstance(error, hub.HfHubHTTPError):
         return _by_status(error, subject)
     if isinstance(error, hub.LocalEntryNotFoundError):
@@ -136,7 +136,7 @@ def _by_status(error: Any, subject: Subject) -> ZooError:
     status = getattr(error.response, "status_code", 0)
     page = f"{subject.where}/{repo}"
     if isinstance(error, hub.GatedRepoError):
-        return HubError(f"{repo} is gated", hint=f"ask for access at {page}, then hf auth login")
+        return HubError(f"{repo} is gated", hint=f"ask for access at {page}, then {_login()}")
     if isinstance(error, hub.RepositoryNotFoundError):
         return _no_repository(status, subject)
     if isinstance(error, hub.RevisionNotFoundError):
@@ -157,7 +157,7 @@ def _by_status(error: Any, subject: Subject) -> ZooError:
 
 
 def _no_repository(status: int, subject: Subject) -> ZooError:
-    from zoo.hub.client import token_origin
+    from zoo.hub.client import held_token, token_origin
 
     origin = token_origin()
     near = f"; known here: {', '.join(subject.near)}" if subject.near else ""
@@ -171,9 +171,35 @@ def _no_repository(status: int, subject: Subject) -> ZooError:
             f"no repository {subject.repo} on {subject.where}, or the token of {origin} may not see it",
             hint=f"check the name{near}",
         )
+    missing = f"no repository {subject.repo} on {subject.where}, or it is private"
+    if held_token():
+        held = token_held()
+        return HubError(f"{missing}: {held.message}", hint=f"check the name{near}; {held.hint}")
+    return HubError(missing, hint=f"check the name, or hf auth login{near}")
+
+
+def _login() -> str:
+    from zoo.hub.client import held_token
+
+    return token_held().hint if held_token() else "hf auth login"
+
+
+def not_logged_in() -> HubError:
+    """The error for a request that needs a token where none is sent."""
+    from zoo.hub.client import held_token
+
+    if held_token():
+        return token_held()
+    return HubError("not logged in to the Hub", hint="hf auth login, or set HF_TOKEN")
+
+
+def token_held() -> HubError:
+    """The error for a token that is not sent, since only an overlay names the Hub."""
+    from zoo.hub.client import held_token
+
     return HubError(
-        f"no repository {subject.repo} on {subject.where}, or it is private",
-        hint=f"check the name, or hf auth login{near}",
+        f"the token of {held_token()} is not sent to {shown()}, which an overlay names",
+        hint=f"if you trust it: HF_ENDPOINT={shown()} zoo ... sends it",
     )
 
 
@@ -186,20 +212,9 @@ def status_error(status: int, text: str, subject: Subject, *, headers: Any = Non
         subject: What the request was about.
         headers: The answer's headers (``Retry-After``, request id).
     """
-    from zoo.hub.client import token_origin
-
-    origin = token_origin() or "no token"
     what = subject.repo or "the request"
-    if status == 401:
-        return HubError(
-            f"the token ({origin}) was not accepted by {subject.where}",
-            hint="hf auth login, or set HF_TOKEN to a valid token",
-        )
-    if status == 403:
-        return HubError(
-            f"the token ({origin}) may not {subject.verb} {what}",
-            hint="use a token with that right: hf auth login, or set HF_TOKEN",
-        )
+    if status in (401, 403):
+        return _no_right(status, subject, what)
     if status == 409:
         return HubError(
             f"{what} is in conflict with what is there: {text}",
@@ -224,6 +239,34 @@ def status_error(status: int, text: str, subject: Subject, *, headers: Any = Non
     return HubError(
         f"{subject.where} refused: {text or f'HTTP {status}'}",
         hint="check HF_ENDPOINT, and the client: pip install -U huggingface_hub",
+    )
+
+
+def _no_right(status: int, subject: Subject, what: str) -> ZooError:
+    from zoo.hub.client import held_token, token_origin
+
+    origin = token_origin()
+    if subject.host:
+        return HubError(
+            f"{subject.host} refuses {subject.file or what}: HTTP {status}",
+            hint=subject.ways or "check the address",
+        )
+    if held_token():
+        held = token_held()
+        return HubError(f"no right to {subject.verb} {what}: {held.message}", hint=held.hint)
+    if not origin:
+        return HubError(
+            f"without a token, {subject.where} does not let you {subject.verb} {what}",
+            hint="hf auth login, or set HF_TOKEN",
+        )
+    if status == 401:
+        return HubError(
+            f"the token ({origin}) was not accepted by {subject.where}",
+            hint="hf auth login, or set HF_TOKEN to a valid token",
+        )
+    return HubError(
+        f"the token ({origin}) may not {subject.verb} {what}",
+        hint="use a token with that right: hf auth login, or set HF_TOKEN",
     )
 
 
@@ -279,6 +322,8 @@ def disk_error(error: OSError, path: str) -> DiskError:
     if error.errno == errno.ENOSPC:
         return DiskError(f"disk full at {path}", hint="zoo cache --prune frees downloads")
     way = "set ZOO_CACHE and HF_HOME to folders that you may write to"
+    if error.errno == errno.EFBIG:
+        way = "the file system or ulimit -f allows no file of that size: " + way
     return DiskError(f"cannot write {path}: {error.strerror or error}", hint=way)
 
 

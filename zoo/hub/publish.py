@@ -10,11 +10,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from zoo.errors import HubError, UsageError, ZooError
+from zoo.errors import UsageError, ZooError
 from zoo.hub import client
 from zoo.hub.address import without_secrets
 from zoo.hub.endpoint import shown
-from zoo.hub.failures import Subject, scrub, translate
+from zoo.hub.failures import Subject, not_logged_in, scrub, translate
 
 if TYPE_CHECKING:
     from zoo.hub.pushplan import PushPlan
@@ -125,4 +125,4 @@ def require_token() -> None:
     """
     client.require_online()
     if not client.token_origin():
-        raise HubError("not logged in to the Hub", hint="hf auth login, or set HF_TOKEN")
+        raise not_logged_in()
