@@ -285,3 +285,17 @@ def test_a_header_that_rotted_in_the_cache_is_fetched_anew(net):
     path.write_bytes(b"rot" + WEIGHTS[3:])
     assert pull.remote_header(open_repo(NET), "model.safetensors").tensors["noise"]
     assert fetch().read_bytes() == WEIGHTS
+
+
+def test_an_empty_weights_file_is_told_as_one(here):
+    repository(here, "ann/net", {"model.safetensors": b"", "README.md": b""})
+    repo = open_repo(NET)
+    with pytest.raises(
+        CheckpointError, match=r"ann/net/model.safetensors is empty, not a safetens"
+    ):
+        pull.remote_header(repo, "model.safetensors")
+    assert not here.asked("/lfs/")
+    assert pull.pull_file(repo, "README.md").read_bytes() == b""
+    assert pull.pull_file(repo, "model.safetensors").read_bytes() == b""
+    with pytest.raises(CheckpointError, match=r"empty|truncated"):
+        pull.remote_header(repo, "model.safetensors")

@@ -115,3 +115,22 @@ def test_a_bug_of_ours_is_not_dressed_up(tmp_path):
 
 def test_a_location_does_not_show_its_headers():
     assert "secret" not in repr(Location("u", {"authorization": "secret"}))
+
+
+def test_an_empty_file_is_there_when_it_has_come(here, tmp_path):
+    assert (
+        run(Location("http://127.0.0.1:9/x", {}, 0), tmp_path / "p") == hashlib.sha256().hexdigest()
+    )
+    assert (tmp_path / "p").read_bytes() == b""
+
+
+def test_the_file_that_may_not_grow_is_named(served, tmp_path):
+    resource = pytest.importorskip("resource")
+    _hub, where = served
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (500_000, before[1]))
+    try:
+        with pytest.raises(DiskError, match=r"cannot write .*/p: File too large"):
+            run(where, tmp_path / "p")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)

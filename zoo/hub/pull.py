@@ -327,6 +327,8 @@ def remote_header(repo: Repo, path: str, *, note: Note | None = None) -> Header:
 
 
 def _header_at(where: Location, name: str, note: Note | None) -> Header:
+    if where.size == 0:
+        raise CheckpointError(f"{name} is empty, not a safetensors file")
     start = patiently(lambda: _peek(where, PEEK), note=note)
     kind = foreign_kind(start[:128])
     if kind:

@@ -122,6 +122,8 @@ def download(
             _room(partial, where.size)
             if where.size is None or before < where.size:
                 _transfer(where, partial, digest, progress)
+            if where.size == 0:
+                partial.touch()  # no byte came that would have made it
             _complete(partial, where.size)
             return digest.finish()
         except Restart:
@@ -284,6 +286,8 @@ def _why(error: BaseException) -> str:
 def _final(error: Exception, subject: Subject, partial: Path) -> ZooError | None:
     """The error to raise when no try is left; ``None`` if it is not about the Hub or the disk."""
     scrub(error)
+    if isinstance(error, OSError) and error.filename is None:
+        error.filename = str(partial)
     if isinstance(error, BadStatus):
         return status_error(error.status, error.text, subject, headers=error.headers)
     told = unreachable(error, subject) if isinstance(error, Short) else translate(error, subject)
