@@ -103,3 +103,19 @@ def test_a_redirect_to_another_host_loses_the_token(hub, home):
     )
     done = home.run("-c", code, env={"HF_TOKEN": hub.store.token("ann")})
     assert done.out.strip() == hub.store.repos["ann/net"].head.oid
+
+
+def test_a_timeout_that_is_no_number_is_said(home):
+    for argv in (["pull", "hub:ann/net"], ["pull", "resnet18"], ["list", "--hub", "x"], ["verify"]):
+        done = home.zoo(*argv, env={"HF_HUB_DOWNLOAD_TIMEOUT": "abc"})
+        assert done.code == 2, done.err
+        assert done.error == "error: the Hub client does not accept HF_HUB_DOWNLOAD_TIMEOUT=abc"
+
+
+def test_a_token_that_cannot_be_one_is_said(monkeypatch):
+    for token in ("hf_sécret", "hf_a b", "hf_\u2026"):
+        monkeypatch.setenv("HF_TOKEN", token)
+        for use in (client.api, lambda: client.headers(f"{HUB}/a")):
+            with pytest.raises(HubError, match="HF_TOKEN holds characters that no token") as error:
+                use()
+            assert token not in str(error.value)

@@ -6,34 +6,54 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 from zoo.core import settings
-from zoo.errors import HubError
+from zoo.errors import HubError, UsageError
 from zoo.hub.address import host_of, is_loopback
 from zoo.hub.endpoint import endpoint, takes_token
-from zoo.hub.failures import offline_error
+from zoo.hub.failures import offline_error, one_line
 
 if TYPE_CHECKING:
+    from types import ModuleType
+
     from huggingface_hub import HfApi
 
 CONNECT_S: Final = 5.0
 """Seconds to wait for a connection before the Hub counts as unreachable."""
 
 
+def constants() -> ModuleType:
+    """The client's settings, as it reads them from the environment when it is first imported.
+
+    Raises:
+        UsageError: A variable that must be a number is none.
+    """
+    try:
+        from huggingface_hub import constants as settings_of_client
+    except ValueError as error:
+        named = [
+            f"{name}={value}"
+            for name, value in sorted(os.environ.items())
+            if name.startswith("HF_") and repr(value) in str(error)
+        ]
+        raise UsageError(
+            f"the Hub client does not accept {' or '.join(named) or one_line(error)}",
+            hint="a number of seconds is expected: correct the variable or unset it",
+        ) from error
+    return settings_of_client
+
+
 def hub_cache() -> Path:
     """The standard cache of the Hub client (``HF_HUB_CACHE``, ``HF_HOME``)."""
-    from huggingface_hub import constants
-
-    return Path(constants.HF_HUB_CACHE)
+    return Path(constants().HF_HUB_CACHE)
 
 
 def timeout() -> tuple[float, float, float, float]:
     """Connect, read, write and pool timeouts in seconds; reading follows HF_HUB_DOWNLOAD_TIMEOUT."""
-    from huggingface_hub import constants
-
-    read = float(constants.HF_HUB_DOWNLOAD_TIMEOUT)
+    read = float(constants().HF_HUB_DOWNLOAD_TIMEOUT)
     return (min(CONNECT_S, read), read, read, CONNECT_S)
 
 
@@ -43,9 +63,10 @@ def api() -> HfApi:
     Raises:
         HubError: Offline mode, or the token would travel in the clear.
     """
+    require_online()
+    constants()
     from huggingface_hub import HfApi
 
-    require_online()
     guard_token(endpoint())
     return HfApi(endpoint=endpoint(), token=token_for(f"{endpoint()}/"), library_name="zoo")
 
@@ -56,9 +77,10 @@ def session() -> Any:
     Raises:
         HubError: Offline mode.
     """
+    require_online()
+    constants()
     from huggingface_hub import get_session
 
-    require_online()
     return get_session()
 
 
@@ -88,6 +110,7 @@ def headers(url: str) -> dict[str, str]:
     Raises:
         HubError: The token would travel in the clear.
     """
+    constants()
     from huggingface_hub.utils import build_hf_headers  # type: ignore[attr-defined]
 
     token = token_for(url)
@@ -107,14 +130,23 @@ def token_for(url: str) -> Literal[False] | None:
 
 
 def guard_token(address: str) -> None:
-    """Refuse to send a token over plain http to another machine.
+    """Refuse to send a token over plain http to another machine, or one that cannot be sent.
 
     Raises:
-        HubError: There is a token and the address is ``http://`` and not this machine.
+        HubError: There is a token and the address is ``http://`` and not this machine; or the token
+            is no token.
     """
-    if address.startswith("http://") and not is_loopback(address) and token_origin():
+    from huggingface_hub import get_token
+
+    origin = token_origin()
+    if origin and not re.fullmatch(r"[!-~]+", get_token() or ""):
         raise HubError(
-            f"refusing to send the token of {token_origin()} in the clear to {host_of(address)}",
+            f"the token of {origin} holds characters that no token has",
+            hint=f"hf auth login, or correct {origin}",
+        )
+    if address.startswith("http://") and not is_loopback(address) and origin:
+        raise HubError(
+            f"refusing to send the token of {origin} in the clear to {host_of(address)}",
             hint="use https:// in HF_ENDPOINT, or HF_HUB_DISABLE_IMPLICIT_TOKEN=1 to send none",
         )
 
@@ -130,11 +162,12 @@ def held_token() -> str:
 
 
 def _origin() -> str:
-    from huggingface_hub import constants, get_token
+    settings_of_client = constants()
+    from huggingface_hub import get_token
 
-    if constants.HF_HUB_DISABLE_IMPLICIT_TOKEN or not get_token():
+    if settings_of_client.HF_HUB_DISABLE_IMPLICIT_TOKEN or not get_token():
         return ""
     for name in ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN"):
         if os.environ.get(name, "").strip():
             return name
-    return str(constants.HF_TOKEN_PATH)
+    return str(settings_of_client.HF_TOKEN_PATH)
