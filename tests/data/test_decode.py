@@ -1,6 +1,8 @@
 import io
+import struct
 import subprocess
 import sys
+import zlib
 
 import numpy as np
 import pytest
@@ -149,3 +151,41 @@ def test_a_png_that_kills_torchvisions_reader_only_raises():
         data[place] ^= 1
         with pytest.raises(DataError, match="checksum"):
             decode.decode(data)
+
+
+def chunk(kind, data):
+    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+
+def half_a_png():
+    """A PNG with right checksums whose stream of pixels breaks off in the middle."""
+    rows = b"".join(b"\0" + bytes((7 * y + x * x) % 251 for x in range(3 * 64)) for y in range(64))
+    packed = bytearray(zlib.compress(rows))
+    packed[len(packed) // 2] ^= 0x55
+    head = struct.pack(">IIBBBBB", 64, 64, 8, 2, 0, 0, 0)
+    parts = chunk(b"IHDR", head) + chunk(b"IDAT", bytes(packed)) + chunk(b"IEND", b"")
+    return b"\x89PNG\r\n\x1a\n" + parts
+
+
+def half_a_tiff():
+    data = bytearray(encode(picture(6, height=200, width=200), "TIFF", compression="tiff_lzw"))
+    data[100:-600] = b"\xff" * (len(data) - 700)
+    return bytes(data)
+
+
+@pytest.mark.parametrize("data", [half_a_png(), half_a_tiff()], ids=["png", "tiff"])
+def test_half_decoded_pixels_are_an_error_not_black(data, tmp_path):
+    with pytest.raises(DataError, match="half': cannot be decoded"):
+        read_image(str(put(tmp_path / "half", data)))
+
+
+def test_a_data_sets_half_decoded_picture_stays_an_error():
+    given = Image.open(io.BytesIO(half_a_png()))
+    for _ in range(2):  # asked again, Pillow would give what it has
+        with pytest.raises((OSError, ValueError)):
+            from_item(given)
+
+
+def test_a_damaged_exif_block_costs_no_picture(tmp_path):
+    data = encode(picture(6), "PNG", exif=b"Exif\0\0II*\0\xff\xff\xff\xff")
+    assert torch.equal(read_image(str(put(tmp_path / "a.png", data))), tensor(picture(6)))

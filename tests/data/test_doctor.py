@@ -1,5 +1,5 @@
 import pytest
-from pictures import folder, jpeg, png, put
+from pictures import encode, folder, jpeg, picture, png, put
 
 from zoo.core.recipe import DataPart
 from zoo.data import guard
@@ -85,3 +85,11 @@ def test_duplicates_are_compared_by_content(tmp_path):
     assert duplicates({"train": tree}, findings) == [("train/cat/0.jpg", "train/dog/copy.jpg")]
     liars = {path: guard.Finding(7, None) for path in findings}
     assert duplicates({"train": tree}, liars) == [("train/cat/0.jpg", "train/dog/copy.jpg")]
+
+
+def test_a_picture_whose_stream_breaks_off_is_a_problem(tmp_path, look):
+    root = folder(tmp_path / "set")
+    data = bytearray(encode(picture(3, height=200, width=200), "TIFF", compression="tiff_lzw"))
+    data[100:-600] = b"\xff" * (len(data) - 700)
+    put(root / "cat" / "odd.tiff", bytes(data))
+    assert list(look(root).problems) == ["train/cat/odd.tiff"]

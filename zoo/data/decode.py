@@ -149,6 +149,7 @@ def from_pillow(picture: Image.Image, channels: int = 3) -> Tensor:
 
     Raises:
         DataError: Pixels whose range nobody stated.
+        Exception: What Pillow raises on damaged pixels, of whatever type.
     """
     picture = _upright(picture)
     if picture.mode.startswith("I;16") or (picture.mode == "I" and picture.format == "PNG"):
@@ -181,9 +182,13 @@ def from_pillow(picture: Image.Image, channels: int = 3) -> Tensor:
 
 def _upright(picture: Image.Image) -> Image.Image:
     try:
+        picture.load()
+    except Exception:
+        picture.close()  # Pillow would give what it has of the pixels when asked a second time
+        raise
+    try:
         return ImageOps.exif_transpose(picture)
     except Exception:  # a damaged EXIF block says nothing about the pixels
-        picture.load()
         return picture
 
 
