@@ -49,6 +49,17 @@ def same(one, other):
         assert all(torch.equal(x, y) for x, y in zip(a, b, strict=True))
 
 
+@pytest.mark.parametrize("workers", [0, 1])
+def test_an_epoch_can_show_the_pixels_of_another_in_its_own_order(workers):
+    loader = make_loader(images(), augment(), batch_size=8, workers=workers, seed=3)
+    pixels = {int(i): p for x, _, rows in epoch(loader, 1) for i, p in zip(rows, x, strict=True)}
+    shown = list(loader.epoch(4, view=1))
+    loader.close()
+    assert [b.indices.tolist() for b in shown] == [r.tolist() for r in loader.indices(4)]
+    for batch in shown:
+        assert torch.equal(batch.images, torch.stack([pixels[int(i)] for i in batch.indices]))
+
+
 @pytest.mark.parametrize("transform", [augment(), noisy], ids=["augment", "noisy"])
 def test_workers_and_history_change_nothing(transform):
     plain = make_loader(images(), transform, batch_size=8, workers=0, seed=3)

@@ -25,8 +25,8 @@ class Reader:
 class Prefix:
     """Outputs of the frozen part, as far as the decision looks."""
 
-    def __init__(self, loader, views):
-        self.loader, self.views = loader, views
+    def __init__(self, loader, kept):
+        self.loader, self.kept = loader, kept
 
 
 def loader(count, transform, *, sizes=True, workers=0):

@@ -161,12 +161,15 @@ class Loader:
     def _share(self, row: Tensor, cut: Cut) -> Tensor:
         return row[cut[0] + self._rank : cut[1] : self._world]
 
-    def epoch(self, epoch: int, start_batch: int = 0) -> Iterator[Batch]:
+    def epoch(
+        self, epoch: int, start_batch: int = 0, *, view: int | None = None
+    ) -> Iterator[Batch]:
         """Give the batches of one epoch.
 
         Args:
             epoch: Which epoch; without ``train`` every epoch is the same.
             start_batch: Begin at this batch; the ones before are not loaded.
+            view: The epoch whose pixels are shown, in the order of ``epoch``; default: its own.
 
         Yields:
             Batches. One whose images all had to be left out is empty, so that their number, and
@@ -176,7 +179,7 @@ class Loader:
             DataError: An image cannot be decoded, or a worker was killed.
         """
         rows = self.indices(epoch)[start_batch:]
-        counter = epoch if self.train else 0
+        counter = (epoch if view is None else view) if self.train else 0
         for drawn in self._draw(rows, counter):
             if drawn.failure is not None:
                 self.close()

@@ -49,7 +49,7 @@ def keep_images(
         there = _on_device((val, train), shown, wish, place.device, threads)
         if there:
             return there
-    stored = [getattr(source, "views", 0) for source in (val, train)]
+    stored = [getattr(source, "kept", 0) for source in (val, train)]
     if epochs < 2 or wish.mode not in ("auto", "ram") or (wish.size is not None and any(stored)):
         return ""
     left = memory_budget() if wish.size is None else min(memory_budget(), wish.size)

@@ -58,9 +58,9 @@ class Waited:
     def __len__(self) -> int:
         return len(self.loader)
 
-    def epoch(self, epoch: int, start_batch: int = 0) -> Iterator[Any]:
-        """Give the batches of an epoch, as the loader does."""
-        batches = iter(self.loader.epoch(epoch, start_batch))
+    def epoch(self, epoch: int, start_batch: int = 0, **shown: Any) -> Iterator[Any]:
+        """Give the batches of an epoch, as the loader does (``shown``: what else it takes)."""
+        batches = iter(self.loader.epoch(epoch, start_batch, **shown))
         try:
             while True:
                 began = time.monotonic()

@@ -246,12 +246,37 @@ def test_two_processes_share_what_each_computed(tmp_path):
     assert found[0]["kept"] == found[1]["kept"]
 
 
+SMALL = 12_000  # bytes: 9 outputs of 1 kB fit, 22 do not
+
+
 def test_what_does_not_fit_is_computed_and_said(tmp_path):
-    case = Case(tmp_path, mode="ram", views=1, size=12_000)  # 9 outputs of 1 kB fit, 22 do not
-    assert "train computed for fresh views; val in memory" in case.used.line
+    case = Case(tmp_path, mode="ram", views=1, epochs=3, size=SMALL)
+    assert "train computed (1 view, each time anew for 3 epochs, then random" in case.used.line
+    assert "; val in memory" in case.used.line
     assert "do not fit" in " ".join(case.used.notes)
-    uncut = numbers(Case(tmp_path))
-    assert equal(numbers(case), uncut)
+    assert case.used.train.kept == 0
+
+
+def test_automatic_views_that_do_not_fit_are_fresh(tmp_path, monkeypatch):
+    monkeypatch.setattr("zoo.engine.prefix.use.auto_views", lambda *_a, **_k: 1)
+    case = Case(tmp_path, mode="ram", views=None, epochs=3, size=SMALL)
+    assert "train computed for fresh views; val in memory" in case.used.line
+    assert equal(numbers(case), numbers(Case(tmp_path, epochs=3)))
+
+
+@pytest.mark.parametrize("views", [1, 2])
+@pytest.mark.parametrize("wish", [{}, {"freeze": "backbone"}, {"dtype": "bf16"}, {"crop": 1.0}])
+def test_no_number_depends_on_whether_views_can_be_kept(tmp_path, wish, views):
+    wish = {"views": views, "epochs": 4, **wish}
+    kept = numbers(Case(tmp_path / "ram", mode="ram", **wish))
+    lacking = Case(tmp_path, mode="ram", size=1_000, **wish)
+    assert equal(numbers(lacking), kept)
+    busy = Case(tmp_path, mode="disk", **wish)
+    next(iter(busy.used.train.epoch(0)))
+    other = Case(tmp_path, mode="disk", **wish)
+    assert equal(numbers(other), kept)
+    assert "another run uses" in " ".join(other.used.train.notes)
+    busy.used.close()
 
 
 def test_a_head_sees_parts_of_the_map_that_it_pools(tmp_path, monkeypatch):

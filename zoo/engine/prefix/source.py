@@ -7,6 +7,9 @@ first K epochs fill the stores while they train, on the very batches that the un
 later epochs read, in random windows of the maps where those are asked for
 (:mod:`zoo.engine.prefix.windows`). A run that is resumed computes what is missing when it is needed. Of several
 processes each computes its own share, and reads the others' (:mod:`zoo.engine.prefix.shards`).
+
+Whether a view can be kept changes the time that a run takes, and no number: a view without a store
+(another run has it open, the disk is full) is computed anew from the same pixels.
 """
 
 from __future__ import annotations
@@ -58,8 +61,10 @@ class PrefixSource:
     Args:
         loader: The loader of images.
         runner: Runs the prefix.
-        stores: Opens the store of a view, or ``None`` where nothing is kept.
-        views: Number of views K that are kept; 0 = every epoch draws anew.
+        stores: Opens the store of a view, or gives ``None`` if that cannot be done; ``None`` where
+            nothing is to be kept.
+        views: Number of views K; 0 = every epoch draws anew.
+        dtype: Type of what is or would be kept; ``None`` = what the prefix gives.
         nhwc: Rows are kept as (H, W, C).
         windows: Parts that are shown of maps whose views come back; ``None`` = all of them.
         world: The processes; each asks for the same epochs at the same time.
@@ -72,9 +77,10 @@ class PrefixSource:
         self,
         loader: Loader,
         runner: PrefixRunner,
-        stores: Callable[[int, PrefixSource], Store | None] = lambda _view, _source: None,
+        stores: Callable[[int, PrefixSource], Store | None] | None = None,
         *,
         views: int = 0,
+        dtype: torch.dtype | None = None,
         nhwc: bool = False,
         windows: Windows | None = None,
         world: World = ALONE,
@@ -83,13 +89,18 @@ class PrefixSource:
         self.loader, self.runner, self.views, self.nhwc = loader, runner, views, nhwc
         self.batches_per_epoch = loader.batches_per_epoch
         self.notes: tuple[str, ...] = ()
-        self._open = stores
+        self._open, self._dtype = stores, dtype
         self._stores: dict[int, Store | None] = {}
         self._labels = torch.as_tensor(list(loader.images.labels))
         self._shards: dict[int, Shards | None] = {}
 
     def __len__(self) -> int:
         return self.batches_per_epoch
+
+    @property
+    def kept(self) -> int:
+        """Number of views whose outputs are kept."""
+        return 0 if self._open is None else self.views
 
     @property
     def images(self) -> Any:
@@ -128,7 +139,8 @@ class PrefixSource:
             DataError: As the loader.
             DiskError: A store cannot be written.
         """
-        view = epoch % self.views if self.views and self.loader.train else 0
+        view = epoch % self.views if self.views else epoch
+        view = view if self.loader.train else 0
         store = self._store(view)
         own = epoch == view or not self.loader.train
         if store is not None and own:
@@ -143,9 +155,22 @@ class PrefixSource:
                     rows = self.windows.cut(rows, images, epoch=epoch, batch=number, nhwc=self.nhwc)
                 yield Batch(unpack(rows, nhwc=self.nhwc), self._labels[images], images)
             return
-        for batch in self.loader.epoch(epoch, start_batch):
-            run = len(batch.indices) > 0  # else none of its images could be read
-            yield batch._replace(images=self.runner(batch.images)) if run else batch
+        yield from self._anew(epoch, start_batch, view)
+
+    def _anew(self, epoch: int, start: int, view: int) -> Iterator[Batch]:
+        """An epoch of which nothing is kept, of the pixels and in the windows of one that is."""
+        parts = self.windows if self.loader.train and epoch != view else None
+        for number, batch in enumerate(self.loader.epoch(epoch, start, view=view), start):
+            if not len(batch.indices):  # none of its images could be read
+                yield batch
+                continue
+            given = self.runner(batch.images)
+            given = given if self._dtype is None else given.to(self._dtype)
+            if parts is not None:
+                rows, images = pack(given, nhwc=self.nhwc), batch.indices
+                rows = parts.cut(rows, images, epoch=epoch, batch=number, nhwc=self.nhwc)
+                given = unpack(rows, nhwc=self.nhwc)
+            yield batch._replace(images=given)
 
     def _meet(self, store: Store | None, view: int) -> Shards | None:
         """Complete this process's rows and find everybody's; ``None`` if somebody has none."""
@@ -153,19 +178,22 @@ class PrefixSource:
             with self.world.together():
                 if store is not None:
                     self._fill(store, view)
-            self.loader.close()  # nothing is decoded any more
             mine = None
             if store is not None:
                 mine = Shard(torch.cat(self.indices(view)), frozenset(store.missing), store.path)
             found = self.world.gather(mine)
             known = [shard for shard in found if shard is not None]
             whole = store is not None and len(known) == len(found)
+            if whole:
+                self.loader.close()  # nothing is decoded any more
             self._shards[view] = (
                 Shards(store, known, self.world.rank, len(self._labels)) if whole else None  # type: ignore[arg-type]
             )
         return self._shards[view]
 
     def _store(self, view: int) -> Store | None:
+        if self._open is None:
+            return None
         if view not in self._stores:
             store = self._open(view, self)
             if store is not None and any(store.done):

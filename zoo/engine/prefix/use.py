@@ -139,9 +139,11 @@ def use_prefix(
         if other.windows is not None and all(there) and min(other.made.shape[1:]) >= HEAD_SIDE:
             made, setting, where = other.made, other, there
     _require_windows(setting, again=again)
+    notes = _notes(setting, views, *where)
+    if not where[0] and wish.views is None and wish.crop is None:
+        views = 0  # a view costs the same again: auto draws fresh ones
     spare = wish.mode == "disk" and setting.folded
     runner = PrefixRunner(made.prefix(fold=setting.folded), feed, place, spare=spare)
-    notes = _notes(setting, views, *where)
     return Prefixed(
         train=_source(setting, runner, train, "train", where[0], views),
         val=_source(setting, runner, val, "val", where[1], 1),
@@ -166,8 +168,9 @@ def _source(
     return PrefixSource(
         loader,
         runner,
-        _opener(setting, where, part) if where else lambda _view, _source: None,
-        views=views if where else 0,
+        _opener(setting, where, part) if where else None,
+        views=views,
+        dtype=setting.stored if views else None,
         nhwc=setting.nhwc,
         windows=setting.windows if part == "train" else None,
         world=setting.world,
@@ -277,7 +280,7 @@ def _opener(
             alone = setting.world.size == 1 or part == "val"
             if setting.wish.mode == "auto" and alone and need <= memory_budget():
                 return MemoryStore(chunks, shape, dtype)
-            source.notes = (*source.notes, f"{error}: the {part} outputs are not kept")
+            source.notes = (*source.notes, f"{error}: {part} outputs are computed anew each time")
             return None
 
     return open_store
@@ -334,9 +337,10 @@ def _line(
     made = setting.made
     said = {"device": "in device memory", "ram": "in memory", "disk": "on disk", "": "computed"}
     kept = f"train {said[where[0]]} for fresh views"
-    if where[0]:
+    if views:
         count = f"{views} view{'s' if views > 1 else ''}"
-        total = say_size(len(loaders[0].images) * views * setting.row_bytes(train=True))
+        size = say_size(len(loaders[0].images) * views * setting.row_bytes(train=True))
+        total = size if where[0] else "each time anew"
         again = not loaders[0].fixed and views < epochs
         other = ""
         if again:
