@@ -3,7 +3,7 @@ import os
 from pathlib import Path
 
 import pytest
-from pictures import encode, folder, jpeg, picture, put
+from pictures import bmp, encode, folder, jpeg, picture, put
 
 from zoo.core import settings
 from zoo.data import guard
@@ -44,6 +44,39 @@ def test_a_changed_or_new_file_is_looked_at_again(tmp_path):
     _, found = look(root)
     assert found[str(root / "cat" / "0.jpg")].header is None
     assert found[str(root / "cat" / "new.jpg")].reason == "empty file (0 bytes)"
+
+
+def test_files_that_change_places_are_looked_at_again(tmp_path):
+    root = folder(tmp_path / "set", each=1, make=bmp)
+    one, other = root / "cat" / "0.bmp", root / "dog" / "0.bmp"
+    assert one.stat().st_size == other.stat().st_size
+    tree, found = look(root)
+    before = guard.fingerprint([tree], found)
+    one.rename(root / "t")
+    other.rename(one)
+    (root / "t").rename(other)
+    tree, after = look(root)
+    assert after[str(one)].crc == found[str(other)].crc
+    assert guard.fingerprint([tree], after) != before
+
+
+def test_what_is_written_anew_under_the_old_date_is_looked_at_again(tmp_path):
+    root = folder(tmp_path / "set", each=1, make=bmp)
+    _, found = look(root)
+    put(root / "cat" / "0.bmp", bmp(9))  # in place, and dated as before
+    _, after = look(root)
+    assert after[str(root / "cat" / "0.bmp")].crc != found[str(root / "cat" / "0.bmp")].crc
+
+
+def test_findings_of_an_older_zoo_are_let_go(tmp_path):
+    root = folder(tmp_path / "set", each=1)
+    _, first = look(root)
+    (stored,) = cache_files()
+    rows = json.loads(stored.read_text())["files"]
+    rows = {key: [*row[:2], *row[-3:]] for key, row in rows.items()}
+    for version in (1, 2):
+        stored.write_text(json.dumps({"version": version, "files": rows}))
+        assert look(root)[1] == first
 
 
 def test_a_file_that_changed_a_moment_ago_is_not_remembered(tmp_path):

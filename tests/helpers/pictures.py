@@ -36,6 +36,11 @@ def png(seed=0, **size):
     return encode(picture(seed, **size), "PNG")
 
 
+def bmp(seed=0, **size):
+    """Of one size in bytes, whatever it shows."""
+    return encode(picture(seed, **size), "BMP")
+
+
 def put(path, data):
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -46,9 +51,9 @@ def put(path, data):
 
 def folder(root, classes=("cat", "dog"), each=4, make=jpeg, start=0):
     """A folder of class folders with ``each`` pictures; all differ."""
-    seed = start
+    seed, ending = start, {png: "png", bmp: "bmp"}.get(make, "jpg")
     for name in classes:
         for number in range(each):
-            put(Path(root) / name / f"{number}.{'png' if make is png else 'jpg'}", make(seed))
+            put(Path(root) / name / f"{number}.{ending}", make(seed))
             seed += 1
     return Path(root)

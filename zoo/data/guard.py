@@ -1,8 +1,9 @@
 """The check before a run: every listed file is read once, its checksum and header are kept.
 
 Nothing is decoded that needs no decoding, so 10,000 photos take about as long as reading them.
-Findings are remembered in the cache folder by path, size and time of change: a second look at
-the same folder costs one ``stat`` a file. The checksum (CRC-32 of the whole file) is there to
+Findings are remembered in the cache folder by path, size, times of change and inode (files that
+change places may have one size and one date): a second look at the same folder costs one ``stat``
+a file. The checksum (CRC-32 of the whole file) is there to
 recognise content, not to resist an attacker; with the size it makes the data set's fingerprint
 and names the pairs of files that are worth comparing byte by byte.
 """
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
     from pathlib import Path
 
-_VERSION: Final = 1
+_VERSION: Final = 2
 _RACY: Final = 2_000_000_000  # a file changed this shortly before its check may change unseen
 _SHOWN: Final = 20
 _ROOM: Final = 64_000_000  # bytes besides the pixels: further frames, colour profiles
@@ -165,6 +166,11 @@ def fingerprint(trees: Iterable[Tree], findings: Mapping[str, Finding]) -> str:
     return digest.hexdigest()
 
 
+def _marks(file: File) -> list[int]:
+    """What is different once a file is."""
+    return [file.size, file.mtime, file.ctime, file.identity[1]]
+
+
 class _Cache:
     """Findings of one folder, kept between runs; it may vanish at any time."""
 
@@ -182,9 +188,9 @@ class _Cache:
 
     def get(self, file: File) -> Finding | None:
         row = self._rows.get(file.key)
-        if not row or row[:2] != [file.size, file.mtime]:
+        if not row or row[:-3] != _marks(file):
             return None
-        _, _, crc, reason, header = row
+        crc, reason, header = row[-3:]
         return Finding(crc, Header(*header) if header else None, reason)
 
     def put(self, file: File, finding: Finding) -> None:
@@ -197,7 +203,7 @@ class _Cache:
             if header
             else None
         )
-        self._rows[file.key] = [file.size, file.mtime, finding.crc, finding.reason, plain]
+        self._rows[file.key] = [*_marks(file), finding.crc, finding.reason, plain]
         self._fresh = True
 
     def save(self) -> None:

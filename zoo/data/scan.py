@@ -44,6 +44,7 @@ class File:
         size: Bytes.
         mtime: Nanoseconds.
         identity: Device and inode.
+        ctime: Nanoseconds, of the last change of content, name or attributes; nobody can set it.
     """
 
     path: str
@@ -51,6 +52,7 @@ class File:
     size: int
     mtime: int
     identity: tuple[int, int]
+    ctime: int = 0
 
 
 @dataclass(slots=True)
@@ -236,7 +238,7 @@ def _walk(
             tree.ignored["links to files that are listed already"] += 1
         else:
             seen.add(_identity(state))
-            files.append(File(entry.path, key, state.st_size, state.st_mtime_ns, _identity(state)))
+            files.append(_file(entry.path, key, state))
 
 
 def file_at(path: Path, key: str) -> File:
@@ -248,7 +250,11 @@ def file_at(path: Path, key: str) -> File:
     state = path.stat()
     if not stat.S_ISREG(state.st_mode):
         raise IsADirectoryError(21, "is not a file")
-    return File(str(path), key, state.st_size, state.st_mtime_ns, _identity(state))
+    return _file(str(path), key, state)
+
+
+def _file(path: str, key: str, state: os.stat_result) -> File:
+    return File(path, key, state.st_size, state.st_mtime_ns, _identity(state), state.st_ctime_ns)
 
 
 def _entries(root: Path) -> list[os.DirEntry[str]]:
