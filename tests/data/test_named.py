@@ -139,6 +139,17 @@ def test_the_fingerprint_knows_statements_pixels_and_samples():
     assert mark(images=plain) == mark(images=plain.copy())
 
 
+def test_it_is_said_whether_the_fingerprint_is_of_all_images():
+    def sampled(count, **attributes):
+        items = Items([0, 1] * (count // 2), **attributes)
+        return open_odd(Shelf(lambda _: items, splits=("train", "val"))).sampled
+
+    assert sampled(40)
+    assert not sampled(16)
+    assert not sampled(40, fingerprint="v1")
+    assert not sampled(40, images=np.stack([pixels(n) for n in range(40)]))
+
+
 def test_numbered_names():
     names = Numbered("x/train", 5)
     assert (names[0], names[-1], names[1:3], len(names)) == (

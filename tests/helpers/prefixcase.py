@@ -86,7 +86,7 @@ class Keep:
 class Case:
     def __init__(
         self, tmp_path, *, transform=None, freeze="one", place=CPU, epochs=2, world=ALONE,
-        seen=None, model=None, **wish,
+        seen=None, model=None, lasting=True, **wish,
     ):  # fmt: skip
         torch.manual_seed(0)
         self.pictures = Pictures(22)
@@ -111,6 +111,7 @@ class Case:
             epochs=epochs,
             root=tmp_path / "prefix",
             identity={"train": "t", "val": "v"},
+            lasting=lasting,
             world=world,
         )
 

@@ -190,6 +190,8 @@ class Splits:
         warnings: What a careful person would look into.
         test: A third split if there is one; nothing is chosen by it.
         source: What ``--data`` would be to get the same images.
+        sampled: Whether the fingerprint is of some of the images only, so that others may change
+            unseen.
     """
 
     name: str
@@ -201,6 +203,7 @@ class Splits:
     warnings: tuple[str, ...] = ()
     test: ImageSet | None = None
     source: str = ""
+    sampled: bool = False
 
     def to_dict(self) -> dict[str, Any]:
         """Counts and facts, for plans and records (no pixels, no file names)."""

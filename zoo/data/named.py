@@ -96,7 +96,7 @@ def open_named(
     for role, images in opened.items():
         if role != "train":
             compare(train.classes, images.classes, splits[role])
-    digest = fingerprint(spec, opened, options)
+    digest, whole = fingerprint(spec, opened, options)
     if "val" in opened:
         val = opened["val"]
         if splits["val"] == "test":
@@ -111,6 +111,7 @@ def open_named(
         val=val,
         classes=train.classes,
         fingerprint=digest,
+        sampled=not whole,
         notes=tuple(notes),
         test=opened.get("test"),
     )
@@ -226,7 +227,9 @@ def _classes_of(dataset: Any, spec: DatasetSpec, labels: list[int]) -> tuple[str
     return tuple(str(label) for label in range(spec.classes or max(labels) + 1))
 
 
-def fingerprint(spec: DatasetSpec, opened: dict[str, ImageSet], options: dict[str, Any]) -> str:
+def fingerprint(
+    spec: DatasetSpec, opened: dict[str, ImageSet], options: dict[str, Any]
+) -> tuple[str, bool]:
     """A digest of a named data set: its own statement, its pixels, or a sample of them.
 
     Args:
@@ -235,8 +238,9 @@ def fingerprint(spec: DatasetSpec, opened: dict[str, ImageSet], options: dict[st
         options: Its own options.
 
     Returns:
-        32 hex digits.
+        32 hex digits, and whether they would be others if any image were.
     """
+    whole = True
     digest = hashlib.blake2b(
         f"{spec.qualified}\0{sorted(options.items())}".encode(), digest_size=16
     )
@@ -252,6 +256,7 @@ def fingerprint(spec: DatasetSpec, opened: dict[str, ImageSet], options: dict[st
             digest.update(pixels.numpy().tobytes())
             continue
         step = max(1, len(images) // _SAMPLES)
+        whole &= step == 1
         for index in range(0, len(images), step):
             digest.update(images.load(index).contiguous().numpy().tobytes())
-    return digest.hexdigest()
+    return digest.hexdigest(), whole

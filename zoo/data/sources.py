@@ -199,7 +199,7 @@ def open_for_evaluation(
         images = named.open_split(
             spec, chosen, data, registry=registry, channels=channels, options=options
         )
-        digest = named.fingerprint(spec, {chosen: images}, options)
+        digest, _ = named.fingerprint(spec, {chosen: images}, options)
         return Opened(labels.align(images, classes), digest, (f"split {chosen} of {name}",))
     trees, facts = folders.gather(data, path)
     role = split if split in trees else "train"

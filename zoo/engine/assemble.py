@@ -179,7 +179,7 @@ def assemble(
         model, frozen.plan, built.input, seen=seen, train=train, val=val, feed=feed, place=place,
         wish=cache_wish(recipe.data, off=slices), epochs=recipe.optim.epochs,
         root=settings.cache_dir() / "prefix", identity=_identity(recipe, built, seen, splits),
-        world=world,
+        lasting=not splits.sampled, world=world,
     )  # fmt: skip
     return Assembly(
         place=place,

@@ -103,6 +103,15 @@ def test_forgetting_is_for_good(tmp_path):
     again.close()
 
 
+def test_what_is_not_for_later_runs_is_gone_before_and_after_one(tmp_path):
+    filled(open_file(tmp_path)).close()
+    own = FileStore(tmp_path / "x", {"key": 1}, CHUNKS, SHAPE, torch.bfloat16, lasting=False)
+    assert not any(own.done)
+    assert torch.equal(filled(own).read(torch.arange(8)), values(torch.bfloat16))
+    own.close()
+    assert not (tmp_path / "x" / DATA).exists()
+
+
 def test_two_runs_do_not_share_a_file(tmp_path):
     store = open_file(tmp_path)
     with pytest.raises(BusyError):

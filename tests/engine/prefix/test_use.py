@@ -216,6 +216,18 @@ def test_auto_keeps_little_on_the_disk_so_that_the_next_run_finds_it(tmp_path, m
     assert "train in memory (1 view" in Case(tmp_path, mode="auto", views=1, epochs=3).used.line
 
 
+@pytest.mark.parametrize("mode", ["auto", "disk"])
+def test_of_images_that_may_change_unseen_nothing_is_kept_for_later_runs(tmp_path, mode):
+    wish = {"mode": mode, "views": 1, "epochs": 3, "lasting": False}
+    first = numbers(Case(tmp_path, **wish))
+    case = Case(tmp_path, **wish)
+    assert "not for later runs" in case.used.line
+    assert ("train in memory" in case.used.line) is (mode == "auto")
+    assert equal(numbers(case), first)
+    assert case.pictures.read == 22
+    assert not list((tmp_path / "prefix").glob("*/features.bin"))
+
+
 def test_auto_goes_on_in_memory_where_the_disk_fails_or_another_run_is_at_it(tmp_path):
     first = numbers(Case(tmp_path / "a", mode="auto", views=1, epochs=3))
     busy = Case(tmp_path, mode="auto", views=1, epochs=3)

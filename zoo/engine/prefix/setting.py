@@ -67,6 +67,7 @@ class Setting:
         root: Folder of cache entries.
         identity: Texts that change whenever the images or their transforms do.
         world: The processes.
+        lasting: Whether later runs may use what is kept.
         budget: Bytes that are left, by place.
     """
 
@@ -84,6 +85,7 @@ class Setting:
     root: Path
     identity: Mapping[str, str]
     world: World
+    lasting: bool = True
     budget: dict[str, int] = field(default_factory=dict)
 
     def row_bytes(self, *, train: bool) -> int:
@@ -103,6 +105,7 @@ def look(
     seen: InputSpec | None = None,
     *,
     head: bool = False,
+    lasting: bool = True,
 ) -> Setting:
     """Look at what the prefix gives under the place's precision; ``head``: nothing else follows."""
     folded = place.precision != "fp32" and bool(made.folds)
@@ -136,4 +139,5 @@ def look(
         root=root,
         identity=dict(identity),
         world=world,
+        lasting=lasting,
     )

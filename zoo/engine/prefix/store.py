@@ -151,6 +151,7 @@ class FileStore(Store):
         chunks: As in :class:`Store`.
         shape: As in :class:`Store`.
         dtype: As in :class:`Store`.
+        lasting: Whether a later run may find the rows; else the folder is emptied before and after.
 
     Attributes:
         reused: Chunks that were there already.
@@ -167,9 +168,11 @@ class FileStore(Store):
         chunks: Sequence[int],
         shape: tuple[int, ...],
         dtype: torch.dtype,
+        *,
+        lasting: bool = True,
     ) -> None:
         super().__init__(chunks, shape, dtype)
-        self.folder = folder
+        self.folder, self.lasting = folder, lasting
         try:
             folder.mkdir(parents=True, exist_ok=True)
             self._lock = FileLock(folder / LOCK, timeout=0)
@@ -194,9 +197,8 @@ class FileStore(Store):
             "dtype": str(self.dtype),
         }
         path = self.folder / DATA
-        if _read_json(self.folder / ABOUT) != wanted:
-            for name in (ABOUT, MARKS, DATA):
-                (self.folder / name).unlink(missing_ok=True)
+        if not self.lasting or _read_json(self.folder / ABOUT) != wanted:
+            self._empty()
             write_bytes(self.folder / ABOUT, json.dumps(wanted).encode())
         os.utime(self.folder / ABOUT)  # last use, for pruning
         whole = _reserved(path, self.bytes)
@@ -215,6 +217,10 @@ class FileStore(Store):
         self._marks = marks.open("a", encoding="utf-8")
         if cut_off:
             self._marks.write("\n")
+
+    def _empty(self) -> None:
+        for name in (ABOUT, MARKS, DATA):
+            (self.folder / name).unlink(missing_ok=True)
 
     @property
     def path(self) -> str:
@@ -257,6 +263,8 @@ class FileStore(Store):
         with contextlib.suppress(OSError):
             self._marks.close()
             self._file.close()
+            if not self.lasting:
+                self._empty()
         self._lock.release()
 
 

@@ -12,26 +12,22 @@ they have to run on one machine; each keeps its own share of the validation imag
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import torch
 from torch import nn
 
-from zoo import __version__
-from zoo.engine.prefix.budget import disk_budget, easy_budget, memory_budget, prune, say_size
+from zoo.engine.prefix.budget import disk_budget, easy_budget, memory_budget, say_size
 from zoo.engine.prefix.choice import SAMPLES, auto_views
 from zoo.engine.prefix.cut import Cut, cut
+from zoo.engine.prefix.entries import Entries, Part
 from zoo.engine.prefix.runner import PrefixRunner
 from zoo.engine.prefix.setting import CacheWish, Setting, Where, look
 from zoo.engine.prefix.source import PrefixFeed, PrefixSource
-from zoo.engine.prefix.store import FileStore, MemoryStore, Store
 from zoo.engine.prefix.windows import HEAD_SIDE
 from zoo.engine.processes.distributed import ALONE, World
-from zoo.errors import BusyError, DiskError, UsageError
+from zoo.errors import UsageError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -41,9 +37,6 @@ if TYPE_CHECKING:
     from zoo.engine.feed import Feed
     from zoo.engine.freezing.plan import FreezePlan
     from zoo.engine.place import Place
-
-_AUTO = 16 << 30
-"""Bytes above which ``auto`` deletes what other runs have left behind."""
 
 
 def _same_model(model: nn.Module) -> nn.Module:
@@ -94,6 +87,7 @@ def use_prefix(
     epochs: int,
     root: Path,
     identity: Mapping[str, str],
+    lasting: bool = True,
     world: World = ALONE,
 ) -> Prefixed:
     """Cut the model and decide what is kept.
@@ -112,6 +106,7 @@ def use_prefix(
         root: Folder of cache entries.
         identity: ``train`` and ``val``: texts that change whenever the images or their
             transforms do.
+        lasting: Whether they do for certain; else nothing is kept for later runs.
         world: The processes.
 
     Raises:
@@ -124,7 +119,9 @@ def use_prefix(
         return Prefixed(train=train, val=val, feed=feed, line=line)
 
     def see(made: Cut, *, head: bool = False) -> Setting:
-        return look(made, place, wish, feed, root, identity, world, train, seen, head=head)
+        return look(
+            made, place, wish, feed, root, identity, world, train, seen, head=head, lasting=lasting
+        )
 
     setting = see(made)
     if not setting.fits:
@@ -144,9 +141,10 @@ def use_prefix(
         views = 0  # a view costs the same again: auto draws fresh ones
     spare = wish.mode == "disk" and setting.folded
     runner = PrefixRunner(made.prefix(fold=setting.folded), feed, place, spare=spare)
+    entries = Entries(setting, train, val, where, views)
     return Prefixed(
-        train=_source(setting, runner, train, "train", where[0], views),
-        val=_source(setting, runner, val, "val", where[1], 1),
+        train=_source(entries, runner, train, "train", where[0], views),
+        val=_source(entries, runner, val, "val", where[1], 1),
         feed=PrefixFeed(place, setting.natural),
         cut=made.tail,
         line=_line(setting, where, views, epochs, (train, val)),
@@ -162,13 +160,14 @@ def _wants_parts(made: Cut, wish: CacheWish, train: Loader, *, again: bool) -> b
 
 
 def _source(
-    setting: Setting, runner: PrefixRunner, loader: Loader, part: str, where: Where, views: int
+    entries: Entries, runner: PrefixRunner, loader: Loader, part: Part, where: Where, views: int
 ) -> PrefixSource:
     """What stands in a loader's place."""
+    setting = entries.setting
     return PrefixSource(
         loader,
         runner,
-        _opener(setting, where, part) if where else None,
+        entries.opener(part) if where else None,
         views=views,
         dtype=setting.stored if views else None,
         nhwc=setting.nhwc,
@@ -231,7 +230,8 @@ def _where(setting: Setting, images: int, views: int, *, train: bool = False) ->
     places: list[Where] = [wish.mode]  # type: ignore[list-item]
     if wish.mode == "auto":
         places = ["ram", "disk"]
-        if setting.place.device.type != "cuda" and need <= easy_budget(setting.root):
+        easy = setting.lasting and setting.place.device.type != "cuda"
+        if easy and need <= easy_budget(setting.root):
             places = ["disk", "ram"]
     if setting.place.device.type == "cuda" and wish.mode in ("auto", "ram"):
         places.insert(0, "device")
@@ -252,56 +252,6 @@ def _budget(where: Where, setting: Setting) -> int:
     if where == "device":
         return memory_budget(setting.place.device) * setting.world.size
     return memory_budget()
-
-
-def _opener(
-    setting: Setting, where: Where, part: str
-) -> Callable[[int, PrefixSource], Store | None]:
-    """Opens the store of a view when it is first needed."""
-
-    def open_store(view: int, source: PrefixSource) -> Store | None:
-        chunks = [len(rows) for rows in source.indices(view)]
-        shape, dtype = setting.seen if part == "train" else setting.row, setting.stored
-        if where != "disk":
-            device = setting.place.device if where == "device" else None
-            return MemoryStore(chunks, shape, dtype, device)
-        about = _about(setting, source, part, view)
-        name = hashlib.sha256(json.dumps(about, sort_keys=True).encode()).hexdigest()[:32]
-        need = sum(chunks) * setting.row_bytes(train=part == "train")
-        limit = setting.wish.size
-        if limit is None:
-            limit = min(
-                disk_budget(setting.root), _AUTO if setting.wish.mode == "auto" else 1 << 62
-            )
-        prune(setting.root, limit=limit, need=need, keep=frozenset((name,)))
-        try:
-            return FileStore(setting.root / name, about, chunks, shape, dtype)
-        except (BusyError, DiskError) as error:
-            alone = setting.world.size == 1 or part == "val"
-            if setting.wish.mode == "auto" and alone and need <= memory_budget():
-                return MemoryStore(chunks, shape, dtype)
-            source.notes = (*source.notes, f"{error}: {part} outputs are computed anew each time")
-            return None
-
-    return open_store
-
-
-def _about(setting: Setting, source: PrefixSource, part: str, view: int) -> dict[str, Any]:
-    """Everything that decides what a store holds, and in which order."""
-    loader = source.loader
-    random = loader.train
-    return {
-        "prefix": setting.made.digest(),
-        "images": setting.identity[part],
-        "view": view,
-        "seed": loader.seed if random else None,
-        "process": [setting.world.rank, setting.world.size],
-        "precision": setting.place.precision,
-        "folded": setting.folded,
-        "nhwc": setting.nhwc,
-        "torch": torch.__version__,
-        "zoo": __version__,
-    }
 
 
 def _notes(setting: Setting, views: int, train: Where, val: Where) -> tuple[str, ...]:
@@ -352,6 +302,8 @@ def _line(
         if where[1]
         else "val computed each time"
     )
+    if any(where) and not setting.lasting:
+        val += "; not for later runs: of these images only a sample was looked at"
     fold = f", {len(made.folds)} norms folded" if setting.folded else ""
     shape, kind = "x".join(map(str, made.shape)), str(setting.stored).removeprefix("torch.")
     return f"cut {made.point}: {shape} {kind}{fold}; {kept}; {val}"
