@@ -28,6 +28,7 @@ from zoo.engine.place import Place, choose, make_scaler, settle
 from zoo.engine.plan import steps_per_epoch
 from zoo.engine.prefix.budget import parse_size
 from zoo.engine.prefix.choice import parse_views
+from zoo.engine.prefix.identity import identity_of
 from zoo.engine.prefix.setting import CacheWish
 from zoo.engine.prefix.use import use_prefix
 from zoo.engine.processes import distributed, sharded
@@ -178,7 +179,8 @@ def assemble(
     used = use_prefix(
         model, frozen.plan, built.input, seen=seen, train=train, val=val, feed=feed, place=place,
         wish=cache_wish(recipe.data, off=slices), epochs=recipe.optim.epochs,
-        root=settings.cache_dir() / "prefix", identity=_identity(recipe, built, seen, splits),
+        root=settings.cache_dir() / "prefix",
+        identity=identity_of(recipe, registry, built, seen, splits),
         lasting=not splits.sampled, world=world,
     )  # fmt: skip
     return Assembly(
@@ -247,17 +249,6 @@ def cache_wish(data: DataPart, *, off: bool = False) -> CacheWish:
         views=views,
         crop=data.view_crop,
     )
-
-
-def _identity(recipe: Recipe, built: Built, seen: InputSpec, splits: Splits) -> dict[str, str]:
-    """Texts that change whenever the images or their transforms do."""
-    data = recipe.data
-    shared = f"{splits.fingerprint} {data.val_fraction} {recipe.device.seed} {built.input}"
-    shared += f" shrunk to {data.shrink}" if data.shrink else ""
-    return {
-        "train": f"{shared} {seen.size} {len(splits.train)} {data.train_transform} {data.train_options}",
-        "val": f"{shared} {len(splits.val)} {data.eval_transform} {data.eval_options}",
-    }
 
 
 def _shard(built: Built, model: nn.Module, ema: Ema | None, world: World) -> str:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import pytest
 import torch
 
 from zoo.data.images import ImageSet
@@ -107,13 +108,24 @@ def test_broken_images_are_left_out_as_without_a_cache():
         assert sorted(seen) == sorted(set(range(10)) - set(bad))
 
 
-def test_kept_numbers_that_do_not_fit_are_dropped():
+@pytest.mark.parametrize("by", [3, 0.99])
+def test_kept_numbers_that_do_not_fit_are_dropped(by):
     stores = {}
     list(source(1, stores=stores)[0].epoch(0))
-    stores[0].data.mul_(3)
+    stores[0].data.mul_(by)
     again = source(1, stores=stores)[0]
     assert table(again.epoch(0)) == table(source(0)[0].epoch(0))
     assert "do not fit" in again.notes[0]
+
+
+def test_kept_numbers_that_were_rounded_otherwise_fit():
+    stores = {}
+    list(source(1, stores=stores)[0].epoch(0))
+    stores[0].data.mul_(1 + 1e-5)
+    again, reader = source(1, stores=stores)
+    list(again.epoch(0))
+    assert not again.notes
+    assert len(reader.read_rows) == 4
 
 
 def test_a_channels_last_map_keeps_its_layout():

@@ -66,6 +66,7 @@ class Entries:
             "precision": setting.place.precision,
             "folded": setting.folded,
             "nhwc": setting.nhwc,
+            "channels_last": setting.place.channels_last,
             "torch": torch.__version__,
             "zoo": __version__,
         }
