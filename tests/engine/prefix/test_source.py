@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import resource
+from contextlib import contextmanager
+
 import pytest
 import torch
 
@@ -9,7 +12,7 @@ from zoo.engine.feed import Feed
 from zoo.engine.place import Place
 from zoo.engine.prefix.runner import PrefixRunner
 from zoo.engine.prefix.source import PrefixFeed, PrefixSource, pack, unpack
-from zoo.engine.prefix.store import MemoryStore
+from zoo.engine.prefix.store import FileStore, MemoryStore
 from zoo.errors import DataError
 
 CPU = Place(device=torch.device("cpu"))
@@ -126,6 +129,40 @@ def test_kept_numbers_that_were_rounded_otherwise_fit():
     list(again.epoch(0))
     assert not again.notes
     assert len(reader.read_rows) == 4
+
+
+@contextmanager
+def full_disk():
+    """Files cannot grow, nor be written beyond four bytes."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (4, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+@pytest.mark.parametrize("full", [0, 1])
+def test_a_disk_that_becomes_full_costs_no_run_and_changes_no_number(tmp_path, full):
+    """In the epoch that fills the store, or when a resumed run completes it."""
+    kept, cached = source(1)[0], source(1)[0]
+    store = FileStore(tmp_path / "x", {}, [4, 4, 2], (3,), torch.float32)
+    cached = source(1, stores={0: store})[0]
+    wanted = [table(kept.epoch(epoch)) for epoch in range(3)]
+    if not full:
+        batches = cached.epoch(0)
+        found = [next(batches)]
+        with full_disk():
+            assert table([*found, *batches]) == wanted[0]
+    with full_disk():
+        assert table(cached.epoch(1)) == wanted[1]
+    assert table(cached.epoch(2)) == wanted[2]
+    (note,) = cached.notes
+    assert "not kept any more" in note
+    cached.close()
+    again = FileStore(tmp_path / "x", {}, [4, 4, 2], (3,), torch.float32)
+    assert again.done == [not full, False, False]
+    again.close()
 
 
 def test_a_channels_last_map_keeps_its_layout():

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import json
 import os
 
@@ -118,6 +119,28 @@ def test_two_runs_do_not_share_a_file(tmp_path):
         open_file(tmp_path)
     store.close()
     open_file(tmp_path).close()
+
+
+@pytest.mark.skipif(not hasattr(os, "posix_fallocate"), reason="no reserving here")
+@pytest.mark.parametrize("error", [OSError(errno.ENOSPC, "full"), KeyboardInterrupt()])
+def test_space_that_could_not_be_reserved_is_reserved_the_next_time(tmp_path, monkeypatch, error):
+    def fail(*_arguments):
+        raise error
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "posix_fallocate", fail)
+        with pytest.raises((DiskError, KeyboardInterrupt)) as raised:
+            open_file(tmp_path)
+    if isinstance(raised.value, DiskError):
+        assert "ZOO_CACHE" in raised.value.hint
+    asked = []
+    monkeypatch.setattr(os, "posix_fallocate", lambda *given: asked.append(given[1:]))
+    filled(open_file(tmp_path)).close()
+    assert asked == [(0, 160)]
+    again = open_file(tmp_path)
+    assert asked == [(0, 160)]
+    assert all(again.done)
+    again.close()
 
 
 def test_a_folder_that_cannot_be_made_is_a_disk_error(tmp_path):

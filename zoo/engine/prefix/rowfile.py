@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 MAPPED = 32 << 20
 """Bytes up to which a file is mapped."""
+ELSEWHERE = "set ZOO_CACHE to a folder on another disk, or --cache off"
 ANEW = "run it again: what is not whole is computed again"
 
 
@@ -87,7 +88,7 @@ class RowFile:
                 written = os.pwrite(self._file, raw, offset)
                 raw, offset = raw[written:], offset + written
         except OSError as error:
-            raise disk_error(error, self.path) from error
+            raise cache_error(error, self.path) from error
 
     def close(self) -> None:
         """Let go of the file."""
@@ -95,6 +96,11 @@ class RowFile:
         if self._file >= 0:
             os.close(self._file)
             self._file = -1
+
+
+def cache_error(error: OSError, path: Path) -> DiskError:
+    """Translate an operating system error about a file of the cache: another disk than the run's."""
+    return DiskError(disk_error(error, path).message, hint=ELSEWHERE)
 
 
 def raw_bytes(rows: Tensor) -> memoryview:

@@ -22,6 +22,7 @@ from torch import Tensor
 from zoo.data.views import Batch
 from zoo.engine.prefix.shards import Shard, Shards
 from zoo.engine.processes.distributed import ALONE
+from zoo.errors import DiskError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -141,7 +142,7 @@ class PrefixSource:
 
         Raises:
             DataError: As the loader.
-            DiskError: A store cannot be written.
+            DiskError: A store cannot be read.
         """
         view = epoch % self.views if self.views else epoch
         view = view if self.loader.train else 0
@@ -183,11 +184,11 @@ class PrefixSource:
                 if store is not None:
                     self._fill(store, view)
             mine = None
-            if store is not None:
+            if store is not None and not store.broken:
                 mine = Shard(torch.cat(self.indices(view)), frozenset(store.missing), store.path)
             found = self.world.gather(mine)
             known = [shard for shard in found if shard is not None]
-            whole = store is not None and len(known) == len(found)
+            whole = mine is not None and len(known) == len(found)
             if whole:
                 self.loader.close()  # nothing is decoded any more
             self._shards[view] = (
@@ -198,6 +199,10 @@ class PrefixSource:
     def _store(self, view: int) -> Store | None:
         if self._open is None:
             return None
+        store = self._stores.get(view)
+        if store is not None and store.broken:
+            store.close()
+            self._stores[view] = None
         if view not in self._stores:
             store = self._open(view, self)
             if store is not None and any(store.done):
@@ -225,7 +230,7 @@ class PrefixSource:
     def _fill(self, store: Store, view: int) -> None:
         """Compute what is missing."""
         for chunk in range(self.batches_per_epoch):
-            if not store.done[chunk]:
+            if not store.done[chunk] and not store.broken:
                 later = range(chunk, self.batches_per_epoch)
                 end = next((c for c in later if store.done[c]), later.stop)
                 for _ in self._computed(store, view, range(chunk, end)):
@@ -244,10 +249,21 @@ class PrefixSource:
                     given = self.runner(batch.images).to(store.dtype)
                     values = pack(given, nhwc=self.nhwc)
                     rows = store.starts[chunk] + _positions(batch.indices, order[chunk])
-                store.write(chunk, rows, values)
+                self._keep(store, chunk, rows, values)
                 yield batch._replace(images=given)
         finally:
             batches.close()  # type: ignore[attr-defined]  # a generator
+
+    def _keep(self, store: Store, chunk: int, rows: Tensor, values: Tensor) -> None:
+        """Write a chunk; a disk that does not take it costs the run time, not its life."""
+        if store.broken:
+            return
+        try:
+            store.write(chunk, rows, values)
+        except DiskError as error:
+            store.broken = True
+            said = f"{error.message}: outputs of the frozen part are not kept any more"
+            self.notes = (*self.notes, said)
 
     def _kept(self, store: Store, rows: Tensor, indices: Tensor) -> Batch:
         if store.missing:

@@ -2,7 +2,7 @@
 
 A store holds the rows of one view of one image set, in the order in which its epoch visits them,
 so that a chunk (one batch) is one contiguous piece. A file is written by ``pwrite`` into space
-that was reserved before, so a full disk is an error, not a crash; each chunk is then marked with
+that was reserved before, so a full disk is an error at the start, not a crash; each chunk is then marked with
 its digest. A run that is killed half way leaves whole chunks and their marks. On opening, every
 marked chunk is checked; what does not match is computed again.
 """
@@ -20,9 +20,9 @@ from typing import TYPE_CHECKING, Any
 import torch
 from filelock import FileLock, Timeout
 
-from zoo.engine.prefix.rowfile import RowFile, raw_bytes
-from zoo.engine.saving.atomic import disk_error, write_bytes
-from zoo.errors import BusyError
+from zoo.engine.prefix.rowfile import ELSEWHERE, RowFile, cache_error, raw_bytes
+from zoo.engine.saving.atomic import write_bytes
+from zoo.errors import BusyError, DiskError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -41,6 +41,12 @@ class Store(ABC):
         chunks: Number of rows of each chunk, in order.
         shape: Shape of a row.
         dtype: Its type.
+
+    Attributes:
+        done: Which chunks are there.
+        missing: Rows that are not there for good, their images being unreadable.
+        note: What is worth saying of what was found on opening.
+        broken: Whether it could not be written: nothing more is kept in it.
     """
 
     def __init__(self, chunks: Sequence[int], shape: tuple[int, ...], dtype: torch.dtype) -> None:
@@ -50,7 +56,7 @@ class Store(ABC):
             self.starts.append(self.starts[-1] + count)
         self.done = [False] * len(chunks)
         self.missing: set[int] = set()
-        self.note = ""
+        self.note, self.broken = "", False
 
     @property
     def rows(self) -> int:
@@ -180,12 +186,16 @@ class FileStore(Store):
         except Timeout:
             raise BusyError(f"another run uses {folder}") from None
         except OSError as error:
-            raise disk_error(error, folder) from error
+            raise cache_error(error, folder) from error
         try:
             self._open(about)
-        except OSError as error:
+        except BaseException as error:
             self._lock.release()
-            raise disk_error(error, folder) from error
+            if isinstance(error, OSError):
+                raise cache_error(error, folder) from error
+            if isinstance(error, DiskError):
+                raise DiskError(error.message, hint=ELSEWHERE) from error
+            raise
         self.reused = sum(self.done)
 
     def _open(self, about: Mapping[str, Any]) -> None:
@@ -246,7 +256,7 @@ class FileStore(Store):
             self._marks.write(json.dumps(mark) + "\n")
             self._marks.flush()
         except OSError as error:
-            raise disk_error(error, self.folder / MARKS) from error
+            raise cache_error(error, self.folder / MARKS) from error
 
     def _digest(self, chunk: int) -> str:
         rows = torch.arange(self.starts[chunk], self.starts[chunk + 1])
@@ -261,7 +271,8 @@ class FileStore(Store):
     def close(self) -> None:
         """Let go of the file and the lock."""
         with contextlib.suppress(OSError):
-            self._marks.close()
+            self._marks.close()  # writes what is left of a mark that did not fit
+        with contextlib.suppress(OSError):
             self._file.close()
             if not self.lasting:
                 self._empty()
@@ -269,14 +280,22 @@ class FileStore(Store):
 
 
 def _reserved(path: Path, size: int) -> bool:
-    """Whether a file has that size; else it is made so, its space taken where that can be done."""
+    """Whether a file has that size; else it is made so, its space taken where that can be done.
+
+    The size is there last: a file of that size is one whose space was taken.
+    """
     file = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
     try:
         if os.fstat(file).st_size == size:
             return True
-        os.ftruncate(file, size)
+        os.ftruncate(file, 0)
         if size and hasattr(os, "posix_fallocate"):
-            os.posix_fallocate(file, 0, size)
+            try:
+                os.posix_fallocate(file, 0, size)
+            except OSError:
+                os.ftruncate(file, 0)
+                raise
+        os.ftruncate(file, size)
         return False
     finally:
         os.close(file)
