@@ -178,7 +178,10 @@ class DataPart:
     ] = "auto"
     cache_size: Annotated[
         str | None,
-        Meta(description="Most that is kept, e.g. 4GB; default: a third of the free memory."),
+        Meta(
+            description="Most that a run keeps, e.g. 4GB; default: a third of the free memory, "
+            "half of the free disk."
+        ),
     ] = None
     cache_dtype: Annotated[
         Literal["auto", "fp32", "bf16", "fp16"],

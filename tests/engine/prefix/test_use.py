@@ -269,6 +269,27 @@ def test_what_does_not_fit_is_computed_and_said(tmp_path):
     assert case.used.train.kept == 0
 
 
+def test_a_size_is_for_all_that_a_run_keeps(tmp_path, monkeypatch):
+    monkeypatch.setattr("zoo.engine.prefix.use.easy_budget", lambda _root: 10_000)
+    wish = {"mode": "auto", "views": 1, "epochs": 3}  # 9 outputs on the disk, 22 in memory
+    assert Case(tmp_path, size=32_000, **wish).used.train.kept == 1
+    case = Case(tmp_path, size=31_000, **wish)
+    assert (case.used.train.kept, case.used.val.kept) == (0, 1)
+
+
+def test_a_run_leaves_its_own_entries_and_those_of_others_where_they_are(tmp_path):
+    wish = {"mode": "disk", "views": 2, "epochs": 3}
+    numbers(Case(tmp_path, **wish, freeze="stem"))
+    size = (2 * 22 + 9) * 1024
+    for read in (44, 16, 16):  # a later run reads a batch of each view, to be sure
+        case = Case(tmp_path, **wish, size=size)
+        numbers(case)
+        assert case.pictures.read == read
+    other = Case(tmp_path, **wish, freeze="stem")
+    numbers(other)
+    assert other.pictures.read == 16
+
+
 def test_automatic_views_that_do_not_fit_are_fresh(tmp_path, monkeypatch):
     monkeypatch.setattr("zoo.engine.prefix.use.auto_views", lambda *_a, **_k: 1)
     case = Case(tmp_path, mode="ram", views=None, epochs=3, size=SMALL)

@@ -90,7 +90,7 @@ def easy_budget(root: Path) -> int:
 
 def folder_size(root: Path) -> int:
     """Bytes of all cache entries."""
-    return sum(_entry_size(entry) for entry in _entries(root))
+    return sum(entry_size(entry) for entry in _entries(root))
 
 
 def prune(root: Path, *, limit: int, need: int = 0, keep: frozenset[str] = frozenset()) -> int:
@@ -111,7 +111,7 @@ def prune(root: Path, *, limit: int, need: int = 0, keep: frozenset[str] = froze
             break
         if entry.name in keep:
             continue
-        size = _entry_size(entry)
+        size = entry_size(entry)
         lock = FileLock(entry / LOCK, timeout=0)
         with contextlib.suppress(Timeout, OSError):
             with lock:
@@ -130,7 +130,8 @@ def _entries(root: Path) -> list[Path]:
         return []
 
 
-def _entry_size(entry: Path) -> int:
+def entry_size(entry: Path) -> int:
+    """Bytes that an entry takes on the disk; 0 if it is not there."""
     total = 0
     with contextlib.suppress(OSError):
         for path in entry.iterdir():

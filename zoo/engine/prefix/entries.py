@@ -14,12 +14,13 @@ from typing import TYPE_CHECKING, Any, Literal
 import torch
 
 from zoo import __version__
-from zoo.engine.prefix.budget import disk_budget, memory_budget, prune
+from zoo.engine.prefix.budget import disk_budget, entry_size, memory_budget, prune
 from zoo.engine.prefix.store import FileStore, MemoryStore, Store
 from zoo.errors import BusyError, DiskError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     from zoo.data.loaders import Loader
     from zoo.engine.prefix.setting import Setting, Where
@@ -71,6 +72,17 @@ class Entries:
             "zoo": __version__,
         }
 
+    @cached_property
+    def names(self) -> frozenset[str]:
+        """The names of all entries on the disk, of every process."""
+        size = self.setting.world.size
+        return frozenset(
+            name_of({**self.about(part, view), "process": [rank, size]})
+            for part, where in self._where.items()
+            for view in range(self._views[part] if where == "disk" else 0)
+            for rank in range(size)
+        )
+
     def opener(self, part: Part) -> Callable[[int, PrefixSource], Store | None]:
         """Opens the store of a view; gives ``None``, and says why, if that cannot be done."""
 
@@ -84,7 +96,7 @@ class Entries:
                 return MemoryStore(chunks, shape, dtype, device)
             about, need = self.about(part, view), sum(chunks) * self._row_bytes(part)
             name = name_of(about)
-            self._make_room(name, need)
+            self._make_room(setting.root / name, need)
             try:
                 return FileStore(
                     setting.root / name, about, chunks, shape, dtype, lasting=setting.lasting
@@ -102,15 +114,17 @@ class Entries:
     def _row_bytes(self, part: Part) -> int:
         return self.setting.row_bytes(train=part == "train")
 
-    def _make_room(self, name: str, need: int) -> None:
-        """Delete entries of other runs where the folder would grow too large."""
-        setting = self.setting
-        limit = setting.wish.size
-        if limit is None:
-            limit = min(
-                disk_budget(setting.root), _AUTO if setting.wish.mode == "auto" else 1 << 62
-            )
-        prune(setting.root, limit=limit, need=need, keep=frozenset((name,)))
+    def _make_room(self, entry: Path, need: int) -> None:
+        """Delete entries of other runs where the folder would grow too large with this one.
+
+        A size that was asked for is what this run may take, and no limit to what others have left.
+        """
+        wish, root = self.setting.wish, self.setting.root
+        limit = disk_budget(root)
+        if wish.mode == "auto":
+            limit = min(limit, _AUTO)
+        limit = max(limit, wish.size or 0)
+        prune(root, limit=limit, need=max(0, need - entry_size(entry)), keep=self.names)
 
 
 def name_of(about: dict[str, Any]) -> str:

@@ -224,7 +224,7 @@ def _places(setting: Setting, train: Loader, val: Loader, views: int) -> tuple[W
 
 
 def _where(setting: Setting, images: int, views: int, *, train: bool = False) -> Where:
-    """Where so many rows fit; takes them from the budget."""
+    """Where so many rows fit; takes them from the budget: of all places if a size was asked for."""
     wish, world, left = setting.wish, setting.world, setting.budget
     need = images * views * setting.row_bytes(train=train)
     places: list[Where] = [wish.mode]  # type: ignore[list-item]
@@ -238,10 +238,11 @@ def _where(setting: Setting, images: int, views: int, *, train: bool = False) ->
     if train and world.size > 1:  # the others have to reach it
         places = ["disk"] if "disk" in places and world.local_size == world.size else []
     for where in places:
-        if where not in left:
-            left[where] = wish.size if wish.size is not None else _budget(where, setting)
-        if need <= left[where]:
-            left[where] -= need
+        pot = where if wish.size is None else "all"
+        if pot not in left:
+            left[pot] = _budget(where, setting) if wish.size is None else wish.size
+        if need <= left[pot]:
+            left[pot] -= need
             return where
     return ""
 
