@@ -29,3 +29,18 @@ def test_as_json_every_plugin_is_an_object(site, zoo):
     states = {p["name"]: p["state"] for p in json.loads(out) if p["state"] != "disabled"}
     assert code == 4
     assert states == {"good": "ok", "one": "died"}
+
+
+def test_each_one_is_asked_for_itself_however_many_there_are(site, zoo):
+    for name in ("alpha", "beta"):
+        site.code(name, "")
+    site.code("omega", "raise RuntimeError('boom')")
+    code, out, err = zoo("plugins", "doctor", "--json")
+    found = {p["name"]: p for p in json.loads(out) if p["name"] in ("alpha", "beta", "omega")}
+    assert {name: p["state"] for name, p in found.items()} == {
+        "alpha": "ok",
+        "beta": "ok",
+        "omega": "quarantined",
+    }
+    assert "boom" in found["omega"]["error"]
+    assert (code, err) == (4, "")

@@ -22,11 +22,11 @@ if TYPE_CHECKING:
 
 _MARK: Final = "zoo-probe:"
 _CHILD: Final = f"""
-import json
+import json, sys
 from zoo.core import registry
 known = registry.load()
 known.run_hooks()
-(info,) = [i for i in known.plugins if i.name != "zoo"][:1]
+info = next(i for i in known.plugins if i.name == sys.argv[1])
 print({_MARK!r} + json.dumps([info.state, info.error]))
 """
 
@@ -77,7 +77,7 @@ def _tried(name: str, timeout: float) -> tuple[str, str]:
     drop = ("ZOO_STRICT_PLUGINS", "ZOO_DEBUG")
     environment = {k: v for k, v in os.environ.items() if k not in drop} | {"ZOO_PLUGINS": name}
     with subprocess.Popen(  # noqa: S603 - our own interpreter, our own text
-        [sys.executable, "-c", _CHILD],
+        [sys.executable, "-c", _CHILD, name],
         env=environment,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
