@@ -50,7 +50,8 @@ def command(ctx: click.Context, *, as_json: bool) -> None:
     if ctx.invoked_subcommand:
         return
     out = Out("json" if as_json else "table")
-    infos = registry.load().plugins
+    known = registry.load()
+    infos = known.plugins
     if as_json:
         out.json([asdict(info) for info in infos])
         return
@@ -71,6 +72,8 @@ def command(ctx: click.Context, *, as_json: bool) -> None:
     for info in infos:
         if info.error:
             out.line(f"{info.name}: {info.error}")
+    for waits in known.waiting:
+        out.note(f"{waits.path}: what it adds to {waits.name} waits for plugin {waits.plugin}")
     out.note(f"this zoo's plugin api: {API_VERSION}")
 
 

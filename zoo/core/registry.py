@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 import gc
 import inspect
-from dataclasses import asdict, replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
@@ -13,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from zoo.core import manifest, names, plugins, settings
 from zoo.core.hookspecs import KINDS
 from zoo.core.resolve import import_module, resolve
-from zoo.core.specs import InputSpec, ModelSpec, PartSpec, PluginInfo, WeightsSpec
+from zoo.core.specs import ModelSpec, PartSpec, PluginInfo
 from zoo.errors import UnknownNameError, UsageError
 
 if TYPE_CHECKING:
@@ -22,6 +21,7 @@ if TYPE_CHECKING:
     import pluggy
 
     from zoo.core.manifest import Known, Manifest, Pin
+    from zoo.core.overlay import Waiting
 
 
 class Registry:
@@ -30,6 +30,9 @@ class Registry:
     Args:
         loaded: The plugins.
         overlays: Registry files that add weights, recipes or parts; later ones win.
+
+    Attributes:
+        waiting: Entries of overlays whose plugins are not loaded.
     """
 
     def __init__(self, loaded: plugins.Loaded, overlays: tuple[Manifest, ...] = ()) -> None:
@@ -44,8 +47,11 @@ class Registry:
         self.hub: dict[str, str] = {}
         self.pins: dict[str, Pin] = {}
         known = [k for m in loaded.manifests.values() for k in m.known]
+        self.waiting: list[Waiting] = []
         for overlay in overlays:
-            _lay_over(shelves, overlay)
+            from zoo.core.overlay import lay_over  # most people have none
+
+            self.waiting += lay_over(shelves, overlay, loaded.parts)
             self.hub.update(overlay.hub)
             self.pins.update({pin.source: pin for pin in overlay.pins})
             known += overlay.known
@@ -111,10 +117,18 @@ class Registry:
                     f"{kind} {wanted!r} is in plugin {known.plugin}, which is not loaded here",
                     hint=known.install or "zoo plugins",
                 )
-        broken = [p.name for p in self.plugins if p.state == "quarantined"]
-        if "/" in wanted and wanted.partition("/")[0] in broken:
-            name = wanted.partition("/")[0]
+        name, slash, _ = wanted.partition("/")
+        state = {p.name: p.state for p in self.plugins}.get(name) if slash else None
+        if state == "quarantined":
             return UnknownNameError(f"plugin {name} did not load", hint="zoo plugins")
+        if state == "disabled":
+            return UnknownNameError(f"plugin {name} is switched off", hint=_switch_on(name))
+        for waits in self.waiting:
+            if state is None and (kind, waits.name) == ("model", wanted):
+                return UnknownNameError(
+                    f"model {wanted!r} is in plugin {name}, which is not installed here",
+                    hint=f"install plugin {name}; {waits.path} only adds to it",
+                )
         shelf = self.shelf(kind)
         candidates = [*shelf, *(alias for spec in shelf.values() for alias in spec.aliases)]
         close = names.suggest(wanted, candidates)
@@ -164,6 +178,14 @@ class Registry:
         return self._manager
 
 
+def _switch_on(plugin: str) -> str:
+    """How a plugin that is switched off is loaded again."""
+    if plugin in settings.denied_plugins():
+        stored = plugin not in settings.disabled_by_variable()
+        return f"zoo plugins enable {plugin}" if stored else f"ZOO_DISABLE_PLUGINS names {plugin}"
+    return f"add {plugin} to ZOO_PLUGINS, or unset it"
+
+
 def _answers(spec: PartSpec, plugin: str, name: str) -> bool:
     return (not plugin or plugin == spec.plugin) and (name == spec.name or name in spec.aliases)
 
@@ -186,60 +208,6 @@ def _accepted(
                     or f"it takes {', '.join(takes[len(args) :]) or 'none'}",
                 )
     return options
-
-
-def _lay_over(shelves: dict[str, dict[str, PartSpec]], overlay: Manifest) -> None:
-    for kind, specs in overlay.parts.items():
-        for spec in specs:
-            if spec.name in shelves[kind]:
-                raise UsageError(
-                    f"{overlay.path}: {kind} {spec.name!r} exists already",
-                    hint="leave out its target to add weights or a recipe to the existing one",
-                )
-            shelves[kind][spec.name] = replace(spec, plugin=plugins.BUILTIN)
-    for patch in overlay.patches:
-        kind, name = patch["kind"], str(patch.get("name"))
-        model = shelves[kind].get(name)
-        recipe = patch.get("recipe", {})
-        if not isinstance(model, ModelSpec) or set(patch) - {"kind", "name", "weights", "recipe"}:
-            close = names.did_you_mean(names.suggest(name, shelves[kind])) if not model else ""
-            raise UsageError(
-                f"{overlay.path}: {kind} {name!r}: an entry without target may only add weights "
-                "and a recipe to a model that exists",
-                hint=close,
-            )
-        if not isinstance(recipe, dict):
-            raise UsageError(f"{overlay.path}: model {name!r}: recipe must be a table")
-        shelves[kind][name] = replace(
-            model,
-            weights=_merge_weights(model.weights, patch.get("weights", ()), overlay.path, name),
-            recipe={**model.recipe, **recipe},
-        )
-
-
-def _merge_weights(
-    old: tuple[WeightsSpec, ...], entries: Any, where: str, label: str
-) -> tuple[WeightsSpec, ...]:
-    """Entries of the same name change single fields; new names come first (the new default)."""
-    merged = {w.name: w for w in old}
-    fresh: list[str] = []
-    if not (isinstance(entries, list | tuple) and all(isinstance(e, dict) for e in entries)):
-        raise UsageError(f"{where}: model {label!r}: weights must be a list of tables")
-    for entry in entries:
-        base = next((_plain(w) for name, w in merged.items() if name == entry.get("name")), {})
-        (made,) = manifest.weights([{**base, **entry}], where, f"model {label!r}")
-        if made.name not in merged:
-            fresh.append(made.name)
-        merged[made.name] = made
-    ordered = [*fresh, *(name for name in merged if name not in fresh)]
-    return tuple(merged[name] for name in ordered)
-
-
-def _plain(spec: WeightsSpec) -> dict[str, Any]:
-    table = asdict(spec)
-    if isinstance(spec.input, InputSpec):
-        table["input"] = asdict(spec.input)
-    return table
 
 
 def builtin_path() -> Path:

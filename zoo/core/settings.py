@@ -87,12 +87,17 @@ def allowed_plugins() -> frozenset[str] | None:
 
 def denied_plugins() -> frozenset[str]:
     """Names that must not load: ``ZOO_DISABLE_PLUGINS`` and the switches of the user's folder."""
-    denied = _names(os.environ.get("ZOO_DISABLE_PLUGINS", ""))
+    denied = disabled_by_variable()
     try:
         stored = disabled_file().read_text("utf-8")
     except (OSError, UnicodeDecodeError):
         return denied
     return denied | {line.strip() for line in stored.splitlines() if line.strip()}
+
+
+def disabled_by_variable() -> frozenset[str]:
+    """Names in ``ZOO_DISABLE_PLUGINS``, which ``zoo plugins enable`` cannot change."""
+    return _names(os.environ.get("ZOO_DISABLE_PLUGINS", ""))
 
 
 def disabled_file() -> Path:
