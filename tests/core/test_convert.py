@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from zoo.core.convert import Mismatch, convert, record
+from zoo.core.convert import Mismatch, checked, convert, record
 from zoo.core.hookspecs import KINDS
 from zoo.core.specs import InputSpec, ModelSpec, Stages, WeightsSpec
 
@@ -112,3 +112,11 @@ def test_a_table_of_a_record_is_a_copy():
     given = {"a": 1}
     assert convert(given, dict[str, int]) == given
     assert convert(given, dict[str, int]) is not given
+
+
+def test_a_record_that_code_made_is_converted_as_a_table_is():
+    made = checked(ModelSpec(name="m", target="a:b", neck=["x"], input=InputSpec()), ModelSpec)
+    assert made == ModelSpec(name="m", target="a:b", neck=("x",), input=InputSpec())
+    wrong = ModelSpec(name="m", target="a:b", input=InputSpec(size=(3, 4, "5")))
+    with pytest.raises(Mismatch, match=r"Expected `int`, got `str` - at `input.size\[2\]`"):
+        checked(wrong, ModelSpec)

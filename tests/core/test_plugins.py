@@ -78,6 +78,19 @@ def test_a_hook_may_have_another_name_in_the_code(site):
     assert info("good").parts == {"model": 1}
 
 
+def test_lists_in_code_become_what_a_manifest_makes_of_them(site):
+    extra = """target="m:x", stages=[["stem", ["a"]]], aliases=["t"],
+        input=InputSpec(size=[3, 8, 8], mean=[0, 0.5, 1]), options={"odd": object}"""
+    text = GOOD.replace('target="zoo_good:tiny"', extra).replace(
+        "ModelSpec,", "ModelSpec, InputSpec,"
+    )
+    site.code("good", text)
+    (spec,) = load().parts["good"]["model"]
+    assert (spec.stages, spec.aliases) == ((("stem", ("a",)),), ("t",))
+    assert (spec.input.size, spec.input.mean) == ((3, 8, 8), (0.0, 0.5, 1.0))
+    assert spec.options == {"odd": object}
+
+
 def test_run_hooks_are_listed(site):
     site.code("good", GOOD + "\n@hookimpl\ndef zoo_run_started(run):\n    pass\n")
     assert info("good").hooks == ("zoo_run_started",)
@@ -138,6 +151,33 @@ BROKEN = {
     "gives a name twice": (
         GOOD + '    yield ModelSpec(name="x", target="m:x", aliases=("tiny",))',
         "named twice: tiny",
+    ),
+    "gives a tuple as input": (
+        GOOD.replace('target="zoo_good:tiny"', 'target="m:x", input=(3, 4, 5)'),
+        "zoo_models: model 'tiny': Expected `object`, got `array` - at `input`",
+    ),
+    "gives no weights as None": (
+        GOOD.replace('target="zoo_good:tiny"', 'target="m:x", weights=None'),
+        "zoo_models: model 'tiny': Expected `array`, got `null` - at `weights`",
+    ),
+    "gives a number as text": (
+        GOOD.replace('target="zoo_good:tiny"', 'target="m:x", params="5M"'),
+        "zoo_models: model 'tiny': Expected `int`, got `str` - at `params`",
+    ),
+    "gives weights with a wrong size": (
+        GOOD.replace("ModelSpec,", "ModelSpec, WeightsSpec,").replace(
+            'target="zoo_good:tiny"',
+            'target="m:x", weights=[WeightsSpec(name="w", source="file:x", bytes="1")]',
+        ),
+        "Expected `int`, got `str` - at `weights[0].bytes`",
+    ),
+    "names its aliases in a text": (
+        GOOD.replace('target="zoo_good:tiny"', 'target="m:x", aliases="small"'),
+        "Expected `array`, got `str` - at `aliases`",
+    ),
+    "gives a number as a name": (
+        GOOD.replace('"tiny"', "3"),
+        "zoo_models: model 3: Expected `str`, got `int` - at `name`",
     ),
     "wants another api": ("ZOO_API = '>=2'\n" + GOOD, "written for plugin api >=2; this zoo has 1"),
     "states a strange api": ("ZOO_API = 'new'\n" + GOOD, "api range 'new' is malformed"),

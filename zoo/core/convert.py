@@ -70,6 +70,33 @@ def record(value: Any, wanted: type, ready: Mapping[str, Any]) -> Any:
     return _record(wanted, value, ready)
 
 
+def checked(value: Any, wanted: type) -> Any:
+    """Give a record that code made with its fields as a table's would be converted.
+
+    Args:
+        value: A record; a subclass's own fields are left alone.
+        wanted: The dataclass whose fields are looked at.
+
+    Raises:
+        Mismatch: A field is of another type.
+    """
+    made: dict[str, Any] = {}
+    for name, (_, maker) in _fields(wanted)[0].items():
+        try:
+            made[name] = maker(_as_tables(getattr(value, name)))
+        except Mismatch as error:
+            raise error.inside(f".{name}") from error
+    return dataclasses.replace(value, **made)
+
+
+def _as_tables(value: Any) -> Any:
+    """Records inside as the tables that they could have been read from."""
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        fields = dataclasses.fields(value)
+        return {item.name: _as_tables(getattr(value, item.name)) for item in fields}
+    return [_as_tables(item) for item in value] if isinstance(value, list | tuple) else value
+
+
 @functools.cache
 def _converter(wanted: Any) -> Converter:
     origin, args = get_origin(wanted), get_args(wanted)

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, Final
 import pluggy
 
 from zoo.core import discovery, manifest, settings
+from zoo.core.convert import Mismatch, checked
 from zoo.core.hookspecs import API_VERSION, KINDS, RUN_HOOKS, CatalogueHooks, RunHooks, hookimpl
 from zoo.core.names import NAME, did_you_mean, suggest
 from zoo.core.specs import PartSpec, PluginInfo
@@ -71,7 +72,8 @@ class Loaded:
         """
         try:
             register(self.manager, info.name, plugin)
-            parts = {kind: self._collect(kind, info.name) for kind in KINDS}
+            data = isinstance(plugin, Declared)
+            parts = {kind: self._collect(kind, info.name, data) for kind in KINDS}
         except BaseException:
             if self.manager.has_plugin(info.name):
                 self.manager.unregister(name=info.name)
@@ -82,10 +84,11 @@ class Loaded:
         hooks = tuple(sorted({c.name for c in own} & set(RUN_HOOKS)))
         self.infos.append(replace(info, parts=counts, hooks=hooks))
 
-    def _collect(self, kind: str, name: str) -> tuple[PartSpec, ...]:
+    def _collect(self, kind: str, name: str, data: bool) -> tuple[PartSpec, ...]:
         caller: pluggy.HookCaller = getattr(self.manager.hook, KINDS[kind].hook)
         found = [i for i in caller.get_hookimpls() if i.plugin_name == name]
-        return _specs(kind, name, [given for i in found for given in _given(kind, i.function())])
+        given = [spec for i in found for spec in _given(kind, i.function())]
+        return _specs(kind, name, given, data=data)
 
 
 def register(manager: pluggy.PluginManager, name: str, plugin: object) -> None:
@@ -283,20 +286,32 @@ def _given(kind: str, given: object) -> Iterable[object]:
     return given
 
 
-def _specs(kind: str, plugin: str, given: Iterable[object]) -> tuple[PartSpec, ...]:
+def _specs(kind: str, plugin: str, given: Iterable[object], *, data: bool) -> tuple[PartSpec, ...]:
+    """The specs that a hook gave, looked at; ``data`` says that a manifest's reader did it."""
     hook, spec_type, _ = KINDS[kind]
     specs: list[PartSpec] = []
     for spec in given:
         if not isinstance(spec, spec_type):
             raise PluginError(f"{hook} gave {type(spec).__name__}, not {spec_type.__name__}")
-        if not NAME.match(spec.name):
-            raise PluginError(f"{hook}: {spec.name!r} is not a name")
-        specs.append(spec if spec.plugin == plugin else replace(spec, plugin=plugin))
+        made = spec if data else _checked(spec, kind)
+        if not NAME.match(made.name):
+            raise PluginError(f"{hook}: {made.name!r} is not a name")
+        specs.append(made if made.plugin == plugin else replace(made, plugin=plugin))
     names = [n for spec in specs for n in (spec.name, *spec.aliases)]
     twice = sorted({n for n in names if names.count(n) > 1}) if len(set(names)) < len(names) else []
     if twice:
         raise PluginError(f"{hook}: named twice: {', '.join(twice)}")
     return tuple(specs)
+
+
+def _checked(spec: PartSpec, kind: str) -> PartSpec:
+    """What code says of a part is held to the same types as what a manifest says."""
+    try:
+        made: PartSpec = checked(spec, KINDS[kind].spec)
+    except (Mismatch, OverflowError) as error:
+        hook = KINDS[kind].hook
+        raise PluginError(f"{hook}: {kind} {spec.name!r}: {error}") from error
+    return made
 
 
 def _reason(error: BaseException) -> str:
