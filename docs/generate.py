@@ -284,7 +284,7 @@ def registry_format() -> str:
                 ["`[stages]`", 'Lists of stages by a name that `stages = "NAME"` refers to.'],
                 *([f"`[[{kind}]]`", f"A {kind}."] for kind in KINDS),
                 ["`[[known]]`", "A part of a plugin that may not be installed."],
-                ["`[hub]`", "`endpoint`: address of an internal Hub."],
+                ["`[hub]`", "`endpoint`: address of an internal Hub; in overlays only."],
                 [
                     "`[[pin]]`",
                     "A `hub:` reference held by `zoo lock`: `source`, `revision`, `file`, "

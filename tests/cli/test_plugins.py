@@ -51,6 +51,20 @@ def test_every_plugin_is_shown_with_its_state(plugged):
     assert "plugin api: 1" in err
 
 
+def test_the_run_hooks_of_a_manifest_are_shown_and_not_imported(plugged, site):
+    site.install(
+        "elm",
+        {
+            "zoo_elm/__init__.py": "",
+            "zoo_elm/registry.toml": "schema = 1\n[plugin]\nhooks = 'zoo_elm.hooks'\n",
+            "zoo_elm/hooks.py": "raise RuntimeError('imported')",
+        },
+    )
+    assert "run hooks in zoo_elm.hooks" in plugged("plugins")[1]
+    assert "zoo_elm.hooks" in plugged("plugins", "show", "elm")[1]
+    assert "zoo_elm.hooks" not in sys.modules
+
+
 def test_json(plugged):
     found = {info["name"]: info for info in json.loads(plugged("plugins", "--json")[1])}
     assert found["bad"]["state"] == "quarantined"

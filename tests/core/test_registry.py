@@ -286,19 +286,19 @@ def test_hook_modules_are_imported_when_hooks_are_asked_for(site):
     assert known.manager.has_plugin("leaf.hooks")
 
 
-@pytest.mark.parametrize(
-    ("text", "said"),
-    [
-        ("1 / 0", "cannot import zoo_leaf.hooks"),
-        (HOOKS.replace("zoo_run_started", "zoo_run_startet"), "unknown hook 'zoo_run_startet'"),
-        (HOOKS.replace("(run)", "(config)"), "'config'"),
-    ],
-)
-def test_a_broken_hook_module_is_a_plugin_error(site, text, said):
-    site.manifest("leaf", "[plugin]\nhooks = 'zoo_leaf.hooks'\n", **{"zoo_leaf/hooks.py": text})
-    with pytest.raises(PluginError) as caught:
-        registry.load().run_hooks()
-    assert said in caught.value.message
+def test_what_is_read_and_does_nothing_is_noted(tmp_path, monkeypatch, site):
+    site.manifest(
+        "leaf",
+        f"[hub]\nendpoint = 'http://x'\n[[pin]]\nsource = 'hub:a/b'\nrevision = '{'0' * 40}'",
+    )
+    found = overlay(tmp_path, monkeypatch, "[plugin]\nhooks = 'm'\n")
+    texts = found.notes()
+    assert [text.partition(": ")[2] for text in texts] == [
+        "[plugin] hooks is ignored: an overlay runs no code",
+        "[hub] is ignored: only overlays set it",
+        "[[pin]] is ignored: only overlays set it",
+    ]
+    assert found.hub == found.pins == {}
 
 
 def test_the_registry_is_read_once(fresh):

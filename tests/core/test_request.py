@@ -230,6 +230,7 @@ def test_a_deprecated_model_says_what_to_use(ask):
     [
         ("raise ValueError('no')", "plugin leaf: zoo_recipe_defaults failed: ValueError: no"),
         ("return 3", "plugin leaf: zoo_recipe_defaults failed: TypeError"),
+        ("raise SystemExit(5)", "plugin leaf: zoo_recipe_defaults failed: SystemExit: 5"),
     ],
 )
 def test_a_failing_suggestion_names_the_plugin(site, line, said):
@@ -239,6 +240,16 @@ def test_a_failing_suggestion_names_the_plugin(site, line, said):
         request("finetune", "leaf", {}, registry=registry.load())
     assert caught.value.message.startswith(said)
     assert caught.value.hint == "zoo plugins disable leaf"
+
+
+def test_a_hook_module_that_does_not_load_stops_a_strict_run_only(site, capsys):
+    site.manifest("leaf", LEAF, **{"zoo_leaf/hooks.py": "1 / 0"})
+    known = registry.load()
+    assert request("finetune", "leaf", {}, registry=known).recipe.optim.epochs == 7
+    assert "the run goes without plugin leaf" in capsys.readouterr().err
+    with pytest.raises(PluginError, match="plugin leaf, run hooks: cannot import") as caught:
+        request("finetune", "leaf", {"strict": True}, registry=known)
+    assert caught.value.hint.startswith("zoo plugins disable leaf")
 
 
 def test_a_plugins_own_error_passes(site):

@@ -72,14 +72,15 @@ def command(ctx: click.Context, *, as_json: bool) -> None:
     for info in infos:
         if info.error:
             out.line(f"{info.name}: {info.error}")
-    for waits in known.waiting:
-        out.note(f"{waits.path}: what it adds to {waits.name} waits for plugin {waits.plugin}")
+    for text in known.notes():
+        out.note(text)
     out.note(f"this zoo's plugin api: {API_VERSION}")
 
 
 def _brings(info: PluginInfo) -> str:
     pieces = [f"{number} {kind}{'s' if number != 1 else ''}" for kind, number in info.parts.items()]
     pieces += [f"hook {name}" for name in info.hooks]
+    pieces += [f"run hooks in {info.hook_module}"] if info.hook_module else []
     return ", ".join(pieces).replace("losss", "losses")
 
 
@@ -103,7 +104,7 @@ def show(name: str, *, as_json: bool) -> None:
             ("path", info.path),
             ("state", info.state),
             ("error", info.error),
-            ("hooks", ", ".join(info.hooks)),
+            ("hooks", ", ".join(info.hooks) or info.hook_module),
             *((kind, _some(found)) for kind, found in parts.items()),
         ]
     )

@@ -92,7 +92,7 @@ class Loaded:
 
 
 def register(manager: pluggy.PluginManager, name: str, plugin: object) -> None:
-    """Register one plugin and check its hooks' names and arguments.
+    """Register one plugin and check its hooks' names and arguments; a wrong one is not kept.
 
     Args:
         manager: Where it is registered.
@@ -107,6 +107,8 @@ def register(manager: pluggy.PluginManager, name: str, plugin: object) -> None:
             raise PluginError(f"{name}: its entry point names nothing")
         manager.check_pending()
     except pluggy.PluginValidationError as error:
+        if manager.has_plugin(name):
+            manager.unregister(name=name)
         known = [kind.hook for kind in KINDS.values()] + list(RUN_HOOKS)
         wrong = re.search(r"unknown hook '(\w+)'", str(error))
         hint = did_you_mean(suggest(wrong[1], known)) if wrong else ""
@@ -214,7 +216,8 @@ def _load_one(loaded: Loaded, point: EntryPoint, info: PluginInfo, started: floa
         content = manifest.read(Path(info.path), plugin=point.name)
         _check_api(content.api)
         loaded.manifests[point.name] = content
-        loaded.add(replace(info, api=content.api, load_ms=_ms(started)), Declared(content))
+        info = replace(info, api=content.api, hook_module=content.hooks)
+        loaded.add(replace(info, load_ms=_ms(started)), Declared(content))
         return
     module = _import(point.target)
     api = str(getattr(module, "ZOO_API", ""))

@@ -5,13 +5,14 @@ from __future__ import annotations
 import functools
 import gc
 import inspect
+from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from zoo.core import manifest, names, plugins, settings
 from zoo.core.hookspecs import KINDS
-from zoo.core.resolve import import_module, resolve
+from zoo.core.resolve import resolve
 from zoo.core.specs import ModelSpec, PartSpec, PluginInfo
 from zoo.errors import UnknownNameError, UsageError
 
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
     from zoo.core.manifest import Known, Manifest, Pin
     from zoo.core.overlay import Waiting
+    from zoo.errors import PluginError
 
 
 class Registry:
@@ -32,12 +34,15 @@ class Registry:
         overlays: Registry files that add weights, recipes or parts; later ones win.
 
     Attributes:
+        plugins: What became of each plugin.
         waiting: Entries of overlays whose plugins are not loaded.
+        hook_errors: Why run hooks were left out, once they were asked for.
     """
 
     def __init__(self, loaded: plugins.Loaded, overlays: tuple[Manifest, ...] = ()) -> None:
         self._manager = loaded.manager
         self._manifests = loaded.manifests
+        self._overlays = overlays
         self._hooks_imported = False
         self.plugins: tuple[PluginInfo, ...] = tuple(loaded.infos)
         shelves: dict[str, dict[str, PartSpec]] = {kind: {} for kind in KINDS}
@@ -47,6 +52,7 @@ class Registry:
         self.hub: dict[str, str] = {}
         self.pins: dict[str, Pin] = {}
         known = [k for m in loaded.manifests.values() for k in m.known]
+        self.hook_errors: list[PluginError] = []
         self.waiting: list[Waiting] = []
         for overlay in overlays:
             from zoo.core.overlay import lay_over  # most people have none
@@ -161,16 +167,47 @@ class Registry:
     def run_hooks(self) -> pluggy.HookRelay:
         """The run hooks of all plugins; imports the hook modules that manifests name.
 
+        A plugin whose hook module does not load is named on stderr once and left out, and counts
+        as quarantined from then on; its parts stay.
+
         Raises:
-            PluginError: A hook module cannot be imported or implements an unknown hook.
+            PluginError: One does not load and ``ZOO_STRICT_PLUGINS`` is set.
         """
         if not self._hooks_imported:
-            for name, content in self._manifests.items():
-                if content.hooks:
-                    module = import_module(content.hooks)
-                    plugins.register(self._manager, f"{name}.hooks", module)
+            from zoo.core.runhooks import gather  # only runs need them
+
             self._hooks_imported = True
+            for found in gather(self._manager, self._manifests):
+                if found.error is None:
+                    self._change(found.plugin, hooks=found.hooks)
+                    continue
+                self.hook_errors.append(found.error)
+                reason = found.error.message.partition(", ")[2]
+                self._change(found.plugin, state="quarantined", error=reason)
+        if self.hook_errors and settings.strict_plugins():
+            raise self.hook_errors[0]
         return self._manager.hook
+
+    def _change(self, name: str, **fields: Any) -> None:
+        """Note what became known of a plugin."""
+        self.plugins = tuple(
+            replace(info, **fields) if info.name == name else info for info in self.plugins
+        )
+
+    def notes(self) -> list[str]:
+        """What registry files say that does nothing here, and why."""
+        said = [
+            f"{waits.path}: what it adds to {waits.name} waits for plugin {waits.plugin}"
+            for waits in self.waiting
+        ]
+        said += [
+            f"{overlay.path}: [plugin] hooks is ignored: an overlay runs no code"
+            for overlay in self._overlays
+            if overlay.hooks
+        ]
+        for name, content in self._manifests.items():
+            said += [f"{content.path}: {text}" for text in unheard(content) if name != "zoo"]
+        return said
 
     @property
     def manager(self) -> pluggy.PluginManager:
@@ -184,6 +221,12 @@ def _switch_on(plugin: str) -> str:
         stored = plugin not in settings.disabled_by_variable()
         return f"zoo plugins enable {plugin}" if stored else f"ZOO_DISABLE_PLUGINS names {plugin}"
     return f"add {plugin} to ZOO_PLUGINS, or unset it"
+
+
+def unheard(content: Manifest) -> list[str]:
+    """What a plugin's manifest says that only overlays may say."""
+    keys = {"[hub]": content.hub, "[[pin]]": content.pins}
+    return [f"{key} is ignored: only overlays set it" for key, value in keys.items() if value]
 
 
 def _answers(spec: PartSpec, plugin: str, name: str) -> bool:

@@ -46,6 +46,7 @@ def request(
     Raises:
         UsageError: Anything that is wrong with it.
         UnknownNameError: A name that no plugin has.
+        PluginError: A plugin's suggestion failed, or its run hooks do not load in a strict run.
     """
     stated, from_file = compose.read_recipe(file) if file else (None, {})
     if stated is not None and stated != verb:
@@ -66,6 +67,8 @@ def request(
         ("--set", pairs),
     ]
     composed = compose.compose(verb, layers)
+    if composed.recipe.output.strict and registry.hook_errors:
+        raise registry.hook_errors[0]
     if spec is not None:
         check_weights(spec, composed.recipe.model.weights)
     found = {**_shorter_warmup(composed), **_named(composed.recipe, registry, spec)}
@@ -89,7 +92,7 @@ def _from_plugins(registry: Registry, verb: str, model: ModelSpec) -> list[Layer
             layers.append((f"plugin {hook.plugin_name}", dict(given or {})))
         except ZooError:
             raise
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             name = hook.plugin_name.removesuffix(".hooks")
             raise PluginError(
                 f"plugin {name}: zoo_recipe_defaults failed: {type(error).__name__}: {error}",

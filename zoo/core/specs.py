@@ -314,7 +314,8 @@ class PluginInfo:
         target: What the entry point names.
         path: Where its manifest or module lies.
         parts: Kind -> number of parts.
-        hooks: Run hooks that it implements.
+        hooks: Run hooks that it implements, as far as they are known.
+        hook_module: Module of the run hooks of a manifest; imported when a run starts.
         state: ``ok``, ``quarantined``, ``disabled``, or ``unloaded`` (code that nobody has run yet).
         error: Why it is quarantined, one line.
         load_ms: Milliseconds that finding and loading took.
@@ -333,6 +334,7 @@ class PluginInfo:
     path: str = ""
     parts: dict[str, int] = field(default_factory=dict)
     hooks: tuple[str, ...] = ()
+    hook_module: str = ""
     state: Literal["ok", "quarantined", "disabled", "unloaded"] = "ok"
     error: str = ""
     load_ms: float = 0.0
