@@ -3,7 +3,8 @@ import textwrap
 
 import pytest
 
-from zoo.core import hookspecs
+import zoo
+from zoo.core import hookspecs, registry
 from zoo.core.hookspecs import KINDS, RUN_HOOKS, CatalogueHooks, RunHooks
 from zoo.core.specs import PartSpec
 
@@ -50,6 +51,31 @@ def test_the_example_of_a_hook_is_a_hook(name):
     given = set(inspect.signature(scope[name]).parameters)
     assert given <= set(inspect.signature(HOOKS[name]).parameters)
     assert scope[name].zoo_impl
+
+
+def test_the_examples_of_run_hooks_work_in_a_run(site, photos, tmp_path, monkeypatch):
+    code = "from zoo.plugin import hookimpl\n"
+    for name in RUN_HOOKS:
+        code += textwrap.dedent(inspect.getdoc(HOOKS[name]).partition("Example::")[2])
+    site.code("all", code)
+    monkeypatch.setenv("ZOO_PLUGINS", "all,tutorials")
+    registry.load.cache_clear()
+    result = zoo.train(
+        "tutorials/lenet",
+        data=photos,
+        epochs=1,
+        workers=0,
+        threads=1,
+        device="cpu",
+        strict=True,
+        out=tmp_path / "runs",
+    )
+    told = {name: (result.dir / f"{name}.txt").read_text() for name in ("numbers", "newest", "end")}
+    assert told["numbers"].startswith("0 ")
+    assert "'val/top1': " in told["numbers"]
+    assert told["newest"].endswith(".safetensors")
+    assert told["end"] == str(result.metrics)
+    assert (result.dir / "host.txt").read_text() == "here"
 
 
 @pytest.mark.parametrize("kind", KINDS)

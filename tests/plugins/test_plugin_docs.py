@@ -5,12 +5,14 @@ from __future__ import annotations
 import inspect
 import re
 import textwrap
+import tomllib
 from dataclasses import fields
 from pathlib import Path
 
+from zoo.core import registry
 from zoo.core.hookspecs import KINDS, RUN_HOOKS, RunHooks
 from zoo.core.specs import PartSpec
-from zoo.testing.scaffold import MODULES
+from zoo.testing.scaffold import MODULES, new_plugin
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
 PAGE = (DOCS / "reference" / "plugin-api.md").read_text("utf-8")
@@ -53,8 +55,6 @@ def test_the_tutorial_names_everything_that_a_new_plugin_may_bring():
 
 
 def test_the_tutorial_shows_the_files_that_are_really_written(tmp_path):
-    from zoo.testing.scaffold import new_plugin
-
     text = (DOCS / "tutorial" / "write-a-plugin.md").read_text("utf-8")
     written = new_plugin("mine", ["model", "loss"], tmp_path / "zoo-mine")
     listed = [str(path.relative_to(tmp_path)) for path in written]
@@ -75,3 +75,30 @@ def test_what_the_exercises_quote_stands_in_the_files():
         assert any(textwrap.indent(quote, " " * deep) in file for deep in (0, 4, 8)), place
     fenced = re.findall(r"^```(python|toml)$", text, re.MULTILINE)
     assert len(fenced) == len(quotes)  # nothing is shown that is not quoted
+
+
+def test_the_tutorials_plugins_stand_beside_one_another(site, tmp_path, monkeypatch):
+    """Followed word by word, the page installs two plugins; both load."""
+    text = (DOCS / "tutorial" / "write-a-plugin.md").read_text("utf-8")
+    tables = [tomllib.loads(block) for block in re.findall(r"```toml\n(.*?)```", text, re.DOTALL)]
+    names = [
+        (name, target)
+        for table in tables
+        for name, target in table.get("project", {}).get("entry-points", {}).get("zoo", {}).items()
+    ]
+    assert len({name for name, _ in names}) == len(names) == 2
+    code = next(b for b in re.findall(r"```python\n(.*?)```", text, re.DOTALL) if "ZOO_API" in b)
+    new_plugin("mine", ["model", "loss"], tmp_path / "zoo-mine")
+    monkeypatch.syspath_prepend(str(tmp_path / "zoo-mine"))
+    for name, target in names:
+        files = {f"{target}.py": code} if target in text.split("Saved as `")[1] else {}
+        site.install(name, files, entry=target, distribution=target.replace("_", "-"))
+    registry.load.cache_clear()
+    states = {info.name: (info.state, info.error) for info in registry.load().plugins}
+    assert {name: states[name] for name, _ in names} == {name: ("ok", "") for name, _ in names}
+    assert all(
+        part in registry.load().shelf("model") for part in re.findall(r"train (\w+/\w+)", text)
+    )
+    assert all(
+        part in registry.load().shelf("loss") for part in re.findall(r"--loss (\w+/\w+)", text)
+    )

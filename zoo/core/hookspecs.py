@@ -219,7 +219,9 @@ class RunHooks:
 
             @hookimpl
             def zoo_model_ready(model):
-                model.fc.bias.data.zero_()
+                for layer in model.modules():
+                    if type(layer).__name__ == "Dropout":
+                        layer.p = 0.3
         """
 
     @hookspec
@@ -237,11 +239,15 @@ class RunHooks:
     def zoo_progress(self, run: Any, report: Any) -> None:
         """An epoch ended; ``report`` holds its numbers.
 
+        ``report.val`` are those of the validation images, or ``None``; ``report.scalars()`` are
+        all of them by name.
+
         Example::
 
             @hookimpl
-            def zoo_progress(report):
-                print(report.epoch, report.metrics)
+            def zoo_progress(run, report):
+                with (run.dir / "numbers.txt").open("a") as file:
+                    print(report.epoch, report.val and report.val.top1, report.scalars(), file=file)
         """
 
     @hookspec
@@ -251,8 +257,8 @@ class RunHooks:
         Example::
 
             @hookimpl
-            def zoo_checkpoint_saved(path):
-                upload(path)
+            def zoo_checkpoint_saved(run, path):
+                (run.dir / "newest.txt").write_text(path.name)
         """
 
     @hookspec
@@ -262,6 +268,6 @@ class RunHooks:
         Example::
 
             @hookimpl
-            def zoo_run_ended(result):
-                notify(result)
+            def zoo_run_ended(run, result):
+                (run.dir / "end.txt").write_text(str(getattr(result, "metrics", result)))
         """
