@@ -42,6 +42,7 @@ def test_models_are_listed_as_on_the_command_line(command_line):
         == command_line("list", "--names", "--plugin", "tutorials")[1].split()
     )
     assert zoo.list_models("none*") == []
+    assert "tutorials/lenet" in zoo.list_models("quickstart") + zoo.list_models("small")
 
 
 def test_a_models_record():

@@ -39,14 +39,14 @@ def list_models(pattern: str = "*", *, plugin: str | None = None) -> list[str]:
     """Names of models, sorted as people sort.
 
     Args:
-        pattern: With ``*`` and ``?``, or a piece of a name, as for ``zoo list``.
+        pattern: With ``*`` and ``?``, a piece of a name, or a tag, as for ``zoo list``.
         plugin: Only this plugin's; ``zoo`` for the built-in ones.
     """
     shelf = registries.load().shelf("model")
     found = [
         name
         for name, spec in shelf.items()
-        if names.matches(pattern, (name, spec.name, *spec.aliases))
+        if names.matches(pattern, (name, spec.name, *spec.aliases), spec.tags)
         and plugin in (None, spec.plugin)
     ]
     return sorted(found, key=lambda name: (shelf[name].plugin != "zoo", names.natural_key(name)))

@@ -108,6 +108,50 @@ def test_what_is_not_there(zoo, args, error, hint):
     assert hint in err
 
 
+LOSSY = """
+[[loss]]
+name = "one"
+target = "zoo_lossy:x"
+tags = ["Wonderful"]
+[[metric]]
+name = "two"
+target = "zoo_lossy:x"
+"""
+
+
+@pytest.mark.parametrize(
+    ("plugin", "error", "hint"),
+    [
+        (
+            "lossy",
+            "plugin lossy has no model; it has: 1 loss, 1 metric",
+            "zoo list --kind loss --p",
+        ),
+        ("bad", "plugin bad is out of order: ZeroDivisionError", "zoo plugins show bad"),
+        ("bare", "plugin bare has no model\n", "zoo plugins show bare"),
+        ("off", "plugin off is switched off", "ZOO_DISABLE_PLUGINS names off"),
+    ],
+)
+def test_a_plugin_without_a_model_says_what_it_has(zoo, site, monkeypatch, plugin, error, hint):
+    site.manifest("lossy", LOSSY)
+    site.manifest("bare", "")
+    site.manifest("off", LOSSY)
+    site.code("bad", "1 / 0")
+    monkeypatch.setenv("ZOO_DISABLE_PLUGINS", "off")
+    registry.load.cache_clear()
+    code, _, err = zoo("list", "--plugin", plugin)
+    assert code == 2
+    assert error in err
+    assert f"hint: {hint}" in err
+
+
+def test_tags_are_words_for_searching(zoo, site):
+    site.manifest("lossy", LOSSY)
+    registry.load.cache_clear()
+    assert names(zoo, "--kind", "loss", "wonderful") == ["lossy/one"]
+    assert names(zoo, "--kind", "loss", "wonder*") == ["lossy/one"]
+
+
 def test_a_kind_that_nobody_brings(zoo, site):
     code, out, err = zoo("list", "--kind", "command")
     assert (code, out) == (0, "")

@@ -245,3 +245,11 @@ def test_main_exits_with_the_code(capsys):
 def test_interrupted_knows_its_code():
     assert Interrupted("x").code == 130
     assert Interrupted("x", signal=15).code == 143
+
+
+def test_a_plugins_command_that_is_none_is_the_plugins_error(zoo, site):
+    site.manifest("leaf", "[[command]]\nname = 'label'\ntarget = 'math:pi'\n")
+    code, _, err = zoo("label")
+    assert code == 4
+    assert "command leaf/label: target math:pi is not a click command" in err
+    assert "hint: zoo plugins check leaf" in err

@@ -95,3 +95,8 @@ def test_a_manifest_in_a_package_inside_a_package(site):
 @pytest.mark.parametrize("target", ["zoo_leaf:plugin", "no_such_package", "json.decoder", "sys"])
 def test_code_has_no_manifest(target):
     assert discovery.manifest_of(target) is None
+
+
+def test_a_distribution_has_one_name_however_it_is_written(site):
+    site.install("mine", distribution="Zoo.Mine", entry="zoo_mine")
+    assert [p.distribution for p in discovery.find() if p.name == "mine"] == ["zoo-mine"]

@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from zoo.core.names import did_you_mean, matches, natural_key, parse, suggest
+from zoo.core.names import did_you_mean, distribution, matches, natural_key, parse, suggest
 from zoo.errors import UsageError
 
 
@@ -120,3 +120,15 @@ def test_the_sentence():
 )
 def test_what_people_type_means_a_name_or_a_piece_of_one(pattern, names, found):
     assert matches(pattern, names) is found
+
+
+def test_a_tag_is_matched_whole_or_by_a_pattern():
+    assert matches("Small", ("net",), ("small", "old"))
+    assert matches("sm*", ("net",), ("small",))
+    assert not matches("mal", ("net",), ("small",))
+    assert matches("ne", ("net",), ())
+
+
+@pytest.mark.parametrize("name", ["Zoo.Mine", "zoo-mine", "ZOO_mine", "zoo.-_mine"])
+def test_distributions_are_compared_as_installers_do(name):
+    assert distribution(name) == "zoo-mine"

@@ -171,6 +171,18 @@ def test_build_names_a_wrong_option_and_the_right_ones(known):
     assert caught.value.hint == "it takes gamma, alpha"
 
 
+def test_a_target_that_imports_late_is_told_what_it_requires(site):
+    entry = "[[loss]]\nname = '{}'\ntarget = 'zoo_oak.late:Late'\nrequires = ['{}']\n"
+    code = "class Late:\n    def __init__(self):\n        import cv2none\n"
+    text = entry.format("lacking", "opencv-none") + entry.format("other", "click")
+    site.manifest("oak", text, **{"zoo_oak/late.py": code})
+    with pytest.raises(PluginError, match="loss oak/lacking: ModuleNotFoundError") as caught:
+        registry.load().build("loss", "oak/lacking")
+    assert caught.value.hint == "pip install opencv-none"
+    with pytest.raises(ModuleNotFoundError):
+        registry.load().build("loss", "oak/other")
+
+
 def test_build_of_what_cannot_be_built(known):
     with pytest.raises(UsageError, match=r"target zoo_leaf\.parts:NUMBER is not callable"):
         known.build("loss", "number")

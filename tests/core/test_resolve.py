@@ -2,7 +2,8 @@ import sys
 
 import pytest
 
-from zoo.core.resolve import import_module, resolve
+from zoo.core.resolve import import_module, install, missing, resolve, target_of
+from zoo.core.specs import LossSpec
 from zoo.errors import PluginError
 
 
@@ -62,3 +63,24 @@ def test_what_a_module_prints_goes_to_stderr(site, capsys):
     out, err = capsys.readouterr()
     assert (out, err) == ("", "hello\n")
     assert "zoo_loud" in sys.modules
+
+
+def test_what_a_part_requires_is_the_hint_not_what_its_module_is_called(site):
+    (site.path / "zoo_needy.py").write_text("import cv2none")
+    spec = LossSpec(name="x", target="zoo_needy:x", requires=("opencv-python-none>=4", "click"))
+    assert missing(spec) == ["opencv-python-none>=4"]
+    with pytest.raises(PluginError, match="No module named 'cv2none'") as caught:
+        target_of(spec)
+    assert caught.value.hint == "pip install 'opencv-python-none>=4'"
+    assert install(["a", "b"]) == "pip install a b"
+
+
+def test_another_error_keeps_its_own_hint(site):
+    (site.path / "zoo_needy.py").write_text("1 / 0")
+    with pytest.raises(PluginError) as caught:
+        target_of(LossSpec(name="x", target="zoo_needy:x", requires=("none-such",)))
+    assert caught.value.hint == "zoo plugins"
+    (site.path / "zoo_late.py").write_text("import none_such")
+    with pytest.raises(PluginError) as caught:
+        target_of(LossSpec(name="x", target="zoo_late:x", requires=("click", "pluggy>=1")))
+    assert caught.value.hint == "pip install none_such"

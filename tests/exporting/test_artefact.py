@@ -91,3 +91,19 @@ def test_an_unknown_suffix_lists_the_known_ones(tmp_path):
     with pytest.raises(UsageError) as caught:
         open_artefact(tmp_path / "m.tflite")
     assert ".onnx" in caught.value.hint
+
+
+def test_a_format_that_reads_its_files_alone_is_not_said_to_read_nothing(tmp_path, site):
+    code = """
+        class Npz:
+            def __call__(self, model, example, path): ...
+            def load(self, path, model): ...
+        npz = Npz()
+    """
+    entry = "[[exporter]]\nname = 'npz'\ntarget = 'zoo_leaf.npz:npz'\nsuffix = '.npz'\n"
+    site.manifest("leaf", entry, **{"zoo_leaf/npz.py": code})
+    with pytest.raises(
+        UsageError, match="leaf/npz reads its files, but not what they say"
+    ) as caught:
+        open_artefact(tmp_path / "m.npz")
+    assert "metadata(path)" in caught.value.hint

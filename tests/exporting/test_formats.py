@@ -12,7 +12,7 @@ from torch import nn
 from zoo.core import metadata, registry
 from zoo.core.metadata import CheckpointInfo
 from zoo.core.specs import ExporterSpec, InputSpec
-from zoo.errors import DiskError, UnknownNameError, UsageError, VerificationError
+from zoo.errors import DiskError, PluginError, UnknownNameError, UsageError, VerificationError
 from zoo.exporting import formats
 
 INPUT = InputSpec(size=(3, 16, 16), mean=(0.5, 0.4, 0.3), std=(0.2, 0.2, 0.1))
@@ -190,7 +190,7 @@ def shelf_with(monkeypatch):
                 return function(*args, **options)
 
         monkeypatch.setattr(registry, "load", Shelf)
-        monkeypatch.setattr(formats, "resolve", lambda target: function)
+        monkeypatch.setattr(formats, "target_of", lambda spec: function)
 
     return put
 
@@ -207,6 +207,15 @@ def test_an_exporter_that_writes_nothing_is_blamed(tmp_path, shelf_with):
     shelf_with(writes_nothing)
     with pytest.raises(Exception, match="wrote no file"):
         formats.write(tiny(), "extra", tmp_path, info=INFO)
+
+
+def test_a_target_that_cannot_be_called_is_the_plugins_error(tmp_path, site):
+    site.manifest("leaf", "[[exporter]]\nname = 'npz'\ntarget = 'math:pi'\nsuffix = '.npz'\n")
+    with pytest.raises(
+        PluginError, match="exporter leaf/npz: target math:pi is not call"
+    ) as caught:
+        formats.write(tiny(), "leaf/npz", tmp_path, info=INFO)
+    assert caught.value.hint == "zoo plugins check leaf"
 
 
 def test_results_are_paths_and_numbers(tmp_path):

@@ -30,6 +30,18 @@ def test_a_src_layout_is_found(tmp_path, fresh):
         assert "passing/confidence-penalty" in registry.load().shelf("loss")
 
 
+def test_a_folder_wins_over_its_installed_copy_however_the_name_is_written(tmp_path, site):
+    site.manifest("passing", "[[loss]]\nname = 'old'\ntarget = 'm:x'\n")
+    folder = tmp_path / "project"
+    new_plugin("passing", ["loss"], folder)
+    text = (folder / "pyproject.toml").read_text()
+    (folder / "pyproject.toml").write_text(text.replace('"zoo-passing"', '"Zoo.Passing"', 1))
+    with as_installed(folder):
+        (info,) = [info for info in registry.load().plugins if info.name == "passing"]
+        assert (info.state, info.error) == ("ok", "")
+        assert "passing/confidence-penalty" in registry.load().shelf("loss")
+
+
 @pytest.mark.parametrize(
     ("text", "reason"),
     [

@@ -101,3 +101,16 @@ def test_nothing_is_written_into_a_folder_in_use(tmp_path):
     with pytest.raises(UsageError, match="not empty"):
         new_plugin("mine", ["model"], tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["notes.txt"]
+
+
+@pytest.mark.parametrize(
+    ("brings", "line"),
+    [
+        (["loss", "model"], "$ zoo list --plugin mine"),
+        (["tracker", "hooks"], "$ zoo list --kind tracker --plugin mine"),
+        (["hooks"], "$ zoo plugins show mine"),
+    ],
+)
+def test_the_readme_shows_what_there_is(brings, line, tmp_path):
+    new_plugin("mine", brings, tmp_path)
+    assert line in (tmp_path / "README.md").read_text().splitlines()

@@ -42,7 +42,7 @@ def command(
     as_names: bool,
     **filters: Any,
 ) -> None:
-    """List parts; PATTERN is a name with * and ?, or a piece of one."""
+    """List parts; PATTERN is a name with * and ?, a piece of one, or a tag."""
     out = Out("json" if as_json else "names" if as_names else "table")
     if hub is not None:
         _hub(out, hub)
@@ -92,7 +92,7 @@ def _best(spec: ModelSpec) -> str:
 
 
 def _fits(spec: PartSpec, pattern: str | None, filters: dict[str, Any]) -> bool:
-    if pattern and not matches(pattern, (spec.name, spec.qualified, *spec.aliases)):
+    if pattern and not matches(pattern, (spec.name, spec.qualified, *spec.aliases), spec.tags):
         return False
     if filters["plugin"] and spec.plugin != filters["plugin"]:
         return False
@@ -115,11 +115,8 @@ def _number(text: str) -> float:
 
 def _nothing(known: Registry, kind: str, pattern: str | None, filters: dict[str, Any]) -> None:
     shelf = known.shelf(kind)
-    if filters["plugin"] and filters["plugin"] not in {p.name for p in known.plugins}:
-        close = suggest(filters["plugin"], [p.name for p in known.plugins])
-        raise UnknownNameError(
-            f"no plugin {filters['plugin']!r}", hint=did_you_mean(close) or "zoo plugins"
-        )
+    if filters["plugin"]:
+        _nothing_of(known, kind, filters["plugin"])
     if filters["family"]:
         families = sorted({getattr(spec, "family", "") for spec in shelf.values()} - {""})
         if filters["family"] not in families:
@@ -131,6 +128,30 @@ def _nothing(known: Registry, kind: str, pattern: str | None, filters: dict[str,
         hint = did_you_mean(close) or f"zoo list --kind {kind}"
         raise UnknownNameError(f"no {kind} matches {pattern!r}", hint=hint, suggestions=close)
     raise UnknownNameError(f"no {kind} fits these filters", hint="take one away")
+
+
+def _nothing_of(known: Registry, kind: str, plugin: str) -> None:
+    """Say why a plugin has nothing of a kind; passes if it has."""
+    infos = {info.name: info for info in known.plugins}
+    if plugin not in infos:
+        close = suggest(plugin, infos)
+        raise UnknownNameError(f"no plugin {plugin!r}", hint=did_you_mean(close) or "zoo plugins")
+    info = infos[plugin]
+    if info.state == "disabled":
+        raise UnknownNameError(f"plugin {plugin} is switched off", hint=registry.switch_on(plugin))
+    if info.state == "quarantined" and not info.parts:
+        raise UnknownNameError(
+            f"plugin {plugin} is out of order: {info.error}", hint=f"zoo plugins show {plugin}"
+        )
+    if kind not in info.parts:
+        has = ", ".join(f"{number} {other}" for other, number in info.parts.items())
+        kinds = [*info.parts]
+        raise UnknownNameError(
+            f"plugin {plugin} has no {kind}" + (f"; it has: {has}" if has else ""),
+            hint=f"zoo list --kind {kinds[0]} --plugin {plugin}"
+            if kinds
+            else f"zoo plugins show {plugin}",
+        )
 
 
 def _broken(out: Out, known: Registry) -> None:

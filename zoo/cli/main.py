@@ -19,11 +19,13 @@ from zoo import __version__
 from zoo.cli.output import Out
 from zoo.core import settings
 from zoo.core.names import did_you_mean, suggest
-from zoo.core.resolve import resolve
-from zoo.errors import DiskError, Interrupted, UnknownNameError, UsageError, ZooError
+from zoo.core.resolve import resolve, target_of
+from zoo.errors import DiskError, Interrupted, PluginError, UnknownNameError, UsageError, ZooError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from zoo.core.specs import PartSpec
 
 COMMANDS: Final[dict[str, dict[str, tuple[str, str]]]] = {
     "Look around": {
@@ -92,7 +94,7 @@ class Commands(click.Group):
         from zoo.core import registry
 
         try:
-            return _command(registry.load().find("command", cmd_name).target)
+            return _plugins_command(registry.load().find("command", cmd_name))
         except UnknownNameError:
             return None
 
@@ -127,6 +129,16 @@ class Commands(click.Group):
 def _command(target: str) -> click.Command:
     found = resolve(target)
     assert isinstance(found, click.Command), f"{target} is not a click command"
+    return found
+
+
+def _plugins_command(spec: PartSpec) -> click.Command:
+    found = target_of(spec)
+    if not isinstance(found, click.Command):
+        raise PluginError(
+            f"command {spec.qualified}: target {spec.target} is not a click command",
+            hint=f"zoo plugins check {spec.plugin}",
+        )
     return found
 
 

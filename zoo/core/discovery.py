@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from zoo.core import settings
+from zoo.core import names, settings
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -30,7 +30,7 @@ class EntryPoint:
     Attributes:
         name: Plugin name.
         target: ``package`` or ``package.module`` (or ``package:object``).
-        distribution: Distribution that installs it.
+        distribution: Distribution that installs it, its name as installers compare it.
         version: Its version.
     """
 
@@ -78,7 +78,7 @@ def _parse(text: str, info: str) -> Iterator[EntryPoint]:
         elif group == GROUP and "=" in line:
             name, _, target = (piece.strip() for piece in line.partition("="))
             target = target.partition("[")[0].strip()
-            yield EntryPoint(name, target, distribution.replace("_", "-"), version)
+            yield EntryPoint(name, target, names.distribution(distribution), version)
 
 
 def _from_metadata() -> Iterator[EntryPoint]:
@@ -87,7 +87,8 @@ def _from_metadata() -> Iterator[EntryPoint]:
     for point in metadata.entry_points(group=GROUP):
         dist = point.dist
         name = dist.name if dist else ""
-        yield EntryPoint(point.name, point.value, name, dist.version if dist else "")
+        version = dist.version if dist else ""
+        yield EntryPoint(point.name, point.value, names.distribution(name), version)
 
 
 def manifest_of(target: str) -> Path | None:

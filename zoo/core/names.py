@@ -22,6 +22,7 @@ _REFERENCE: Final = re.compile(
     r"(?:(?P<plugin>[\w.-]+)/)?(?P<name>[\w][\w.-]*)(?::(?P<weights>[\w][\w.-]*))?\Z"
 )
 _FILES: Final = (".safetensors", ".pth", ".pt", ".bin", ".pkl", ".ckpt", ".pt2", ".onnx")
+_SEPARATORS: Final = re.compile(r"[-_.]+")
 _DIGITS: Final = re.compile(r"(\d+)")
 
 
@@ -75,25 +76,31 @@ def _example(source: str) -> str:
     return f"write {examples.get(source, source + ':...')}"
 
 
+def distribution(name: str) -> str:
+    """A distribution's name as installers compare it: ``Zoo.Mine`` is ``zoo-mine``."""
+    return _SEPARATORS.sub("-", name).lower()
+
+
 def natural_key(text: str) -> tuple[tuple[int, int, str], ...]:
     """Sort key of people: resnet18 before resnet101; prefixless names before plugins'."""
     parts = _DIGITS.split(text.lower())
     return tuple((0, int(p), "") if p.isdecimal() else (1, 0, p) for p in parts if p)
 
 
-def matches(pattern: str, names: Iterable[str]) -> bool:
-    """Whether what a person typed means one of a part's names, whatever its case.
+def matches(pattern: str, names: Iterable[str], tags: Iterable[str] = ()) -> bool:
+    """Whether what a person typed means one of a part's names or tags, whatever its case.
 
     Args:
-        pattern: With ``*`` and ``?``, or a piece of a name.
+        pattern: With ``*`` and ``?``, or a piece of a name, or a whole tag.
         names: The part's name, qualified name and aliases.
+        tags: Its tags.
     """
     wanted = pattern.lower()
     if not any(sign in wanted for sign in "*?["):
-        return any(wanted in name.lower() for name in names)
+        return any(wanted in name.lower() for name in names) or wanted in map(str.lower, tags)
     from fnmatch import fnmatchcase
 
-    return any(fnmatchcase(name.lower(), wanted) for name in names)
+    return any(fnmatchcase(word.lower(), wanted) for word in (*names, *tags))
 
 
 def suggest(name: str, candidates: Iterable[str], n: int = 3) -> tuple[str, ...]:

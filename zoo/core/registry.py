@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 from zoo.core import manifest, names, plugins, settings
 from zoo.core.hookspecs import KINDS
-from zoo.core.resolve import resolve
+from zoo.core.resolve import install, missing, target_of
 from zoo.core.specs import ModelSpec, PartSpec, PluginInfo
-from zoo.errors import UnknownNameError, UsageError
+from zoo.errors import PluginError, UnknownNameError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 
     from zoo.core.manifest import Known, Manifest, Pin
     from zoo.core.overlay import Waiting
-    from zoo.errors import PluginError
 
 
 class Registry:
@@ -128,7 +127,7 @@ class Registry:
         if state == "quarantined":
             return UnknownNameError(f"plugin {name} did not load", hint="zoo plugins")
         if state == "disabled":
-            return UnknownNameError(f"plugin {name} is switched off", hint=_switch_on(name))
+            return UnknownNameError(f"plugin {name} is switched off", hint=switch_on(name))
         for waits in self.waiting:
             if state is None and (kind, waits.name) == ("model", wanted):
                 return UnknownNameError(
@@ -153,16 +152,22 @@ class Registry:
         Raises:
             UnknownNameError: No such part.
             UsageError: The target does not take one of the options.
-            PluginError: The target cannot be imported.
+            PluginError: The target cannot be imported, or lacks what the part requires.
         """
         spec = self.find(kind, reference)
-        target = resolve(spec.target)
+        target = target_of(spec)
         if not callable(target):
             raise UsageError(f"{kind} {spec.qualified}: target {spec.target} is not callable")
+        given = _accepted(target, spec, kind, args, {**spec.options, **options})
         if getattr(spec, "form", "factory") == "function":
-            given = _accepted(target, spec, kind, args, {**spec.options, **options})
             return functools.partial(target, **given) if given else target
-        return target(*args, **_accepted(target, spec, kind, args, {**spec.options, **options}))
+        try:
+            return target(*args, **given)
+        except ImportError as error:  # a target may import what it needs when it is called
+            if lacks := missing(spec):
+                text = f"{kind} {spec.qualified}: {type(error).__name__}: {error}"
+                raise PluginError(text, hint=install(lacks)) from error
+            raise
 
     def run_hooks(self) -> pluggy.HookRelay:
         """The run hooks of all plugins; imports the hook modules that manifests name.
@@ -215,8 +220,8 @@ class Registry:
         return self._manager
 
 
-def _switch_on(plugin: str) -> str:
-    """How a plugin that is switched off is loaded again."""
+def switch_on(plugin: str) -> str:
+    """How a plugin that is switched off is loaded again: a command or an edit."""
     if plugin in settings.denied_plugins():
         stored = plugin not in settings.disabled_by_variable()
         return f"zoo plugins enable {plugin}" if stored else f"ZOO_DISABLE_PLUGINS names {plugin}"

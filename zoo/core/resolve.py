@@ -12,6 +12,8 @@ from zoo.errors import PluginError
 if TYPE_CHECKING:
     from types import ModuleType
 
+    from zoo.core.specs import PartSpec
+
 
 def resolve(target: str) -> object:
     """Import what ``target`` names.
@@ -49,6 +51,46 @@ def import_module(name: str) -> ModuleType:
         reason = f"{type(error).__name__}: {error}"
         hint = _install_hint(error, name)
         raise PluginError(f"cannot import {name}: {reason}", hint=hint) from error
+
+
+def target_of(spec: PartSpec) -> object:
+    """Import a part's target; what it requires and lacks is the hint.
+
+    Raises:
+        PluginError: As :func:`resolve` says.
+    """
+    try:
+        return resolve(spec.target)
+    except PluginError as error:
+        lacks = missing(spec) if isinstance(error.__cause__, ImportError) else []
+        if lacks:
+            error.hint = install(lacks)
+        raise
+
+
+def missing(spec: PartSpec) -> list[str]:
+    """The entries of a part's ``requires`` that are not installed."""
+    return [entry for entry in spec.requires if not _installed(entry)]
+
+
+def install(entries: list[str]) -> str:
+    """The command that installs distributions."""
+    import shlex
+
+    return f"pip install {shlex.join(entries)}"
+
+
+def _installed(entry: str) -> bool:
+    import importlib.util
+    import re
+    from importlib import metadata
+
+    distribution = re.split(r"[^\w.-]", entry.strip(), maxsplit=1)[0]
+    try:
+        metadata.version(distribution)
+    except metadata.PackageNotFoundError:
+        return importlib.util.find_spec(re.sub(r"[-.]", "_", distribution)) is not None
+    return True
 
 
 def _install_hint(error: BaseException, module: str) -> str:

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from zoo.core import registry
-from zoo.core.resolve import resolve
+from zoo.core.resolve import target_of
 from zoo.errors import CheckpointError, UsageError
 from zoo.exporting.agreement import Reading
 from zoo.exporting.preprocess import Step, apply
@@ -89,10 +89,17 @@ def open_artefact(
 
 def _reader(path: Path, name: str | None) -> tuple[Any, ExporterSpec]:
     shelf = cast("dict[str, ExporterSpec]", registry.load().shelf("exporter"))
+    silent = ""
     for spec in shelf.values():
         if spec.qualified == name or (name is None and spec.suffix == path.suffix):
-            exporter = resolve(spec.target)
+            exporter = target_of(spec)
             if hasattr(exporter, "load") and hasattr(exporter, "metadata"):
                 return exporter, spec
+            silent = spec.qualified if hasattr(exporter, "load") else silent
+    if silent:
+        raise UsageError(
+            f"{silent} reads its files, but not what they say of their input and labels",
+            hint="its exporter needs metadata(path) -> dict[str, str]",
+        )
     known = ", ".join(sorted({spec.suffix for spec in shelf.values() if spec.suffix}))
     raise UsageError(f"no format reads {path.suffix or path.name!r} files", hint=f"known: {known}")

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, Protocol, cast, runtime_checkable
 import torch
 
 from zoo.core import metadata, registry
-from zoo.core.resolve import resolve
+from zoo.core.resolve import target_of
 from zoo.core.specs import ExporterSpec, InputSpec
 from zoo.errors import DiskError, PluginError, UsageError, VerificationError, ZooError
 from zoo.exporting.agreement import Agreement
@@ -119,12 +119,17 @@ def write(
         UsageError: Unknown format or option, packages missing, or no input size is known.
         VerificationError: The model cannot be written in this format, or the file computes
             something else.
-        PluginError: The exporter wrote no file.
+        PluginError: The exporter cannot be imported or called, or wrote no file.
         DiskError: The file cannot be written.
     """
     shelf = registry.load()
     spec = cast("ExporterSpec", shelf.find("exporter", format))
-    exporter = resolve(spec.target)
+    exporter = target_of(spec)
+    if not callable(exporter):
+        raise PluginError(
+            f"exporter {spec.qualified}: target {spec.target} is not callable",
+            hint=f"zoo plugins check {spec.plugin}",
+        )
     given = dict(options or {})
     if _takes(exporter, "metadata"):
         given["metadata"] = describe(info)

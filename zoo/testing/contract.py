@@ -12,10 +12,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from zoo.core import registry
-from zoo.core.resolve import resolve
+from zoo.core.resolve import missing, resolve
 from zoo.errors import VerificationError
 from zoo.testing.checks import Answer, Check, Settings, Skip
-from zoo.testing.plugin_checks import missing_of, part_checks, plugin_checks, plugin_info
+from zoo.testing.plugin_checks import part_checks, plugin_checks, plugin_info
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -60,7 +60,7 @@ def contract(name: str, settings: Settings | None = None) -> list[Check]:
 
 def _lazily(target: str, spec: Any, settings: Settings) -> list[Check]:
     """The questions of a kind; their modules import torch, which collecting may afford."""
-    if missing_of(spec):
+    if missing(spec):
         return []
     make: Any = resolve(target)
     checks: list[Check] = make(spec, settings)

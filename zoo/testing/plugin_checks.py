@@ -6,7 +6,6 @@ Standard library only: whether a plugin imports torch is asked of a fresh proces
 from __future__ import annotations
 
 import importlib
-import importlib.util
 import json
 import os
 import re
@@ -18,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from zoo.core import manifest, registry
 from zoo.core.hookspecs import CatalogueHooks, RunHooks
 from zoo.core.names import did_you_mean, suggest
-from zoo.core.resolve import resolve
+from zoo.core.resolve import missing, resolve
 from zoo.core.specs import ModelSpec, WeightsSpec
 from zoo.errors import PluginError, UnknownNameError
 from zoo.testing.checks import Check, Skip, require
@@ -167,27 +166,12 @@ def _well_formed(weights: WeightsSpec) -> None:
 
 
 def _resolves(spec: PartSpec) -> None:
-    if missing := missing_of(spec):
-        raise Skip(f"needs {', '.join(missing)}")
+    if lacks := missing(spec):
+        raise Skip(f"needs {', '.join(lacks)}")
     found: Any = resolve(spec.target)
     require(callable(found), f"{spec.target} is not callable")
 
 
 def _has_requirements(spec: PartSpec) -> None:
-    if missing := missing_of(spec):
-        raise Skip(f"not installed here: {', '.join(missing)}")
-
-
-def missing_of(spec: PartSpec) -> list[str]:
-    """Distributions that a part requires and that are not installed."""
-    return [name for name in spec.requires if not _installed(name)]
-
-
-def _installed(distribution: str) -> bool:
-    from importlib import metadata
-
-    try:
-        metadata.version(distribution)
-    except metadata.PackageNotFoundError:
-        return importlib.util.find_spec(distribution.replace("-", "_")) is not None
-    return True
+    if lacks := missing(spec):
+        raise Skip(f"not installed here: {', '.join(lacks)}")

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from zoo.core import registry
+from zoo.core import names, registry
 from zoo.errors import UsageError
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ def as_installed(project: Path) -> Iterator[tuple[str, ...]]:
     source = project / "src" if (project / "src").is_dir() else project
     before = list(sys.path)
     with tempfile.TemporaryDirectory() as folder:
-        info = Path(folder, f"{name.replace('-', '_')}-{version}.dist-info")
+        info = Path(folder, f"{names.distribution(name).replace('-', '_')}-{version}.dist-info")
         info.mkdir()
         lines = "\n".join(f"{key} = {target}" for key, target in points.items())
         (info / "entry_points.txt").write_text(f"[zoo]\n{lines}\n", encoding="utf-8")

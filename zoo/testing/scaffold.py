@@ -79,6 +79,7 @@ def _files(name: str, brings: Sequence[str]) -> Iterator[tuple[str, str]]:
         "Name": name.replace("-", " ").capitalize(),
         "package": package,
         "distribution": f"zoo-{name}",
+        "look": _look(name, brings),
         "what": _listed([_WORDS.get(kind, kind) for kind in brings]),
     }
     for source, place in (
@@ -93,6 +94,15 @@ def _files(name: str, brings: Sequence[str]) -> Iterator[tuple[str, str]]:
     for kind in brings:
         yield f"{package}/{MODULES[kind]}.py", _fill(f"parts/{MODULES[kind]}.py", words)
     yield f"{package}/registry.toml", _manifest(brings, words)
+
+
+def _look(name: str, brings: Sequence[str]) -> str:
+    """The command that shows what the plugin brings."""
+    kinds = [kind for kind in brings if kind != "hooks"]
+    if not kinds:
+        return f"zoo plugins show {name}"
+    of_kind = "" if "model" in kinds else f"--kind {kinds[0]} "
+    return f"zoo list {of_kind}--plugin {name}"
 
 
 def _manifest(brings: Sequence[str], words: dict[str, str]) -> str:
