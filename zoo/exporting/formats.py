@@ -25,6 +25,7 @@ from zoo.core.specs import ExporterSpec, InputSpec
 from zoo.errors import DiskError, PluginError, UsageError, VerificationError, ZooError
 from zoo.exporting.agreement import Agreement
 from zoo.exporting.preprocess import steps_of
+from zoo.exporting.target import choose_target
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -96,6 +97,7 @@ def write(
     path: Path,
     *,
     info: CheckpointInfo,
+    source: Path | None = None,
     example: Tensor | None = None,
     tolerance: float = 1e-4,
     options: Mapping[str, Any] | None = None,
@@ -110,13 +112,15 @@ def write(
         format: Exporter by name (``zoo list --kind exporter``).
         path: File to write, or a folder (then it is named after the model).
         info: Labels, input and origin; stored in the file.
+        source: The file that the model was read from, which is never written over.
         example: Float input (N, C, H, W), N >= 2; default: random, as ``info.input`` says.
         tolerance: Largest difference allowed, as a share of the largest output.
         options: Options of the exporter.
         confirm: A last question about the file before it gets its name; raises to refuse it.
 
     Raises:
-        UsageError: Unknown format or option, packages missing, or no input size is known.
+        UsageError: Unknown format or option, packages missing, no input size is known, or the
+            file is a checkpoint.
         VerificationError: The model cannot be written in this format, or the file computes
             something else.
         PluginError: The exporter cannot be imported or called, or wrote no file.
@@ -135,7 +139,7 @@ def write(
         given["metadata"] = describe(info)
     plain = copy.deepcopy(model).cpu().eval()
     images = _example(example, info)
-    target = _target(path, spec, info)
+    target = choose_target(path, spec, info, source)
     try:
         with tempfile.TemporaryDirectory(prefix=".export-", dir=target.parent) as folder:
             staged = Path(folder, target.name)
@@ -203,22 +207,6 @@ def _example(example: Tensor | None, info: CheckpointInfo) -> Tensor:
 
 def _images(count: int, size: tuple[int, ...], seed: int) -> Tensor:
     return torch.randn(count, *size, generator=torch.Generator().manual_seed(seed))
-
-
-def _target(path: Path, spec: ExporterSpec, info: CheckpointInfo) -> Path:
-    if path.is_dir():
-        stem = (info.run or info.model or "model").replace("/", "-")
-        path = path / f"{stem}{spec.suffix}"
-    if spec.suffix and path.suffix != spec.suffix:
-        raise UsageError(
-            f"{spec.qualified} writes {spec.suffix} files, not {path.name}",
-            hint=f"--out {path.with_suffix(spec.suffix)}",
-        )
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise DiskError(f"cannot make {path.parent}: {error.strerror or error}") from error
-    return path
 
 
 @contextmanager

@@ -52,7 +52,7 @@ def export_run(
 
     Raises:
         VerificationError: The file computes something else, or gives other labels.
-        UsageError: Unknown format or option, or packages missing.
+        UsageError: Unknown format or option, packages missing, or the file is a checkpoint.
     """
     with tempfile.TemporaryDirectory(prefix="zoo-export-") as folder:
         images, note = validation_files(loaded, registry, check, Path(folder))
@@ -72,6 +72,7 @@ def export_run(
             format,
             path,
             info=loaded.info,
+            source=loaded.path,
             tolerance=tolerance,
             options=options,
             confirm=confirm,
