@@ -42,6 +42,7 @@ def test_a_run_and_a_file(home):
     done = home.zoo("verify", "runs/one", "--remove")
     assert done.code == 11
     assert "it is not what it states to be" in done.out
+    assert "\nhint: restore it from a copy\n" in home.zoo("verify", "one").err  # no pull fetches it
     assert (run / "model.safetensors").exists()  # a run's files are never deleted
     done = home.zoo("verify", "nothing")
     assert (done.code, "no run is called nothing" in done.error) == (5, True)

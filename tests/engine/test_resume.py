@@ -4,38 +4,15 @@ import os
 import shutil
 
 import pytest
+from short_runs import begun
 
 from zoo.core import registry
-from zoo.core.request import request
-from zoo.engine.reports import EpochReport, SavedReport
+from zoo.engine.reports import EpochReport
 from zoo.engine.result import RESULT_FILE, RunResult
 from zoo.engine.resume import go_on
-from zoo.engine.run import conduct
 from zoo.engine.saving.checkpoint import list_states
 from zoo.engine.saving.rundir import RunFolder
 from zoo.errors import BusyError, DataError, UsageError
-
-QUICK = {
-    "classes": 4, "data": "demo", "workers": 0, "threads": 1, "precision": "fp32",
-    "device": "cpu", "batch_size": 4, "epochs": 3, "weights": "none",
-}  # fmt: skip
-
-
-def begun(stop_after, **values):
-    """A run that was left after so many saves, as by a crash."""
-    known = registry.load()
-    recipe = request("train", "tutorials/lenet", {**QUICK, **values}, registry=known).recipe
-    events = conduct(recipe, known)
-    saves = 0
-    for event in events:
-        saves += isinstance(event, SavedReport)
-        if stop_after and saves == stop_after:
-            folder = event.path.parent.parent
-            events.close()
-            return folder
-        if isinstance(event, RunResult):
-            return event.dir
-    raise AssertionError("it never saved")
 
 
 @pytest.fixture(autouse=True)

@@ -48,7 +48,7 @@ def command(targets: tuple[str, ...], remove: bool, runs: str, as_json: bool) ->
     if bad:
         raise VerificationError(
             f"{len(bad)} of {len(found)} files are damaged",
-            hint="" if remove else "zoo verify --remove deletes them; the next pull fetches them",
+            hint="" if remove else _hint(bad, local.values()),
         )
 
 
@@ -77,6 +77,16 @@ def _checkpoint(path: Path) -> Checked:
         good, detail = False, error.message.removeprefix(f"{path} ")
     state: State = "unknown" if good is None else "ok" if good else "damaged"
     return Checked(name=str(path), path=path, state=state, bytes=path.stat().st_size, detail=detail)
+
+
+def _hint(bad: list[Checked], local: Iterable[list[Path]]) -> str:
+    """What brings damaged files back: a run's by its own way, the cache's by the next pull."""
+    from zoo.engine.saving.repair import way_back
+
+    ways = [way_back(one.path) for one in bad if _is_checkpoint(one, local)]
+    if len(ways) < len(bad):
+        ways.append("zoo verify --remove deletes cached files; the next pull fetches them")
+    return "\n".join(dict.fromkeys(ways))
 
 
 def _is_checkpoint(one: Checked, paths: Iterable[list[Path]]) -> bool:

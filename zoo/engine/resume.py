@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from zoo.core import compose
 from zoo.engine.assemble import early_place, freeze_model
+from zoo.engine.mend import mend
 from zoo.engine.origin import located
 from zoo.engine.parts import build, skeleton
 from zoo.engine.plan import make_plan, open_recipe_data
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
 
 
 def go_on(folder: Path, registry: Registry, *, watch: Watch | None = None) -> Iterator[Event]:
-    """Go on with an interrupted run; a finished one only gives its result.
+    """Go on with an interrupted run; a finished one gives its result, with its weights mended.
 
     The number of processes may be another one than before: each step takes the images that it
     would have taken.
@@ -48,7 +49,8 @@ def go_on(folder: Path, registry: Registry, *, watch: Watch | None = None) -> It
     watch = watch or Watch()
     done = read_result(folder)
     if done is not None:
-        watch.note(f"{folder} is finished")
+        mended = mend(folder, done)
+        watch.note(f"{folder} is finished{'; ' if mended else ''}{mended}")
         yield done
         return
     if not (folder / RECIPE_FILE).is_file():

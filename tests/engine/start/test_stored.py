@@ -49,6 +49,15 @@ def test_what_is_not_there(runs, reference, said, hint):
     assert hint in caught.value.hint
 
 
+def test_a_finished_run_is_not_said_to_have_no_weights_yet(runs):
+    (runs / "begun" / "result.json").write_text("{}")
+    with pytest.raises(
+        CheckpointError, match=r"is finished, but its model\.safetensors is gone"
+    ) as e:
+        weights_path("begun")
+    assert e.value.hint == "restore it from a copy"
+
+
 def test_a_folder_that_is_no_run(runs):
     (runs / "other").mkdir()
     with pytest.raises(CheckpointError) as caught:

@@ -21,6 +21,7 @@ from safetensors.torch import load_file
 
 from zoo.core.metadata import MAX_HEADER, read_header
 from zoo.engine.saving.atomic import replacing
+from zoo.engine.saving.repair import way_back
 from zoo.errors import CheckpointError
 
 if TYPE_CHECKING:
@@ -156,7 +157,7 @@ def verify(path: Path) -> Header:
     if actual != stated:
         raise CheckpointError(
             f"{path} is damaged: its content does not have the digest that it states",
-            hint="restore it from a copy; a run falls back to the save before it",
+            hint=way_back(path),
         )
     return header
 
@@ -184,10 +185,20 @@ def read(path: Path, *, check: bool = True) -> tuple[dict[str, Tensor], Header]:
     Raises:
         CheckpointError: It is missing, foreign or damaged.
     """
-    header = read_header(path)
+    header = _look(path)
     if check and (stored_digest(header) or "verify" in header.metadata):
         verify(path)
     try:
         return load_file(path), header
     except (SafetensorError, OSError, ValueError) as error:
-        raise CheckpointError(f"{path} is damaged: {error}") from error
+        raise CheckpointError(f"{path} is damaged: {error}", hint=way_back(path)) from error
+
+
+def _look(path: Path) -> Header:
+    """Read a header; of a damaged file of a run, say what writes it again."""
+    try:
+        return read_header(path)
+    except CheckpointError as error:
+        if path.is_file() and (way := way_back(path)).startswith("zoo resume"):
+            error.hint = way
+        raise

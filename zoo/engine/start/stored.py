@@ -47,9 +47,20 @@ def weights_path(reference: str, runs: str = "runs") -> Path:
     folder = run_folder(text, runs)
     found = folder / WEIGHTS_FILE
     if not found.is_file():
-        hint = f"zoo resume {folder}" if (folder / "recipe.toml").is_file() else "zoo runs"
-        raise CheckpointError(f"{folder} has no {WEIGHTS_FILE} yet", hint=hint)
+        raise _no_weights(folder)
     return found
+
+
+def _no_weights(folder: Path) -> CheckpointError:
+    """The error for a run without weights: they are to come, or were lost."""
+    if not (folder / "recipe.toml").is_file():
+        return CheckpointError(f"{folder} has no {WEIGHTS_FILE}", hint="zoo runs")
+    if not (folder / "result.json").is_file():
+        return CheckpointError(f"{folder} has no {WEIGHTS_FILE} yet", hint=f"zoo resume {folder}")
+    from zoo.engine.saving.repair import way_back
+
+    text = f"{folder} is finished, but its {WEIGHTS_FILE} is gone"
+    return CheckpointError(text, hint=way_back(folder / WEIGHTS_FILE))
 
 
 def read_info(reference: str, runs: str = "runs") -> tuple[Path, CheckpointInfo]:
