@@ -61,7 +61,7 @@ METAVARS: Final = {
     "freeze_before": "STAGE",
     "freeze": "GLOB",
     "unfreeze": "GLOB",
-    "unfreeze_at": "EPOCH:STAGE",
+    "unfreeze_at": "EPOCHS:STAGE",
     "data": "SOURCE",
     "val": "FOLDER",
     "cache_size": "SIZE",

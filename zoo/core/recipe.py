@@ -97,7 +97,9 @@ class FreezePart:
     ] = False
     unfreeze_at: Annotated[
         tuple[str, ...],
-        Meta(description="EPOCH:TARGET, e.g. 3:layer3: train it from that epoch on (repeatable)."),
+        Meta(
+            description="EPOCHS:TARGET, e.g. 3:layer3: train it once 3 epochs are done (repeatable)."
+        ),
     ] = ()
 
 

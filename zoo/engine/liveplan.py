@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from zoo.core.unfreezing import epochs_in_words
 from zoo.engine.plan import Plan
 
 if TYPE_CHECKING:
@@ -20,7 +21,7 @@ def live_plan(run: Run, made: Assembly, folder: Path | None, pays: BreakEven | N
     lines = [("surgery", "\n".join(run.built.report.changes))]
     lines += [("freeze", frozen.line())]
     for plan in frozen.later:
-        lines.append(("", f"from epoch {plan.epoch} on: {plan.line()}"))
+        lines.append(("", f"after {epochs_in_words(plan.epoch)}: {plan.line()}"))
     peaks = {group.get("initial_lr", group["lr"]) for group in made.live.optimizer.param_groups}
     rates = [f"{rate:.3g}" for rate in sorted(peaks, reverse=True)]
     lines += [

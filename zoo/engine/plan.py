@@ -10,6 +10,7 @@ from zoo.core import names
 from zoo.core.metadata import read_header
 from zoo.core.settings import torch_checkpoints
 from zoo.core.specs import InputSpec, ModelSpec, WeightsSpec
+from zoo.core.unfreezing import epochs_in_words, parse_unfreeze_at
 from zoo.data.cuts import cuts
 from zoo.data.sources import open_data
 from zoo.engine.sizes import agree, fit_input
@@ -236,10 +237,8 @@ def _freeze(recipe: Recipe) -> str:
     said += [f"everything before {part.before}"] if part.before else []
     said += [f"{glob}" for glob in part.freeze]
     said += [f"but not {glob}" for glob in part.unfreeze]
-    said += [
-        f"{target.partition(':')[2]} trains from epoch {target.partition(':')[0]} on"
-        for target in part.unfreeze_at
-    ]
+    later = [parse_unfreeze_at(text) for text in part.unfreeze_at]
+    said += [f"{target} trains after {epochs_in_words(epoch)}" for epoch, target in later]
     if not said:
         return "nothing"
     norms = {"eval": "held", "update": "statistics move", "affine": "scale and shift train"}

@@ -94,7 +94,7 @@ def test_auxiliary_heads_train_unless_they_are_named():
             "not frozen at that time",
             "name a part",
         ),
-        ({"upto": "layer1", "unfreeze_at": ("layer1",)}, "not EPOCH:TARGET", "3:layer3"),
+        ({"upto": "layer1", "unfreeze_at": ("layer1",)}, "not EPOCHS:TARGET", "3:layer3"),
         ({"upto": "layer1", "unfreeze_at": ("0:layer1",)}, "from the start", "--unfreeze layer1"),
     ],
 )

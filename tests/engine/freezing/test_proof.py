@@ -85,3 +85,10 @@ def test_a_digest_knows_type_shape_and_layout_does_not_matter():
     assert len({digest(torch.tensor(v)) for v in (1, 2, 1.0)}) == 3
     assert digest(torch.zeros(0, 3)) != digest(torch.zeros(3, 0))
     assert digest(torch.ones(3, dtype=torch.bfloat16)) == digest(torch.ones(3).bfloat16())
+
+
+def test_nothing_frozen_to_the_end_is_no_proof():
+    model, plan = case(upto="layer3", unfreeze_at=("1:backbone",))
+    result = check(take(model, plan), model, plan)
+    assert result.ok
+    assert result.line == "frozen: nothing to the end, so nothing is proved"

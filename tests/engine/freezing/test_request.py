@@ -6,7 +6,7 @@ import torchvision
 from zoo.core import registry
 from zoo.core.recipe import FreezePart
 from zoo.engine.freezing.cone import Tracer
-from zoo.engine.freezing.request import FreezeRequest, parse_unfreeze_at
+from zoo.engine.freezing.request import FreezeRequest
 from zoo.engine.freezing.stages import layout_of
 from zoo.errors import FreezeError
 
@@ -57,10 +57,3 @@ def test_auxiliary_heads_inside_a_target_are_left_out():
     wanted = request("googlenet", model, upto="inception4a")
     assert not [n for n in wanted.frozen() if n.startswith("aux")]
     assert [n for n in wanted.match("aux1", "--freeze") if n.startswith("aux1")]
-
-
-def test_epoch_and_target():
-    assert parse_unfreeze_at("3:layer3.*") == (3, "layer3.*")
-    for text in ("layer3", "x:layer3", "-1:layer3", "3:"):
-        with pytest.raises(FreezeError, match="not EPOCH:TARGET"):
-            parse_unfreeze_at(text)

@@ -113,7 +113,9 @@ def check(before: Proof, model: nn.Module, plan: FreezePlan) -> ProofResult:
     old = {**before.parameters, **before.norm_buffers, **before.buffers}
     new = {**after.parameters, **after.norm_buffers, **after.buffers}
     changed = tuple(sorted(n for n in old.keys() | new.keys() if old.get(n) != new.get(n)))
-    counts = [f"{len(after.parameters)} tensors"]
+    if not new and not changed:
+        return ProofResult(True, (), after, "frozen: nothing to the end, so nothing is proved")
+    counts = [f"{len(after.parameters)} tensors"] if after.parameters else []
     counts += [f"{len(after.norm_buffers)} BN buffers"] if after.norm_buffers else []
     counts += [f"{len(after.buffers)} other buffers"] if after.buffers else []
     verdict = "unchanged ✓" if not changed else f"{len(changed)} changed ✗ ({_few(changed)})"

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING
 
 from zoo.core.names import suggest
+from zoo.core.unfreezing import parse_unfreeze_at
 from zoo.engine.freezing.cone import Cone, Tracer, canonical_parameters, inside, owned
 from zoo.engine.freezing.held import norm_layers
 from zoo.errors import FreezeError
@@ -14,22 +14,6 @@ from zoo.errors import FreezeError
 if TYPE_CHECKING:
     from zoo.core.recipe import FreezePart
     from zoo.engine.freezing.stages import Layout
-
-_AT = re.compile(r"(\d+):(.+)\Z")
-
-
-def parse_unfreeze_at(text: str) -> tuple[int, str]:
-    """Read ``EPOCH:TARGET``: the target trains once that many epochs are done.
-
-    Raises:
-        FreezeError: It is not of that form, or the epoch is 0.
-    """
-    match = _AT.match(text)
-    if match is None:
-        raise FreezeError(f"{text!r} is not EPOCH:TARGET", hint="--unfreeze-at 3:layer3")
-    if int(match[1]) == 0:
-        raise FreezeError(f"{text!r} would train it from the start", hint=f"--unfreeze {match[2]}")
-    return int(match[1]), match[2]
 
 
 class FreezeRequest:
