@@ -77,6 +77,8 @@ def modules(line, tmp_path):
         ("finetune resnet18 --data demo --train-size 0", 250, 2),
         ("finetune resnet18 --data demo --save-every 10x", 250, 2),
         ("finetune resnet18 --data demo --name a/b", 250, 2),
+        ("finetune resnet18 --data demo --cache-size 4X", 250, 2),
+        ("finetune resnet18 --data demo --unfreeze-at x:layer3", 250, 2),
         ("doctor nope", 220, 3),
         ("eval resnet18 --metric nope", 230, 2),
         ("eval resnet18 --data nope", 230, 3),

@@ -84,12 +84,15 @@ def training_command(verb: str, help_text: str) -> click.Command:
 
 def _check_words(recipe: Recipe) -> None:
     """Say at once, before torch is imported, what of the values cannot be read, or is taken."""
+    from zoo.engine.prefix.amounts import parse_size
     from zoo.engine.prefix.choice import parse_views
     from zoo.engine.rules import parse_every
     from zoo.engine.saving.rundir import check_name
     from zoo.engine.sizes import parse_train_size
 
     parse_views(recipe.data.views)
+    if recipe.data.cache_size is not None:
+        parse_size(recipe.data.cache_size)
     parse_train_size(recipe.data.train_size)
     parse_every(recipe.output.save_every)
     check_name(recipe.output)

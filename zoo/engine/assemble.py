@@ -26,7 +26,7 @@ from zoo.engine.freezing.frozen import Frozen
 from zoo.engine.optim import as_stated, build_optimizer, build_schedule, parameter_groups
 from zoo.engine.place import Place, choose, make_scaler, settle
 from zoo.engine.plan import steps_per_epoch
-from zoo.engine.prefix.budget import parse_size
+from zoo.engine.prefix.amounts import parse_size
 from zoo.engine.prefix.choice import parse_views
 from zoo.engine.prefix.identity import identity_of
 from zoo.engine.prefix.setting import CacheWish

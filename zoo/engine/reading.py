@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 from zoo.data.kept import bytes_of
 from zoo.engine.cores import usable_cores
-from zoo.engine.prefix.budget import free_memory, memory_budget, say_size
+from zoo.engine.prefix.amounts import say_size
+from zoo.engine.prefix.budget import free_memory, memory_budget
 
 if TYPE_CHECKING:
     import torch

@@ -2,48 +2,15 @@ from __future__ import annotations
 
 import os
 
-import pytest
-
 from zoo.engine.prefix import budget
 from zoo.engine.prefix.budget import (
     disk_budget,
     folder_size,
     free_memory,
     memory_budget,
-    parse_size,
     prune,
-    say_size,
 )
 from zoo.engine.prefix.store import ABOUT, LOCK
-from zoo.errors import UsageError
-
-
-@pytest.mark.parametrize(
-    ("text", "count"),
-    [("1000", 1000), ("500MB", 500_000_000), ("1.5GiB", 3 << 29), ("2k", 2000), ("0", 0)],
-)
-def test_sizes_are_read(text, count):
-    assert parse_size(text) == count
-
-
-@pytest.mark.parametrize("text", ["", "GB", "-1", "5 apples", "1e9"])
-def test_other_texts_are_refused(text):
-    with pytest.raises(UsageError, match="not a size"):
-        parse_size(text)
-
-
-@pytest.mark.parametrize(
-    ("count", "text"),
-    [
-        (0, "0 B"),
-        (999, "999 B"),
-        (1500, "1.5 kB"),
-        (57_400_000, "57 MB"),
-        (2_000_000_000, "2.0 GB"),
-    ],
-)
-def test_sizes_are_said(count, text):
-    assert say_size(count) == text
 
 
 def entry(root, name, size, age):

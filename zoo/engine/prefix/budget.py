@@ -1,10 +1,9 @@
-"""How much the prefix cache may take: sizes in words, free memory, and the folder that is pruned."""
+"""How much the prefix cache may take: free memory, and the folder that is pruned."""
 
 from __future__ import annotations
 
 import contextlib
 import os
-import re
 import shutil
 from pathlib import Path
 
@@ -13,35 +12,10 @@ from filelock import FileLock, Timeout
 
 from zoo.engine.cgroups import spare_memory
 from zoo.engine.prefix.store import ABOUT, LOCK
-from zoo.errors import UsageError
 
-_SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([kmgt]?)(i?)b?\Z", re.IGNORECASE)
-_POWERS = {"": 0, "k": 1, "m": 2, "g": 3, "t": 4}
 _UNKNOWN = 2 << 30
 _MOST_DISK = 50 << 30
 _EASY = 4 << 30
-
-
-def parse_size(text: str) -> int:
-    """Bytes of ``500MB``, ``2GB``, ``1.5GiB`` or a plain number.
-
-    Raises:
-        UsageError: It is none of these.
-    """
-    match = _SIZE.match(text.strip())
-    if match is None:
-        raise UsageError(f"{text!r} is not a size", hint="write 500MB, 20GB or a number of bytes")
-    base = 1024 if match[3] else 1000
-    return int(float(match[1]) * base ** _POWERS[match[2].lower()])
-
-
-def say_size(count: int) -> str:
-    """Bytes in words: 57 MB."""
-    for unit in ("B", "kB", "MB", "GB"):
-        if count < 1000:
-            return f"{count:.0f} {unit}" if count >= 10 or unit == "B" else f"{count:.1f} {unit}"
-        count = count // 1000 if count >= 10_000 else count / 1000  # type: ignore[assignment]
-    return f"{count:.1f} TB"
 
 
 def free_memory(device: torch.device | None = None) -> int:

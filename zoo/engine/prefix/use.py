@@ -18,7 +18,8 @@ from typing import TYPE_CHECKING, Any
 
 from torch import nn
 
-from zoo.engine.prefix.budget import disk_budget, easy_budget, memory_budget, say_size
+from zoo.engine.prefix.amounts import say_size
+from zoo.engine.prefix.budget import disk_budget, easy_budget, memory_budget
 from zoo.engine.prefix.choice import SAMPLES, auto_views
 from zoo.engine.prefix.cut import Cut, cut
 from zoo.engine.prefix.entries import Entries, Part
