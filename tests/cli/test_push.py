@@ -120,3 +120,20 @@ def test_a_hub_that_an_overlay_names_gets_no_token_and_that_is_said(hub, run, an
         done.err
     )
     assert f"HF_ENDPOINT={hub.endpoint} zoo ... sends it" in done.hint
+
+
+def test_a_branch_that_is_made_is_said_even_if_nothing_else_is_new(hub, run, ann):
+    assert run.zoo("push", "one", "ann/net", "--licence", "mit", env=ann).code == 0
+    head = hub.store.repos["ann/net"].head.oid
+    done = run.zoo("push", "one", "ann/net", "--revision", "next", env=ann)
+    assert done.out.splitlines() == [
+        "made branch next of ann/net", f"  it has all of this already (commit {head[:12]})",
+    ]  # fmt: skip
+    told = run.zoo("push", "one", "ann/net", "--revision", "other", "--json", env=ann).json()
+    assert (told["changed"], told["branch"], told["commit"]) == (True, "other", head)
+    assert "nothing pushed" in run.zoo("push", "one", "ann/net", "--revision", "next", env=ann).out
+    hub.seen.clear()
+    for wrong in ("../x", "a b", head):
+        done = run.zoo("push", "one", "ann/net", "--revision", wrong, env=ann)
+        assert done.code == 2, done.err
+    assert not hub.seen

@@ -105,7 +105,12 @@ def _show(out: Out, plan: PushPlan, done: Pushed) -> None:
     if not done.changed:
         out.line(f"{done.repo} has all of this already (commit {done.commit[:12]}): nothing pushed")
         return
+    if done.branch:
+        out.line(f"made branch {done.branch} of {done.repo}")
     changed = [c for c in plan.changes if c.state != "same"]
+    if not changed:
+        out.line(f"  it has all of this already (commit {done.commit[:12]})")
+        return
     out.line(f"pushed {len(changed)} files to {done.repo}, commit {done.commit[:12]}")
     out.line(f"  {done.url}")
     if not done.pull_request:

@@ -28,8 +28,9 @@ class Pushed:
         repo: ``org/repo``.
         url: Page of the commit, of the pull request, or of the repository.
         commit: The new commit, or the head if there was nothing to commit.
-        changed: Whether a commit was made.
+        changed: Whether a commit or a branch was made.
         pull_request: Page of the pull request, or empty.
+        branch: Branch that was made, or empty.
     """
 
     repo: str
@@ -37,6 +38,7 @@ class Pushed:
     commit: str
     changed: bool
     pull_request: str = ""
+    branch: str = ""
 
 
 def push(
@@ -87,7 +89,8 @@ def _commit(plan: PushPlan, private: bool, create_pr: bool, title: str) -> Pushe
     if not plan.exists:
         api.create_repo(plan.repo, private=private, exist_ok=False)
         parent = api.model_info(plan.repo, timeout=client.timeout()).sha or ""  # type: ignore[arg-type]
-    if not plan.has_branch and plan.branch != "main" and not create_pr:
+    new_branch = "" if plan.has_branch or plan.branch == "main" or create_pr else plan.branch
+    if new_branch:
         api.create_branch(plan.repo, branch=plan.branch, revision=parent or None)
     operations = [
         CommitOperationAdd(
@@ -98,7 +101,13 @@ def _commit(plan: PushPlan, private: bool, create_pr: bool, title: str) -> Pushe
         if c.state != "same"
     ]
     if not operations:
-        return Pushed(repo=plan.repo, url=f"{shown()}/{plan.repo}", commit=parent, changed=False)
+        return Pushed(
+            repo=plan.repo,
+            url=f"{shown()}/{plan.repo}",
+            commit=parent,
+            changed=bool(new_branch),
+            branch=new_branch,
+        )
     made = api.create_commit(
         plan.repo,
         operations,
@@ -114,6 +123,7 @@ def _commit(plan: PushPlan, private: bool, create_pr: bool, title: str) -> Pushe
         commit=made.oid,
         changed=True,
         pull_request=page if made.pr_url else "",
+        branch=new_branch,
     )
 
 

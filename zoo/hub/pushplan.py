@@ -176,7 +176,13 @@ def _target(target: str, branch: str) -> Address:
         raise UsageError(
             f"{target!r} is not where a push goes", hint="org/repo [--revision BRANCH]"
         )
-    return Address(address.repo, branch or address.revision or "main")
+    if branch:
+        address = parse_address(f"{address.repo}@{branch}")
+    if address.pinned:
+        raise UsageError(
+            f"{address.revision} is a commit, which never moves", hint="--revision BRANCH"
+        )
+    return Address(address.repo, address.revision or "main")
 
 
 def _look(address: Address, note: Callable[[str], None] | None) -> tuple[Repo | None, bool]:
