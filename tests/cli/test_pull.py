@@ -112,3 +112,25 @@ def cached_commit(home, repo):
     folder = home.cache / f"models--{repo.replace('/', '--')}" / "snapshots"
     (found,) = folder.iterdir()
     return found.name
+
+
+def test_what_came_before_an_error_is_shown(hub, home):
+    repository(hub, "ann/net", {"model.safetensors": ours(), "config.json": {}})
+    done = home.zoo("pull", "hub:ann/net", "hub:ann/none")
+    assert (done.code, "no repository ann/none" in done.error) == (6, True), done.err
+    assert done.out.startswith("hub:ann/net  ")
+    done = home.zoo("pull", "hub:ann/net", "hub:ann/none", "--json")
+    told = done.json()
+    assert (done.code, told["exit_code"], "no repository ann/none" in told["error"]) == (6, 6, True)
+    assert [got["reference"] for got in told["pulled"]] == ["hub:ann/net"]
+    assert "pulled" not in home.zoo("pull", "hub:ann/none", "--json").json()
+
+
+def test_the_ways_on_are_ways_of_pull(hub, home):
+    hub.stop()
+    for name, mirrored in (("hub:ann/net", "hub:ann/net"), ("resnet18", "resnet18")):
+        for flags in ([], ["--offline"]):
+            done = home.zoo("pull", name, *flags)
+            assert done.code == 6
+            assert "--weights" not in done.hint
+            assert flags or f"zoo mirror {mirrored} --to DIR" in done.hint

@@ -14,7 +14,7 @@ from zoo.cli.options import complete_model
 from zoo.cli.output import Out, size
 from zoo.cli.progress import Live
 from zoo.core import registry, settings
-from zoo.errors import HubError
+from zoo.errors import HubError, ZooError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -46,30 +46,41 @@ def command(
     if settings.offline():
         _look(out, references, locked)
         return
-    found = _fetch(references, locked=locked, allow_pickle=allow_pickle, show=not as_json)
+    found: list[Got] = []
+    try:
+        with Live(show=not as_json) as live:
+            _fetch(references, live, found, locked=locked, allow_pickle=allow_pickle)
+    except ZooError as error:
+        if not (as_json and found):
+            raise
+        pulled = [asdict(got) for got in found]
+        told = {"error": error.message, "hint": error.hint, "exit_code": error.exit_code}
+        out.json({"pulled": pulled, **told})  # one document, and what came is in it
+        raise click.exceptions.Exit(error.exit_code) from error
+    finally:
+        for got in () if as_json else found:
+            _show(out, got)
     if as_json:
         out.json([asdict(got) for got in found])
-        return
-    for got in found:
-        _show(out, got)
 
 
-def _fetch(references: Sequence[str], *, locked: bool, allow_pickle: bool, show: bool) -> list[Got]:
+def _fetch(
+    references: Sequence[str], live: Live, found: list[Got], *, locked: bool, allow_pickle: bool
+) -> None:
+    """Fetch one after the other; what came is in ``found``, whatever happens to the next.
+
+    Raises:
+        ZooError: One of them cannot be fetched.
+    """
     from zoo.hub.get import get
 
     known = registry.load()
-    with Live(show=show) as live:
-        return [
-            get(
-                name,
-                known,
-                locked=locked,
-                allow_pickle=allow_pickle,
-                progress=partial(live.bytes, name),
-                note=live.line,
-            )
-            for name in references
-        ]
+    for name in references:
+        shown = partial(live.bytes, name)
+        got = get(
+            name, known, locked=locked, allow_pickle=allow_pickle, progress=shown, note=live.line
+        )
+        found.append(got)
 
 
 def _show(out: Out, got: Got) -> None:

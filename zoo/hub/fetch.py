@@ -37,6 +37,7 @@ def fetch_weights(
     progress: Progress | None = None,
     allow_pickle: bool = False,
     note: Callable[[str], None] | None = None,
+    ways: str = "",
 ) -> Fetched:
     """Bring one set of weights here and verify it.
 
@@ -46,6 +47,7 @@ def fetch_weights(
         progress: Called with (bytes so far, total or ``None``) during a download.
         allow_pickle: Accept a pickle from the Hub or a file (read with ``weights_only``).
         note: Told about waits and retries while they happen, one line each.
+        ways: Ways on for the hint; empty = those of a command that trains.
 
     Returns:
         A local safetensors file and where it came from.
@@ -58,9 +60,10 @@ def fetch_weights(
     """
     kind, _, rest = spec.source.partition(":")
     if kind == "url":
-        return fetch_url(spec, model=model, progress=progress, note=note)
+        return fetch_url(spec, model=model, progress=progress, note=note, ways=ways)
     if kind == "hub":
-        return _from_hub(spec, rest, model, progress, note, allow_pickle=allow_pickle)
+        opened = _open(spec, rest, ways or ways_on(model), note)
+        return _from_hub(opened, spec, model, progress, note, allow_pickle=allow_pickle)
     if kind == "file":
         return _from_file(spec, Path(rest).expanduser(), allow_pickle=allow_pickle)
     if kind == "package":
@@ -132,9 +135,16 @@ def _same_digest(path: Path, digest: str, spec: WeightsSpec) -> None:
         )
 
 
+def _open(spec: WeightsSpec, text: str, ways: str, note: Note | None) -> Repo:
+    from zoo.hub.repo import open_repo
+
+    address = parse_address(text)
+    return open_repo(Address(address.repo, spec.revision or address.revision), ways=ways, note=note)
+
+
 def _from_hub(
+    opened: Repo,
     spec: WeightsSpec,
-    text: str,
     model: str,
     progress: Progress | None,
     note: Callable[[str], None] | None,
@@ -142,11 +152,7 @@ def _from_hub(
     allow_pickle: bool,
 ) -> Fetched:
     from zoo.hub.pull import pull_weights, weights_file
-    from zoo.hub.repo import open_repo
 
-    address = parse_address(text)
-    address = Address(address.repo, spec.revision or address.revision)
-    opened = open_repo(address, ways=ways_on(model), note=note)
     name = weights_file(opened, spec.file, allow_pickle=allow_pickle)
     _preflight(opened, name, spec, model, note)
     pulled = pull_weights(

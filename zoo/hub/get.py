@@ -10,6 +10,7 @@ from zoo.core import names
 from zoo.core.names import did_you_mean, suggest
 from zoo.errors import UnknownNameError, UsageError, VerificationError
 from zoo.hub.address import is_commit, without_secrets
+from zoo.hub.ways import ways_to
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -113,7 +114,12 @@ def get(
     if locked:
         require_lock(label, weights)
     got = fetch_weights(
-        weights, model=spec.qualified, progress=progress, note=note, allow_pickle=allow_pickle
+        weights,
+        model=spec.qualified,
+        progress=progress,
+        note=note,
+        allow_pickle=allow_pickle,
+        ways=ways_to(spec.qualified),
     )
     return Got(
         reference=label,
@@ -163,6 +169,7 @@ def _from_hub(
         note=note,
         allow_pickle=allow_pickle,
         any_model=True,
+        ways=ways_to(reference),
     )
     return Got(
         reference=reference,

@@ -17,6 +17,7 @@ from zoo.core.registry import builtin_path
 from zoo.errors import HubError, UsageError
 from zoo.hub.address import Address, is_commit, parse_address
 from zoo.hub.files import write_atomically
+from zoo.hub.ways import ways_to
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -211,7 +212,7 @@ def _lock_content(
     from zoo.hub import store
     from zoo.hub.fetch import fetch_weights
 
-    got = fetch_weights(weights, model=model, progress=progress, note=note)
+    got = fetch_weights(weights, model=model, progress=progress, note=note, ways=ways_to(model))
     record = store.record_of(got.path)
     size = record.get("origin_bytes") or weights.bytes
     return Locked(

@@ -29,6 +29,7 @@ from zoo.hub.files import (
     read_json,
     write_atomically,
 )
+from zoo.hub.ways import ways_to
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -120,7 +121,9 @@ def _weights_item(
         raise UsageError(f"{reference!r} is here already", hint="zoo mirror MODEL | hub:ORG/REPO")
     spec = registry.model(parsed.qualified)
     weights = find_weights(spec, parsed.weights)
-    got = fetch_weights(weights, model=spec.qualified, progress=progress, note=note)
+    got = fetch_weights(
+        weights, model=spec.qualified, progress=progress, note=note, ways=ways_to(spec.qualified)
+    )
     inside = f"files/{spec.qualified.replace('/', '--')}/{weights.name}.safetensors"
     _copy(got.path, folder / inside, got.sha256)
     return Item(

@@ -114,6 +114,7 @@ def fetch_hub(
     file: str = "",
     sha256: str = "",
     any_model: bool = False,
+    ways: str = "",
 ) -> HubModel:
     """Fetch a model from the Hub.
 
@@ -127,6 +128,7 @@ def fetch_hub(
         file: Weights file inside the repository; empty = the usual one.
         sha256: Digest that the file must have.
         any_model: Fetch it even if nothing here can build its model; it is noted.
+        ways: Ways on for the hint; empty = those of a command that trains.
 
     A reference that ``zoo lock`` has pinned is fetched at its commit, with its digest.
 
@@ -142,7 +144,7 @@ def fetch_hub(
     pin = known.pins.get(reference)
     if pin is not None:
         address, file, sha256 = Address(address.repo, pin.revision), pin.file, pin.sha256
-    repo = open_repo(address, ways=ways_on(model), note=note)
+    repo = open_repo(address, ways=ways or ways_on(model), note=note)
     name = pull.weights_file(repo, file, allow_pickle=allow_pickle)
     header = _header(repo, name, note)
     layout = _layout(repo, header, note) if header else None

@@ -44,6 +44,7 @@ def fetch_url(
     model: str,
     progress: Progress | None = None,
     note: Callable[[str], None] | None = None,
+    ways: str = "",
 ) -> Fetched:
     """Bring weights from a URL here, as safetensors.
 
@@ -52,6 +53,7 @@ def fetch_url(
         model: Model that they are for, for messages.
         progress: Called with (bytes so far, total or ``None``).
         note: Told about waits and retries.
+        ways: Ways on for the hint; empty = those of a command that trains.
 
     Raises:
         HubError: Unreachable, offline and not cached, or damaged.
@@ -60,6 +62,7 @@ def fetch_url(
         UsageError: Not https.
     """
     url = spec.source.removeprefix("url:")
+    ways = ways or ways_on(model)
     if not url.startswith("https://") and not (url.startswith("http://") and is_loopback(url)):
         raise UsageError(f"{without_secrets(spec.source)!r}: weights come over https only")
     target = converted_path(url)
@@ -69,13 +72,13 @@ def fetch_url(
     own = _of_torch(name, spec.sha256)
     if own is None and settings.offline():
         _same_origin(name, target, spec)
-        raise offline_error(f"{name} for {model} is not in the cache", hint=ways_on(model))
+        raise offline_error(f"{name} for {model} is not in the cache", hint=ways)
     with hold(target.with_name(target.name + ".lock"), note=note):
         if ready := stored(spec, target):
             return ready  # another process was faster
         if own is not None:
             return keep(spec, own, target, sha256_file(own))
-        subject = Subject(repo=model, file=name, ways=ways_on(model), host=host_of(url))
+        subject = Subject(repo=model, file=name, ways=ways, host=host_of(url))
         original = target.with_suffix(".download")
         digest = _download(url, original, spec.sha256, subject, progress, note)
         try:
