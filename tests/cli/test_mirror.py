@@ -2,8 +2,12 @@
 
 import shutil
 from dataclasses import replace
+from pathlib import Path
 
 from loopback_weights import ours, repository
+
+from zoo.cli.mirror import _use
+from zoo.hub.mirror import Item
 
 
 def test_from_one_machine_to_another(hub, home, tmp_path):
@@ -12,6 +16,7 @@ def test_from_one_machine_to_another(hub, home, tmp_path):
     done = home.zoo("mirror", "hub:ann/net", "--to", str(stick))
     assert done.code == 0, done.err
     assert (stick / "registry.toml").is_file()
+    assert done.err.splitlines()[-1] == f"use it: zoo mirror --from {stick}"
     hub.stop()
     other = replace(home, path=tmp_path / "other", environment={"ZOO_OFFLINE": "1"})
     shutil.copytree(home.path / "zoo" / "shapes", other.path / "zoo" / "shapes")
@@ -31,3 +36,17 @@ def test_what_was_left_out(home, tmp_path):
         done = home.zoo("mirror", *argv)
         assert (done.code, hint in done.hint) == (2, True), done.err
     assert home.zoo("mirror", "--from", str(tmp_path)).code == 6
+
+
+def test_only_weights_of_models_are_said_to_work_in_place(tmp_path):
+    def item(kind, reference):
+        return Item(reference=reference, kind=kind, path="x", digest="0" * 40, bytes=1, source="s")
+
+    model, repo = item("weights", "resnet18:v1"), item("hub", "hub:ann/net")
+    folder = Path("a b")
+    taken = "zoo mirror --from 'a b'"
+    placed = "ZOO_REGISTRY='a b/registry.toml'"
+    assert _use([repo], folder) == f"use it: {taken}"
+    assert _use([model], folder) == f"use it: {placed}, or {taken}"
+    both = f"use it: {taken}; without that, {placed} serves resnet18:v1 only"
+    assert _use([model, repo], folder) == both

@@ -67,6 +67,8 @@ def test_the_folder_is_taken_into_the_caches(mirrored, tmp_path, monkeypatch):
     monkeypatch.setenv("ZOO_OFFLINE", "1")
     taken = mirror.read_mirror(folder)
     assert {i.reference for i in taken} == {i.reference for i in items}
+    for name in ("mirror.json", "registry.toml"):
+        assert "signature" not in (folder / name).read_text()
     assert fetch_weights(byurl, model="squeezenet1_1").path.parent == store.folder()
     assert fetch_hub("hub:ann/net").classes[0] == "class 0"
 
@@ -107,7 +109,7 @@ def test_a_damaged_file_is_not_taken(mirrored, tmp_path):
     "change",
     [
         {"path": "../../x"}, {"path": "/etc/passwd"}, {"digest": "../../../x"}, {"digest": "zz" * 32},
-        {"repo": "../x"}, {"commit": "../../x"}, {"file": "../../x"}, {"unknown": 1},
+        {"repo": "../x"}, {"commit": "../../x"}, {"file": "../../x"}, {"unknown": 1}, {"stored": "../x"},
     ],
 )  # fmt: skip
 def test_an_index_that_leads_elsewhere_is_refused(mirrored, tmp_path, change):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
@@ -37,8 +38,8 @@ def command(
 ) -> None:
     """Carry weights to machines without a network.
 
-    There a mirror is used in place (ZOO_REGISTRY=DIR/registry.toml) or taken into the cache
-    (zoo mirror --from DIR). Every file is verified on the way.
+    There a mirror is taken into the cache (zoo mirror --from DIR), or the weights of models are used
+    in place (ZOO_REGISTRY=DIR/registry.toml). Every file is verified on the way.
     """
     from zoo.hub import mirror
 
@@ -62,7 +63,19 @@ def command(
             progress=partial(live.bytes, "download"),
             note=live.line,
         )
-    _show(out, items, f"use it: ZOO_REGISTRY={to / 'registry.toml'}, or zoo mirror --from {to}")
+    _show(out, items, _use(items, to))
+
+
+def _use(items: list[Item], folder: Path) -> str:
+    """How a mirror is used: hub: references only once they are in the Hub's cache."""
+    taken = f"zoo mirror --from {shlex.quote(str(folder))}"
+    placed = f"ZOO_REGISTRY={shlex.quote(str(folder / 'registry.toml'))}"
+    models = [item.reference for item in items if item.kind == "weights"]
+    if not models:
+        return f"use it: {taken}"
+    if len(models) == len(items):
+        return f"use it: {placed}, or {taken}"
+    return f"use it: {taken}; without that, {placed} serves {', '.join(models)} only"
 
 
 def _show(out: Out, items: list[Item], said: str) -> None:

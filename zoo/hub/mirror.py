@@ -2,12 +2,12 @@
 
 ::
 
-    DIR/registry.toml       an overlay: ZOO_REGISTRY=DIR/registry.toml uses the folder as it is
+    DIR/registry.toml       an overlay: ZOO_REGISTRY=DIR/registry.toml uses models' weights in place
     DIR/mirror.json         what is in it: source, commit, digests
     DIR/files/...           safetensors files (and the small files of Hub repositories)
 
 ``zoo mirror --from DIR`` puts the content into the caches instead, verified, as if it had been
-pulled there.
+pulled there; for ``hub:`` references it is the only way, since they mean the Hub's cache.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from zoo.core import names
 from zoo.core.manifest import SCHEMA
 from zoo.errors import DiskError, HubError, UsageError
 from zoo.hub import cache, store, trust
-from zoo.hub.address import Address, is_commit, parse_address
+from zoo.hub.address import Address, is_commit, parse_address, without_secrets
 from zoo.hub.cache import Entry
 from zoo.hub.files import (
     copy_file,
@@ -32,7 +32,7 @@ from zoo.hub.files import (
 from zoo.hub.ways import ways_to
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Collection, Sequence
 
     from zoo.core.registry import Registry
     from zoo.hub.stream import Progress
@@ -51,12 +51,13 @@ class Item:
         path: Path inside the mirror.
         digest: Git blob sha1 or sha256.
         bytes: Its size.
-        source: Where it came from.
+        source: Where it came from, without a signature.
         repo: Repository, where it is from the Hub.
         commit: Commit, where it is from the Hub.
         file: File inside the repository, where it is from the Hub.
         origin_sha256: Digest of what it was converted from.
         licence: Licence, if stated.
+        stored: Its name in zoo's own cache, where the source does not tell it.
     """
 
     reference: str
@@ -70,6 +71,11 @@ class Item:
     file: str = ""
     origin_sha256: str = ""
     licence: str = ""
+    stored: str = ""
+
+    def entry(self) -> dict[str, Any]:
+        """What the index says of it; older readers know no name in the cache."""
+        return {k: v for k, v in asdict(self).items() if k != "stored" or v}
 
 
 def write_mirror(
@@ -100,7 +106,7 @@ def write_mirror(
         else:
             made.append(_weights_item(reference, folder, registry, progress, note))
     items = {(i.reference, i.path): i for i in (*_read_index(folder), *made)}
-    index = {"schema": SCHEMA, "items": [asdict(item) for item in items.values()]}
+    index = {"schema": SCHEMA, "items": [item.entry() for item in items.values()]}
     write_atomically(folder / INDEX, json.dumps(index, indent=1, sort_keys=True).encode())
     write_atomically(folder / "registry.toml", _overlay(items.values()).encode())
     return made
@@ -132,7 +138,8 @@ def _weights_item(
         path=inside,
         digest=got.sha256,
         bytes=got.path.stat().st_size,
-        source=weights.source,
+        source=without_secrets(weights.source),
+        stored="" if without_secrets(weights.source) == weights.source else got.path.name,
         repo=parse_address(weights.source).repo if got.revision else "",
         commit=got.revision,
         file=got.file if got.revision else "",
@@ -210,16 +217,21 @@ def _check(item: Item) -> None:
     for inside in (item.path, item.file):
         if ".." in Path(inside).parts or Path(inside).is_absolute():
             raise ValueError(inside)
+    if item.stored != Path(item.stored).name:
+        raise ValueError(item.stored)
     if item.repo and not (parse_address(item.repo).repo == item.repo and is_commit(item.commit)):
         raise ValueError(item.repo)
 
 
-def _overlay(items: Iterable[Item]) -> str:
+def _overlay(items: Collection[Item]) -> str:
     """A registry overlay whose ``file:`` sources are relative to the folder."""
     import tomlkit
 
     document = tomlkit.document()
     document.add(tomlkit.comment("Made by zoo mirror. Use it in place: ZOO_REGISTRY=THIS_FILE"))
+    if any(item.kind == "hub" for item in items):
+        said = "hub: references are not in this file: zoo mirror --from THIS_FOLDER takes them."
+        document.add(tomlkit.comment(said))
     document["schema"] = SCHEMA
     models: dict[str, Any] = {}
     for item in items:
@@ -285,7 +297,7 @@ def _take_weights(path: Path, item: Item) -> None:
         raise HubError(
             f"{item.reference} comes from {item.source}", hint="use the folder's registry.toml"
         )
-    target = converted_path(url)
+    target = store.folder() / item.stored if item.stored else converted_path(url)
     _copy(path, target, item.digest)
     store.keep(target, source=item.source, origin=item.origin_sha256 or item.digest)
 
