@@ -1,3 +1,4 @@
+import dataclasses
 import os
 import random
 import signal
@@ -47,6 +48,25 @@ def same(one, other):
     assert len(one) == len(other)
     for a, b in zip(one, other, strict=True):
         assert all(torch.equal(x, y) for x, y in zip(a, b, strict=True))
+
+
+def test_what_is_left_out_is_noted_once():
+    class Broken(Items):
+        def __getitem__(self, index):
+            if index in (3, 8):
+                raise DataError("odd")
+            return super().__getitem__(index)
+
+    given = dataclasses.replace(images(on_bad="skip"), reader=ItemReader(Broken()))
+    loader = make_loader(given, augment(), batch_size=8, workers=0, seed=3)
+    before = loader.notes
+    for number in (0, 1):
+        epoch(loader, number)
+    (note,) = loader.notes[len(before) :]
+    assert note in (
+        "set: 2 images left out, undecodable: 'k3', 'k8'",
+        "set: 2 images left out, undecodable: 'k8', 'k3'",
+    )
 
 
 @pytest.mark.parametrize("workers", [0, 1])

@@ -15,6 +15,7 @@ from torch.utils.data import DataLoader
 
 from zoo.data.cuts import Cut, cuts, joined
 from zoo.data.kept import Kept
+from zoo.data.leftout import note_new
 from zoo.data.memory import Memory, in_memory
 from zoo.data.resident import Resident, need_of
 from zoo.data.together import Together, can_be_shared
@@ -22,7 +23,7 @@ from zoo.data.views import Batch, Drawn, View, order, undisturbed
 from zoo.errors import DataError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from torch import Tensor
 
@@ -180,13 +181,25 @@ class Loader:
         """
         rows = self.indices(epoch)[start_batch:]
         counter = (epoch if view is None else view) if self.train else 0
-        for drawn in self._draw(rows, counter):
-            if drawn.failure is not None:
-                self.close()
-                raise DataError(drawn.failure[0], hint=drawn.failure[1])
-            for index, reason in drawn.skipped:
-                self.skipped[self.images.keys[index]] = reason
-            yield drawn.batch or _empty()
+        skipped: dict[str, str] = {}
+        try:
+            for drawn in self._draw(rows, counter):
+                if drawn.failure is not None:
+                    self.close()
+                    raise DataError(drawn.failure[0], hint=drawn.failure[1])
+                for index, reason in drawn.skipped:
+                    skipped[self.images.keys[index]] = reason
+                yield drawn.batch or _empty()
+        finally:
+            self.leave_out(skipped)
+
+    def leave_out(self, found: Mapping[str, str]) -> None:
+        """Remember images as left out, and note those that were not known to be.
+
+        Args:
+            found: Key of an image that cannot be decoded -> why.
+        """
+        self.notes = (*self.notes, *note_new(self.images.name, self.skipped, found))
 
     def _draw(self, rows: list[Tensor], epoch: int) -> Iterator[Drawn]:
         if isinstance(self._source, Memory):

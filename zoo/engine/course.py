@@ -92,9 +92,11 @@ class Course:
         return self._stop.signal if self._stop else 0
 
     def remarks(self) -> list[str]:
-        """What people should know, once: of the loop, and of what its loaders have come upon."""
+        """What people should know, once: of the loop, and of what all ranks' loaders came upon."""
         notes, self._notes = self._notes, []
-        later = [n for n in (*_notes_of(self.train), *_notes_of(self.val)) if n not in self._told]
+        mine = [n for n in (*_notes_of(self.train), *_notes_of(self.val)) if n not in self._told]
+        everybodys = [note for share in self.world.gather(mine) for note in share]
+        later = list(dict.fromkeys(everybodys))
         self._told.update(later)
         return [*notes, *later]
 

@@ -143,7 +143,7 @@ def judge(
         evaluation=found,
         classes=loaded.classes,
         counts=images.counts(),
-        notes=notes,
+        notes=(*notes, *loader.notes),
     )
 
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 import resource
 from contextlib import contextmanager
 
@@ -109,6 +110,39 @@ def test_broken_images_are_left_out_as_without_a_cache():
         assert table(cached.epoch(0)) == table(plain.epoch(0))
         seen = [i for b in cached.epoch(1) for i in b.indices.tolist()]
         assert sorted(seen) == sorted(set(range(10)) - set(bad))
+
+
+def test_what_is_left_out_is_said_whoever_found_it(tmp_path):
+    def open_source(bad, on_bad):
+        store = FileStore(tmp_path / "x", {}, [4, 4, 2], (3,), torch.float32)
+        found, reader = source(1, bad=bad, stores={0: store})
+        images = dataclasses.replace(found.images, on_bad=on_bad)
+        found.loader = make_loader(images, Shift(), batch_size=4, seed=3)
+        return found, reader
+
+    first, _ = open_source([7], "skip")
+    list(first.epoch(0))
+    list(first.epoch(1))
+    assert first.notes == ("toy: 1 image left out, undecodable: '7'",)
+    first.close()
+    again, _ = open_source([7], "skip")
+    list(again.epoch(0))
+    assert again.notes == first.notes
+    again.close()
+    strict, _ = open_source([7], "error")
+    with pytest.raises(DataError, match="image 7 is broken"):
+        list(strict.epoch(0))
+    strict.close()
+    mended, reader = open_source([], "error")
+    seen = [i for b in mended.epoch(0) for i in b.indices.tolist()]
+    assert sorted(seen) == list(range(10))
+    assert 7 in reader.read_rows
+    assert not mended.notes
+    mended.close()
+    whole, reader = open_source([], "error")
+    list(whole.epoch(0))
+    assert len(reader.read_rows) == 4  # it is whole now
+    whole.close()
 
 
 @pytest.mark.parametrize("by", [3, 0.99])

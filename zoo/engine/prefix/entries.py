@@ -105,8 +105,7 @@ class Entries:
                 alone = setting.world.size == 1 or part == "val"
                 if setting.wish.mode == "auto" and alone and need <= memory_budget():
                     return MemoryStore(chunks, shape, dtype)
-                said = f"{error.message}: {part} outputs are computed anew each time"
-                source.notes = (*source.notes, said)
+                source.say(f"{error.message}: {part} outputs are computed anew each time")
                 return None
 
         return open_store

@@ -74,8 +74,6 @@ class PrefixSource:
         windows: Parts that are shown of maps whose views come back; ``None`` = all of them.
         world: The processes; each asks for the same epochs at the same time.
 
-    Attributes:
-        notes: What is worth saying once.
     """
 
     def __init__(
@@ -93,7 +91,7 @@ class PrefixSource:
         self.world, self.windows = world, windows
         self.loader, self.runner, self.views, self.nhwc = loader, runner, views, nhwc
         self.batches_per_epoch = loader.batches_per_epoch
-        self.notes: tuple[str, ...] = ()
+        self._said: tuple[str, ...] = ()
         self._open, self._dtype = stores, dtype
         self._stores: dict[int, Store | None] = {}
         self._labels = torch.as_tensor(list(loader.images.labels))
@@ -101,6 +99,15 @@ class PrefixSource:
 
     def __len__(self) -> int:
         return self.batches_per_epoch
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What is worth saying once, of the images and of their outputs."""
+        return (*self.loader.notes, *self._said)
+
+    def say(self, text: str) -> None:
+        """Add a note."""
+        self._said = (*self._said, text)
 
     @property
     def kept(self) -> int:
@@ -205,12 +212,23 @@ class PrefixSource:
             self._stores[view] = None
         if view not in self._stores:
             store = self._open(view, self)
+            if store is not None and store.missing:
+                self._left_out(store, view)
             if store is not None and any(store.done):
                 self._spot_check(store, view)
             if store is not None and store.note:
-                self.notes = (*self.notes, store.note)
+                self.say(store.note)
             self._stores[view] = store
         return self._stores[view]
+
+    def _left_out(self, store: Store, view: int) -> None:
+        """Say which images an earlier run left out, or read them again where that is an error."""
+        if self.images.on_bad == "error":
+            store.reopen_missing()
+            return
+        indices = torch.cat(self.indices(view))[sorted(store.missing)]
+        keys = self.images.keys
+        self.loader.leave_out({keys[index]: "in an earlier run" for index in indices.tolist()})
 
     def _own(self, store: Store, view: int, start: int) -> Iterator[Batch]:
         """An epoch in the order in which the store was filled, computing what is missing."""
@@ -262,8 +280,7 @@ class PrefixSource:
             store.write(chunk, rows, values)
         except DiskError as error:
             store.broken = True
-            said = f"{error.message}: outputs of the frozen part are not kept any more"
-            self.notes = (*self.notes, said)
+            self.say(f"{error.message}: outputs of the frozen part are not kept any more")
 
     def _kept(self, store: Store, rows: Tensor, indices: Tensor) -> Batch:
         if store.missing:
@@ -290,7 +307,7 @@ class PrefixSource:
         scale = float(values.abs().max()) or 1.0
         if values.shape != found.shape or float((values - found).abs().max()) > tolerance * scale:
             store.forget()
-            self.notes = (*self.notes, "the cached prefix outputs do not fit: computed again")
+            self.say("the cached prefix outputs do not fit: computed again")
 
 
 def pack(values: Tensor, *, nhwc: bool) -> Tensor:

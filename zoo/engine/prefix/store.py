@@ -15,6 +15,7 @@ import json
 import math
 import os
 from abc import ABC, abstractmethod
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -105,6 +106,13 @@ class Store(ABC):
     def forget(self) -> None:
         """Mark nothing as done."""
         self.done = [False] * len(self.done)
+        self.missing.clear()
+
+    def reopen_missing(self) -> None:
+        """Mark chunks with missing rows as not done, so that their images are read again."""
+        for chunk, (start, end) in enumerate(pairwise(self.starts)):
+            if any(start <= row < end for row in self.missing):
+                self.done[chunk] = False
         self.missing.clear()
 
     @abstractmethod
