@@ -15,6 +15,7 @@ from zoo.engine.feed import Feed
 from zoo.engine.place import Place
 from zoo.engine.prefix.setting import CacheWish
 from zoo.engine.prefix.use import use_prefix
+from zoo.errors import UsageError
 
 
 @pytest.fixture(autouse=True)
@@ -158,14 +159,23 @@ def test_bf16_keeps_half_and_learns_the_same(tmp_path):
 @pytest.mark.parametrize(
     ("change", "why"),
     [
-        ({"mode": "off"}, ""),
+        ({"mode": "off"}, "the cache is off"),
         ({"place": Place(device=torch.device("cpu"), compile=True)}, "steps are compiled"),
     ],
 )
 def test_what_is_not_cut_runs_as_before(tmp_path, change, why):
     case = Case(tmp_path, **{"mode": "auto", **change})
     assert not case.used.used
-    assert why in case.used.line
+    assert case.used.line == ("" if "mode" in change else f"runs uncut: {why}")
+    assert not case.used.notes
+    views = Case(tmp_path, **{"mode": "auto", "views": 1, **change})
+    assert views.used.notes == (
+        f"--views 1 has no effect, every epoch draws anew: the model runs uncut ({why})",
+    )
+    assert not Case(tmp_path, **{"mode": "auto", "views": 2, "crop": 1.0, **change}).used.notes
+    with pytest.raises(UsageError, match=f"--view-crop 0.5 .* uncut: {why}") as raised:
+        Case(tmp_path, **{"mode": "auto", "views": 1, "crop": 0.5, **change})
+    assert raised.value.hint == "leave --view-crop out"
     assert case.used.cut(case.model) is case.model
 
 

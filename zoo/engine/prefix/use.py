@@ -111,13 +111,13 @@ def use_prefix(
         world: The processes.
 
     Raises:
-        UsageError: Windows of kept maps were asked for, and there are none to be had.
+        UsageError: Parts of kept maps were asked for, and there are none to be had.
     """
     why = _refusal(plan, wish, feed, place)
     made = Cut(model=model, why=why) if why else cut(model, plan, expects)
     if not made.possible:
-        line = "" if not plan.frozen or wish.mode == "off" else f"runs uncut: {made.why}"
-        return Prefixed(train=train, val=val, feed=feed, line=line)
+        said = plan.frozen and wish.mode != "off"
+        return _uncut(train, val, feed, wish, epochs, made.why, say=bool(said))
 
     def see(made: Cut, *, head: bool = False) -> Setting:
         return look(
@@ -126,8 +126,8 @@ def use_prefix(
 
     setting = see(made)
     if not setting.fits:
-        line = f"runs uncut: what follows {made.point} takes no images of the training size"
-        return Prefixed(train=train, val=val, feed=feed, line=line)
+        why = f"what follows {made.point} takes no images of the training size"
+        return _uncut(train, val, feed, wish, epochs, why)
     views = _views(train, setting, epochs)
     again = bool(views) and views < epochs and not train.fixed
     where = _places(setting, train, val, views)
@@ -179,12 +179,40 @@ def _source(
 
 def _refusal(plan: FreezePlan, wish: CacheWish, feed: Feed, place: Place) -> str:
     if wish.mode == "off":
-        return "it was switched off"
+        return "the cache is off"
     if not plan.ever_frozen:
         return "nothing stays frozen for the whole run"
     if feed.batch_transforms:
         return "whole-batch transforms (mixup, cutmix) mix images before the frozen part"
     return "steps are compiled" if place.compile else ""
+
+
+def _uncut(
+    train: Loader,
+    val: Loader,
+    feed: Feed,
+    wish: CacheWish,
+    epochs: int,
+    why: str,
+    *,
+    say: bool = True,
+) -> Prefixed:
+    """The model as it is, and what of the wish comes to nothing by that.
+
+    Raises:
+        UsageError: Parts of kept maps were asked for.
+    """
+    if wish.crop is not None and wish.crop != 1:
+        raise UsageError(
+            f"--view-crop {wish.crop} is for kept maps, and the model runs uncut: {why}",
+            hint="leave --view-crop out",
+        )
+    notes: tuple[str, ...] = ()
+    if 0 < (wish.views or 0) < epochs and not train.fixed:
+        told = f"--views {wish.views} has no effect, every epoch draws anew"
+        notes = (f"{told}: the model runs uncut ({why})",)
+    line = f"runs uncut: {why}" if say else ""
+    return Prefixed(train=train, val=val, feed=feed, line=line, notes=notes)
 
 
 def _require_windows(setting: Setting, *, again: bool) -> None:
