@@ -1,6 +1,9 @@
 from __future__ import annotations
 
 import os
+import shutil
+
+import torch
 
 from zoo.engine.prefix import budget
 from zoo.engine.prefix.budget import (
@@ -10,7 +13,7 @@ from zoo.engine.prefix.budget import (
     memory_budget,
     prune,
 )
-from zoo.engine.prefix.store import ABOUT, LOCK
+from zoo.engine.prefix.store import ABOUT, LOCK, FileStore
 
 
 def entry(root, name, size, age):
@@ -43,6 +46,26 @@ def test_an_entry_in_use_stays(tmp_path):
         assert (folder / "features.bin").is_file()
     prune(tmp_path, limit=0)
     assert not folder.exists()
+
+
+def test_a_run_that_takes_an_entry_while_it_is_deleted_keeps_what_it_writes(tmp_path, monkeypatch):
+    entry(tmp_path, "old", 4096, 1)
+    taken, delete = [], shutil.rmtree
+
+    def take_first(path, **options):
+        store = FileStore(tmp_path / "old", {}, [2], (3,), torch.float32)
+        store.write(0, torch.arange(2), torch.ones(2, 3))
+        store.close()
+        taken.append(store)
+        delete(path, **options)
+
+    monkeypatch.setattr(shutil, "rmtree", take_first)
+    assert prune(tmp_path, limit=0) > 0
+    assert len(taken) == 1
+    again = FileStore(tmp_path / "old", {}, [2], (3,), torch.float32)
+    assert again.done == [True]
+    again.close()
+    assert [path.name for path in tmp_path.iterdir()] == ["old"]
 
 
 def test_what_is_free_is_what_the_container_leaves(tmp_path, monkeypatch):

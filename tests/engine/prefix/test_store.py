@@ -3,11 +3,14 @@ from __future__ import annotations
 import errno
 import json
 import os
+import threading
+import time
 
 import pytest
 import torch
+from filelock import FileLock
 
-from zoo.engine.prefix.store import ABOUT, DATA, MARKS, FileStore, MemoryStore
+from zoo.engine.prefix.store import ABOUT, DATA, LOCK, MARKS, FileStore, MemoryStore
 from zoo.errors import BusyError, DiskError
 
 CHUNKS, SHAPE = (3, 3, 2), (2, 5)
@@ -141,6 +144,26 @@ def test_space_that_could_not_be_reserved_is_reserved_the_next_time(tmp_path, mo
     assert asked == [(0, 160)]
     assert all(again.done)
     again.close()
+
+
+def test_a_folder_that_is_being_deleted_is_made_anew(tmp_path):
+    filled(open_file(tmp_path)).close()
+    held = threading.Event()
+
+    def delete():
+        with FileLock(tmp_path / "x" / LOCK):
+            held.set()
+            time.sleep(0.03)
+            (tmp_path / "x").rename(tmp_path / "gone")
+
+    thread = threading.Thread(target=delete)
+    thread.start()
+    held.wait()
+    store = filled(open_file(tmp_path))
+    thread.join()
+    assert store.reused == 0
+    assert (tmp_path / "x" / DATA).stat().st_size == store.bytes
+    store.close()
 
 
 def test_a_folder_that_cannot_be_made_is_a_disk_error(tmp_path):

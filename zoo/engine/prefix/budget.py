@@ -86,15 +86,24 @@ def prune(root: Path, *, limit: int, need: int = 0, keep: frozenset[str] = froze
         if entry.name in keep:
             continue
         size = entry_size(entry)
-        lock = FileLock(entry / LOCK, timeout=0)
-        with contextlib.suppress(Timeout, OSError):
-            with lock:
-                for path in entry.iterdir():
-                    if path.name != LOCK:
-                        path.unlink(missing_ok=True)
-            shutil.rmtree(entry, ignore_errors=True)
+        if _remove(entry):
             freed += size
     return freed
+
+
+def _remove(entry: Path) -> bool:
+    """Delete an entry unless a run has it open.
+
+    It is moved away while it is locked, so that a run which wants it then begins a new one
+    instead of losing its files.
+    """
+    gone = entry.with_name(f".{entry.name.lstrip('.')[:32]}.{os.getpid()}")
+    with contextlib.suppress(Timeout, OSError):
+        with FileLock(entry / LOCK, timeout=0):
+            entry.rename(gone)
+        shutil.rmtree(gone, ignore_errors=True)
+        return True
+    return False
 
 
 def _entries(root: Path) -> list[Path]:

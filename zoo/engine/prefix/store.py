@@ -32,6 +32,9 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 FORMAT = 1
+_TRIES = 5
+_PATIENCE = 0.1
+"""Seconds to wait for a lock: who deletes the entry has it for a moment."""
 ABOUT, DATA, MARKS, LOCK = "about.json", "features.bin", "done.jsonl", ".lock"
 
 
@@ -187,14 +190,7 @@ class FileStore(Store):
     ) -> None:
         super().__init__(chunks, shape, dtype)
         self.folder, self.lasting = folder, lasting
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-            self._lock = FileLock(folder / LOCK, timeout=0)
-            self._lock.acquire()
-        except Timeout:
-            raise BusyError(f"another run uses {folder}") from None
-        except OSError as error:
-            raise cache_error(error, folder) from error
+        self._lock = _locked(folder)
         try:
             self._open(about)
         except BaseException as error:
@@ -285,6 +281,32 @@ class FileStore(Store):
             if not self.lasting:
                 self._empty()
         self._lock.release()
+
+
+def _locked(folder: Path) -> FileLock:
+    """Make a folder that is not there, and lock it.
+
+    Raises:
+        BusyError: Another process has it.
+        DiskError: It cannot be made.
+    """
+    for left in reversed(range(_TRIES)):
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            this = folder.stat().st_ino
+            lock = FileLock(folder / LOCK, timeout=_PATIENCE)
+            lock.acquire()
+            if folder.stat().st_ino == this:
+                return lock
+            lock.release()
+        except Timeout:
+            break
+        except FileNotFoundError as error:  # it was deleted between two of these lines
+            if not left:
+                raise cache_error(error, folder) from error
+        except OSError as error:
+            raise cache_error(error, folder) from error
+    raise BusyError(f"another run uses {folder}")
 
 
 def _reserved(path: Path, size: int) -> bool:
