@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import importlib
+import json
+import sys
+
 import pytest
 
+from zoo.core import registry
 from zoo.errors import UnknownNameError
 from zoo.testing import contract
 from zoo.testing.plugin_checks import plugin_info
@@ -102,6 +107,69 @@ def test_run_hooks_are_held_to_their_names_and_arguments(name, argument, state, 
     code = HOOKS.format(name=name, argument=argument)
     site.manifest("odd", manifest, **{"zoo_odd_parts.py": PARTS, "zoo_odd_hooks.py": code})
     assert answers("odd")["its run hooks are known ones"].state == state
+
+
+def test_a_wrong_hook_says_what_is_wrong_and_what_was_meant(site):
+    manifest = LOSS.replace("[plugin]", '[plugin]\nhooks = "zoo_odd_hooks"')
+    for text, said, hint in (
+        (HOOKS.format(name="zoo_progress", argument="epoch"), "{'epoch'} are declared", ""),
+        (HOOKS.format(name="zoo_progres", argument="report"), "unknown hook", "zoo_progress"),
+        (HOOKS.format(name="zoo_losses", argument=""), "zoo_losses in zoo_odd_hooks", "registry."),
+    ):
+        name = f"odd{len(said)}"
+        files = {"zoo_odd_parts.py": PARTS, "zoo_odd_hooks.py": text}
+        site.manifest(name, manifest, **files)
+        registry.load.cache_clear()
+        sys.modules.pop("zoo_odd_hooks", None)
+        importlib.invalidate_caches()
+        found = answers(name)["its run hooks are known ones"]
+        assert found.state == "failed"
+        assert said in found.text
+        assert hint in found.hint
+        assert "zoo.core" not in found.hint
+
+
+def test_what_zoo_would_ignore_in_a_manifest_is_an_error(site):
+    text = LOSS + "[hub]\nendpoint = 'http://x'\n"
+    site.manifest("odd", text, **{"zoo_odd_parts.py": PARTS})
+    found = answers("odd")["its manifest says nothing that zoo ignores"]
+    assert (found.state, found.text) == ("failed", "[hub] is ignored: only overlays set it")
+
+
+@pytest.mark.parametrize(
+    ("recipe", "weights", "question", "said"),
+    [
+        ({"optim.lrr": 1}, {}, "its suggested recipe is one", "unknown key 'optim.lrr'"),
+        ({"optim.epochs": "many"}, {}, "its suggested recipe is one", "optim.epochs"),
+        ({"optim.lr": 0.1}, {}, "its suggested recipe is one", ""),
+        ({}, {"source": "package:zoo_odd/gone.safetensors"}, "its weights fit what it is", "gone"),
+        ({}, {"source": "package:zoo_odd/here.safetensors"}, "its weights fit what it is", ""),
+        ({}, {"options": {"widht": 1}}, "its weights fit what it is", "no option 'widht'"),
+        ({}, {"options": {"width": 1}}, "its weights fit what it is", ""),
+    ],
+)
+def test_what_an_entry_promises_is_asked_for(site, recipe, weights, question, said):
+    weights = {"source": "hub:somebody/something", **weights}
+    table = {
+        "name": "net",
+        "target": "torch.nn:Identity",
+        "summary": "x",
+        "options": {"width": 3},
+        "recipe": recipe,
+        "weights": [{"name": "main", **weights}],
+    }
+    files = {"zoo_odd/registry.json": json.dumps({"schema": 1, "model": [table]})}
+    site.manifest("odd", "", **files, **{"zoo_odd/here.safetensors": "x"})
+    found = answers("odd")[question]
+    assert said in found.text
+    assert found.state == ("failed" if said else "ok"), found.text
+
+
+@pytest.mark.parametrize(("target", "state"), [("math:sqrt", "ok"), ("zoo_gone:x", "failed")])
+def test_the_labels_of_a_data_set_are_imported(site, target, state):
+    entry = "[[dataset]]\nname = 'd'\ntarget = 'zoo_odd:x'\nsplits = []\ndownload = 'manual'\n"
+    site.manifest("odd", f"{entry}labels = '{target}'\n")
+    assert answers("odd")["its labels can be imported"].state == state
 
 
 def test_a_hook_module_that_cannot_be_imported_is_caught(site):

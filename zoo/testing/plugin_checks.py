@@ -5,7 +5,6 @@ Standard library only: whether a plugin imports torch is asked of a fresh proces
 
 from __future__ import annotations
 
-import importlib
 import json
 import os
 import re
@@ -14,15 +13,18 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from zoo.core import manifest, registry
-from zoo.core.hookspecs import CatalogueHooks, RunHooks
+from zoo.core import manifest, plugins, registry
+from zoo.core.compose import compose
+from zoo.core.hookspecs import RUN_HOOKS, CatalogueHooks, RunHooks
 from zoo.core.names import did_you_mean, suggest
-from zoo.core.resolve import missing, resolve
-from zoo.core.specs import ModelSpec, WeightsSpec
-from zoo.errors import PluginError, UnknownNameError
+from zoo.core.resolve import import_module, missing, resolve
+from zoo.core.specs import DatasetSpec, ModelSpec, WeightsSpec
+from zoo.errors import HubError, UnknownNameError, VerificationError
 from zoo.testing.checks import Check, Skip, require
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from zoo.core.specs import PartSpec, PluginInfo
 
 _HEAVY = ("torch", "torchvision", "numpy", "timm", "PIL")
@@ -58,6 +60,7 @@ def plugin_checks(info: PluginInfo) -> list[Check]:
         ("brings something", _brings),
         ("is listed without importing torch", _is_light),
         ("its run hooks are known ones", _hooks_are_known),
+        ("its manifest says nothing that zoo ignores", _is_heard),
     )
     return [Check("plugin", text, lambda ask=ask: ask(info)) for text, ask in asked]  # type: ignore[misc]
 
@@ -68,8 +71,22 @@ def part_checks(subject: str, spec: PartSpec) -> list[Check]:
         ("has a plain name and a summary", _is_described),
         ("its target can be imported", _resolves),
         ("what it requires is installed", _has_requirements),
+        *_promises(spec),
     )
     return [Check(subject, text, lambda ask=ask: ask(spec)) for text, ask in asked]  # type: ignore[misc]
+
+
+def _promises(spec: PartSpec) -> list[tuple[str, Callable[[Any], None]]]:
+    """Questions about what an entry says beside its target, where it says it."""
+    if isinstance(spec, DatasetSpec):
+        return [("its labels can be imported", _has_labels)] if spec.labels else []
+    if not isinstance(spec, ModelSpec):
+        return []
+    asked = [
+        (spec.recipe, "its suggested recipe is one", _suggests),
+        (spec.weights, "its weights fit what it is", _weights_fit),
+    ]
+    return [(text, ask) for there, text, ask in asked if there]
 
 
 def _loads(info: PluginInfo) -> None:
@@ -123,21 +140,27 @@ def _hooks_are_known(info: PluginInfo) -> None:
         raise Skip("it names no hook module")
     import pluggy
 
-    try:
-        module = importlib.import_module(module_name)
-    except Exception as error:
-        raise PluginError(f"cannot import {module_name}: {error}") from error
+    module = import_module(module_name)
     manager = pluggy.PluginManager("zoo")
     manager.add_hookspecs(CatalogueHooks)
     manager.add_hookspecs(RunHooks)
-    try:
-        manager.register(module, info.name)
-        manager.check_pending()
-    except pluggy.PluginValidationError as error:
-        raise PluginError(
-            str(error).splitlines()[0], hint="zoo.core.hookspecs lists them"
-        ) from error
-    require(manager.get_hookcallers(module), f"{module_name} implements no hook", hint="@hookimpl")
+    plugins.register(manager, f"{info.name}.hooks", module)
+    own = {caller.name for caller in manager.get_hookcallers(module) or ()}
+    require(own, f"{module_name} implements no hook", hint="@hookimpl")
+    parts = ", ".join(sorted(own - set(RUN_HOOKS)))
+    require(
+        not parts,
+        f"{parts} in {module_name} is ignored: the manifest names the parts",
+        hint=f"name them in {Path(info.path).name}",
+    )
+
+
+def _is_heard(info: PluginInfo) -> None:
+    """An author who writes a key expects it to do something."""
+    if info.form != "manifest" or info.state != "ok":
+        raise Skip("it has no manifest")
+    ignored = registry.unheard(manifest.read(Path(info.path)))
+    require(not ignored, "; ".join(ignored), hint=f"take it out of {Path(info.path).name}")
 
 
 def _is_described(spec: PartSpec) -> None:
@@ -170,6 +193,36 @@ def _resolves(spec: PartSpec) -> None:
         raise Skip(f"needs {', '.join(lacks)}")
     found: Any = resolve(spec.target)
     require(callable(found), f"{spec.target} is not callable")
+
+
+def _suggests(spec: ModelSpec) -> None:
+    """Compose it as a run would: an unknown field or a wrong value would stop every run."""
+    for verb in ("train", "finetune"):
+        compose(verb, [("its recipe", dict(spec.recipe))])
+
+
+def _weights_fit(spec: ModelSpec) -> None:
+    from zoo.hub.fetch import package_file
+
+    for weights in spec.weights:
+        label = f"weights {weights.name}"
+        source, _, place = weights.source.partition(":")
+        if source == "package":
+            try:
+                package_file(place)
+            except HubError as error:
+                raise VerificationError(f"{label}: {error.message}") from error
+        for name in weights.options:
+            require(
+                not spec.options or name in spec.options,
+                f"{label}: the model has no option {name!r}",
+                hint=did_you_mean(suggest(name, spec.options))
+                or f"it has {', '.join(spec.options)}",
+            )
+
+
+def _has_labels(spec: DatasetSpec) -> None:
+    require(callable(resolve(spec.labels)), f"{spec.labels} is not callable")
 
 
 def _has_requirements(spec: PartSpec) -> None:
