@@ -43,7 +43,9 @@ def test_hook_modules_are_tried_as_well(site):
         **{"zoo_one/hooks.py": "raise RuntimeError('late')"},
     )
     (point,) = [p for p in find() if p.name == "one"]
-    assert "late" in probe(point, timeout=30).error
+    found = probe(point, timeout=30)
+    assert (found.state, found.ok) == ("quarantined", False)
+    assert found.error == "run hooks: cannot import zoo_one.hooks: RuntimeError: late"
 
 
 def test_what_is_switched_off_is_not_started(site, monkeypatch):

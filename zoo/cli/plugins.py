@@ -74,6 +74,10 @@ def command(ctx: click.Context, *, as_json: bool) -> None:
             out.line(f"{info.name}: {info.error}")
     for text in known.notes():
         out.note(text)
+    if any(info.hook_module for info in infos):
+        out.note(
+            "run hooks of manifests are imported when a run starts; zoo plugins doctor tries them"
+        )
     out.note(f"this zoo's plugin api: {API_VERSION}")
 
 

@@ -172,8 +172,8 @@ class Registry:
     def run_hooks(self) -> pluggy.HookRelay:
         """The run hooks of all plugins; imports the hook modules that manifests name.
 
-        A plugin whose hook module does not load is named on stderr once and left out, and counts
-        as quarantined from then on; its parts stay.
+        A plugin whose hook module does not load is named on stderr once and does without; its
+        parts stay, and its record in :attr:`plugins` says why.
 
         Raises:
             PluginError: One does not load and ``ZOO_STRICT_PLUGINS`` is set.
@@ -188,7 +188,7 @@ class Registry:
                     continue
                 self.hook_errors.append(found.error)
                 reason = found.error.message.partition(", ")[2]
-                self._change(found.plugin, state="quarantined", error=reason)
+                self._change(found.plugin, error=reason)
         if self.hook_errors and settings.strict_plugins():
             raise self.hook_errors[0]
         return self._manager.hook

@@ -56,16 +56,20 @@ def _gathered(manager: pluggy.PluginManager, name: str, module_name: str) -> Gat
         reason = error.message if isinstance(error, ZooError) else repr(error)
         reason = f"run hooks: {reason.removeprefix(f'{name}.hooks: ')}"
         way = f"zoo plugins disable {name}"
-        _say(f"the run goes without plugin {name}, {reason} ({way})")
+        say(f"plugin {name} does without its {reason} ({way})")
         found = PluginError(f"plugin {name}, {reason}", hint=f"{way}, or ask its author")
         return Gathered(name, error=found)
     own = {caller.name for caller in manager.get_hookcallers(module) or ()}
     if ignored := ", ".join(sorted(own - set(RUN_HOOKS))):
-        _say(f"plugin {name}, {module_name}: {ignored} is ignored, parts stand in its manifest")
+        say(f"plugin {name}, {module_name}: {ignored} is ignored, parts stand in its manifest")
     return Gathered(name, tuple(sorted(own & set(RUN_HOOKS))))
 
 
-def _say(text: str) -> None:
-    """Tell people what was left out; of several processes the first one speaks."""
+def say(text: str) -> None:
+    """Tell people something on stderr; of several processes the first one speaks.
+
+    Args:
+        text: One line.
+    """
     if settings.first_process():
         sys.stderr.write(f"{text}\n")

@@ -92,7 +92,10 @@ class WeightsSpec:
         file: File inside the source (``model.safetensors``).
         revision: Commit, 40 hex digits; empty = nobody pinned it.
         sha256: Digest of the file, 64 hex digits, or the prefix that the publisher states.
-        format: ``safetensors`` or ``pickle`` (read with ``weights_only`` and converted once).
+        format: ``safetensors``, or ``pickle``: read with ``weights_only`` and converted once. One of
+            a ``url:`` is converted when it is used; one of a ``hub:`` is refused until ``zoo pull
+            NAME:TAG --allow-pickle`` has converted it; one of a ``file:`` or ``package:`` is
+            refused in a run: name the file that ``zoo import`` makes of it.
         bytes: Size of the file.
         classes: Number of outputs of the head that these weights carry.
         labels: Data set whose class names the outputs have (``imagenet1k``), or empty.
@@ -317,7 +320,7 @@ class PluginInfo:
         hooks: Run hooks that it implements, as far as they are known.
         hook_module: Module of the run hooks of a manifest; imported when a run starts.
         state: ``ok``, ``quarantined``, ``disabled``, or ``unloaded`` (code that nobody has run yet).
-        error: Why it is quarantined, one line.
+        error: Why it is quarantined, or does without its run hooks, one line.
         load_ms: Milliseconds that finding and loading took.
     """
 
