@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from zoo.core import compose
+from zoo.core import compose, flags
 from zoo.core.compose import (
     changed,
     close_keys,
@@ -297,3 +297,9 @@ def test_a_recipe_as_plain_values():
 
 def test_flatten_goes_one_level_deep():
     assert flatten({"a": {"b": {"c": 1}}, "d": 2}) == {"a.b": {"c": 1}, "d": 2}
+
+
+def test_a_list_is_quoted_as_it_was_typed():
+    layer = (flags.ORIGIN, flags.layer({"project": ["a", "b"]}))
+    with pytest.raises(UsageError, match="--project a,b: expected a whole number"):
+        compose.compose("finetune", [layer])

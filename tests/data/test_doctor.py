@@ -50,6 +50,16 @@ def test_everything_wrong_is_reported_at_once(tmp_path, look):
     ):
         assert words in said
     assert any("--allow-empty" in hint for hint in found.hints)
+    own = {"number of classes", "folders of train", "classes of val"}
+    assert {where for where in found.problems if "/" not in where} == own
+
+
+def test_too_large_images_are_allowed_by_its_own_flag(tmp_path, look):
+    folder(tmp_path / "set")
+    hints = look(tmp_path / "set", max_pixels=100).hints
+    assert any(hint.endswith("--max-pixels N allows larger ones") for hint in hints)
+    (tmp_path / "set" / "cat" / "bad.jpg").write_bytes(b"")
+    assert not any("--max-pixels" in hint for hint in look(tmp_path / "set").hints)
 
 
 def test_damage_that_only_decoding_shows_is_found(tmp_path, look, monkeypatch):

@@ -73,3 +73,18 @@ def test_sizes_and_facts_come_along(tmp_path):
         "classes in text order, kept in the checkpoint: 10, 2",
         "classes without validation images: 2",
     ]
+
+
+def test_an_option_that_a_command_has_not_is_not_named(tmp_path):
+    folder(tmp_path / "set")
+    trees, facts = folders.gather(DataPart(), tmp_path / "set")
+    with pytest.raises(DataError, match="more than the limit of 100") as caught:
+        folders.checked(trees, DataPart(max_pixels=100), facts, None)
+    assert "max_pixels" not in caught.value.message + caught.value.hint
+
+
+def test_a_missing_folder_is_named_by_its_option(tmp_path):
+    folder(tmp_path / "set")
+    with pytest.raises(DataError) as caught:
+        folders.gather(DataPart(val="nix"), tmp_path / "set")
+    assert caught.value.hint == "--val FOLDER"

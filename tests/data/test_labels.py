@@ -51,8 +51,19 @@ def test_labels_are_aligned_by_name_to_the_order_of_a_model():
 
 
 def test_classes_unknown_to_the_model_are_named():
-    with pytest.raises(DataError, match="does not know: emu"):
+    with pytest.raises(DataError, match="does not know: emu") as caught:
         align(images(("cat", "emu"), [0, 1]), ("cat", "dog"))
+    assert caught.value.hint == "it knows cat, dog"
+    with pytest.raises(DataError) as caught:
+        align(images(("emu",), [0]), [f"c{number:02d}" for number in range(40)])
+    assert "c29 and 10 more; zoo predict MODEL IMAGE --top 40 names them all" in caught.value.hint
+
+
+def test_a_flag_that_was_given_is_not_offered():
+    for allowed in (False, True):
+        with pytest.raises(DataError) as caught:
+            compare(["a"], ["a", "b"], "val", empty_allowed=allowed)
+        assert ("--allow-empty" in caught.value.hint) is not allowed
 
 
 def test_folders_of_imagenet_synsets_have_its_order():

@@ -31,8 +31,10 @@ def test_what_is_not_there_is_named(part, why, known, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     for name in ("list.txt", "all.zip", "all.csv"):
         put(tmp_path / "there" / name, b"x")
-    with pytest.raises(DataError, match=why):
+    with pytest.raises(DataError, match=why) as caught:
         check_there(DataPart(**part), known)
+    if "val" in part:
+        assert caught.value.hint == "--val FOLDER"
 
 
 @pytest.mark.parametrize(

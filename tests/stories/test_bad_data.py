@@ -239,8 +239,9 @@ def test_22_and_23_too_many_pixels_are_an_error_with_both_numbers(tmp_path, open
     assert "20000 x 20000 = 400,000,000 pixels" in raised.value.message
     assert "huge.gif" in raised.value.message
     assert "89,000,000" in raised.value.message
-    with pytest.raises(DataError, match="more than the limit of 100"):
+    with pytest.raises(DataError, match="more than the limit of 100") as raised:
         opened(max_pixels=100)
+    assert "--set data.max_pixels=N allows larger ones" in raised.value.hint
 
 
 def test_24_tiny_and_thin_pictures_work(tmp_path, opened, known):

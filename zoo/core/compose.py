@@ -122,7 +122,8 @@ def _problem(verb: str, key: str, value: Any, reason: str, origin: str) -> tuple
     flag = f"--{keyword.replace('_', '-')}"
     usual = VERB_DEFAULTS[verb].get(key, fields()[key].default)
     told = isinstance(usual, str | int | float) and not isinstance(usual, bool) and usual != ""
-    typed = str(value).removesuffix(".0")
+    parts = value if keyword in flags.COMMA and isinstance(value, list | tuple) else [value]
+    typed = ",".join(map(str, parts)).removesuffix(".0")
     return f"{flag} {typed}: {reason}", f"{flag} {usual} is the default" if told else ""
 
 

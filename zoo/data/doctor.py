@@ -9,6 +9,7 @@ import hashlib
 from collections import Counter, defaultdict
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -173,7 +174,10 @@ def _examine_files(
     found.warnings += folders.suspicions(trees, findings, tuple(trees["train"].classes))
     _measure(found, findings)
     if found.problems and not found.hints:
-        found.hints.append("remove or repair these files, or train with --on-bad-image skip")
+        larger = folders.allowing(found.problems.values(), "--max-pixels N")
+        found.hints.append(
+            f"remove or repair these files, or train with --on-bad-image skip{larger}"
+        )
 
 
 def _decode(
@@ -217,23 +221,18 @@ def _structure(
     classes: int | None,
 ) -> None:
     order = tuple(trees["train"].classes)
-    checks: list[Callable[[], None]] = [
-        lambda: labels.expect(order, classes, str(path)),
-        *(
-            lambda role=role, tree=tree: folders.drop_empty(tree, role, data)
-            for role, tree in trees.items()
-        ),
-        *(
-            lambda role=role, tree=tree: folders.compare(order, tree, role, data)
-            for role, tree in trees.items()
-            if role != "train"
-        ),
-    ]
-    for number, check in enumerate(checks):
+    checks: dict[str, Callable[[], None]] = {
+        "number of classes": lambda: labels.expect(order, classes, str(path))
+    }
+    for role, tree in trees.items():
+        checks[f"folders of {role}"] = partial(folders.drop_empty, tree, role, data)
+        if role != "train":
+            checks[f"classes of {role}"] = partial(folders.compare, order, tree, role, data)
+    for what, check in checks.items():
         try:
             check()
         except DataError as error:
-            found.problems[f"structure {number + 1}"] = error.message
+            found.problems[what] = error.message
             found.hints.append(error.hint)
 
 

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Final
 from zoo.core import names
 from zoo.data import guard, labels
 from zoo.data.images import FileReader, ImageSet
-from zoo.data.scan import File, Tree, find_layout, quote, scan
+from zoo.data.scan import File, Tree, check_folder, find_layout, quote, scan
 from zoo.data.tables import read_table
 from zoo.errors import DataError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from zoo.core.recipe import DataPart
 
@@ -50,14 +50,31 @@ def _validation(path: Path) -> Tree:
     if path.suffix.lower() in TABLES and path.is_file():
         trees = read_table(path)
         return trees.get("val") or trees["train"]
+    check_folder(path, "--val")
     layout = find_layout(path)
     return scan(layout.val or layout.train)
 
 
 def checked(
-    trees: Mapping[str, Tree], data: DataPart, facts: list[str], progress: Progress | None
+    trees: Mapping[str, Tree],
+    data: DataPart,
+    facts: list[str],
+    progress: Progress | None,
+    *,
+    larger: str = "",
 ) -> dict[str, guard.Finding]:
-    """Check every file; unusable ones are refused all at once, or dropped."""
+    """Check every file; unusable ones are refused all at once, or dropped.
+
+    Args:
+        trees: Role -> files.
+        data: What is done about unusable files.
+        facts: Receives what was left out.
+        progress: Called with the number of files done.
+        larger: How the limit of pixels is raised, where it can be.
+
+    Raises:
+        DataError: Unusable files, and they are not to be left out.
+    """
     findings: dict[str, guard.Finding] = {}
     bad: dict[str, str] = {}
     total = 0
@@ -73,10 +90,15 @@ def checked(
             bad |= {prefix + f.key: found[f.path].reason for f in files if not found[f.path].header}
             tree.classes[name] = [f for f in files if found[f.path].header]
     if bad and data.on_bad_image == "error":
-        raise guard.refuse(bad, total, _SKIP)
+        raise guard.refuse(bad, total, _SKIP + (allowing(bad.values(), larger) if larger else ""))
     if bad:
         facts.append(f"left out {len(bad)} of {total} files: {labels.listed(map(quote, bad), 5)}")
     return findings
+
+
+def allowing(reasons: Iterable[str], how: str) -> str:
+    """The end of a hint: how larger images are allowed, if some were too large; else ``""``."""
+    return f"; {how} allows larger ones" if any(guard.OVER in r for r in reasons) else ""
 
 
 def drop_empty(tree: Tree, role: str, data: DataPart) -> None:
@@ -105,7 +127,8 @@ def compare(order: Sequence[str], tree: Tree, role: str, data: DataPart) -> None
         DataError: It has not; with ``allow_empty`` it may lack some.
     """
     found = [name for name in order if name in tree.classes or data.allow_empty]
-    labels.compare(order, [*found, *(set(tree.classes) - set(order))], role)
+    every = [*found, *(set(tree.classes) - set(order))]
+    labels.compare(order, every, role, empty_allowed=data.allow_empty)
 
 
 def image_set(

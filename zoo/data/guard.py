@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
     from pathlib import Path
 
+OVER: Final = "more than the limit of"
+"""In the reason of a file that has too many pixels; how the limit is raised, the caller says."""
 _VERSION: Final = 2
 _RACY: Final = 2_000_000_000  # a file changed this shortly before its check may change unseen
 _SHOWN: Final = 20
@@ -100,10 +102,7 @@ def _look(file: File, max_pixels: int) -> Finding:
 
 
 def _too_large(header: Header, max_pixels: int) -> str:
-    return (
-        f"{header.width} x {header.height} = {header.pixels:,} pixels, more than the limit of "
-        f"{max_pixels:,} (--set data.max_pixels=N)"
-    )
+    return f"{header.width} x {header.height} = {header.pixels:,} pixels, {OVER} {max_pixels:,}"
 
 
 def refuse(bad: Mapping[str, str], total: int, hint: str) -> DataError:

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from zoo.data.images import ImageSet
 
 _SHOWN: Final = 10
+_KNOWN: Final = 30
 _SYNSET: Final = re.compile(r"n\d{8}\Z")
 
 
@@ -25,13 +26,16 @@ def listed(names: Iterable[str], limit: int = _SHOWN) -> str:
     return shown if len(every) <= limit else f"{shown} and {len(every) - limit} more"
 
 
-def compare(train: Sequence[str], other: Sequence[str], where: str) -> None:
+def compare(
+    train: Sequence[str], other: Sequence[str], where: str, *, empty_allowed: bool = False
+) -> None:
     """Check that two splits have the same classes.
 
     Args:
         train: Class names of the training images.
         other: Class names of the other split.
         where: What the other split is called.
+        empty_allowed: Classes without images are allowed already.
 
     Raises:
         DataError: They differ; names both differences.
@@ -42,10 +46,11 @@ def compare(train: Sequence[str], other: Sequence[str], where: str) -> None:
         return
     parts = [f"only in train: {listed(missing)}"] if missing else []
     parts += [f"only in {where}: {listed(extra)}"] if extra else []
+    or_empty = "" if empty_allowed else " (or --allow-empty, where one has no images)"
     raise DataError(
         f"train has {len(train)} classes, {where} has {len(other)}, and they differ; "
         + "; ".join(parts),
-        hint="give both the same class folders (or --allow-empty, where one has no images)",
+        hint=f"give both the same class folders{or_empty}",
     )
 
 
@@ -101,6 +106,13 @@ def check_range(labels: Sequence[int], classes: int, where: str) -> None:
     )
 
 
+def _all_of(classes: Sequence[str]) -> str:
+    """Where the rest of a long list of classes stands."""
+    if len(classes) <= _KNOWN:
+        return ""
+    return f"; zoo predict MODEL IMAGE --top {len(classes)} names them all"
+
+
 def align(images: ImageSet, classes: Sequence[str]) -> ImageSet:
     """Relabel images by class name to another order of classes, such as a checkpoint's.
 
@@ -126,7 +138,7 @@ def align(images: ImageSet, classes: Sequence[str]) -> ImageSet:
     if unknown:
         raise DataError(
             f"{images.name}: classes that the model does not know: {listed(unknown)}",
-            hint=f"it knows {listed(classes, 5)} (zoo info shows them all)",
+            hint=f"it knows {listed(classes, _KNOWN)}{_all_of(classes)}",
         )
     table = [place.get(name, -1) for name in images.classes]
     labels = [table[label] if label >= 0 else label for label in images.labels]

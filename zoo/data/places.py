@@ -66,9 +66,10 @@ def check_there(data: DataPart, registry: Registry) -> None:
     if data.source is None:
         return
     name, path = locate(data.source, registry)
-    for given in [] if name else [path, *([Path(data.val).expanduser()] if data.val else [])]:
-        if not (given.is_file() and given.suffix.lower() in folders.TABLES):
-            check_folder(given)
+    given = {"--data": path} | ({"--val": Path(data.val).expanduser()} if data.val else {})
+    for flag, place in ({} if name else given).items():
+        if not (place.is_file() and place.suffix.lower() in folders.TABLES):
+            check_folder(place, flag)
 
 
 def check_paths(paths: Sequence[str | Path]) -> None:

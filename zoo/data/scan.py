@@ -124,8 +124,12 @@ def split_folder(root: Path, split: str) -> Path:
     return {"train": layout.train, "val": layout.val, "test": layout.test}[split] or root
 
 
-def check_folder(root: Path) -> None:
+def check_folder(root: Path, flag: str = "--data") -> None:
     """Refuse what is not a folder, with a reason.
+
+    Args:
+        root: What should be one.
+        flag: The option that names it.
 
     Raises:
         DataError: It does not exist, is an archive or another file.
@@ -133,14 +137,18 @@ def check_folder(root: Path) -> None:
     if root.is_dir():
         return
     if not root.exists():
-        raise DataError(f"no folder {quote(str(root))}", hint="--data FOLDER, or --data demo")
+        raise DataError(f"no folder {quote(str(root))}", hint=_instead(flag))
     if root.name.lower().endswith(_ARCHIVES):
         raise DataError(
             f"{quote(str(root))} is an archive, which zoo does not unpack: names inside may lead "
             "out of the folder and sizes may explode",
-            hint="unpack it where you trust it, then --data FOLDER",
+            hint=f"unpack it where you trust it, then {flag} FOLDER",
         )
     raise DataError(f"{quote(str(root))} is a file, not a folder", hint=LAYOUT)
+
+
+def _instead(flag: str) -> str:
+    return f"{flag} FOLDER, or --data demo" if flag == "--data" else f"{flag} FOLDER"
 
 
 def scan(root: Path) -> Tree:

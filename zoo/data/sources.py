@@ -124,7 +124,8 @@ def _files(
     progress: Progress | None,
 ) -> Splits:
     trees, facts = folders.gather(data, path)
-    findings = folders.checked(trees, data, facts, progress)
+    larger = "--set data.max_pixels=N"
+    findings = folders.checked(trees, data, facts, progress, larger=larger)
     for role, tree in trees.items():
         folders.drop_empty(tree, role, data)
     order = tuple(trees["train"].classes)
