@@ -254,7 +254,9 @@ class Matthews(_Confusion):
 
 @final
 class PerClass(_Confusion):
-    """Share found of each class that occurs, by class index."""
+    """Share found of each class that occurs, by class."""
+
+    class_keys = True
 
     def __init__(self, classes: int | None = None) -> None:
         super().__init__(classes)
@@ -269,6 +271,8 @@ class PerClass(_Confusion):
 @final
 class Confusion(_Confusion):
     """Numbers of images by ``true>predicted``, zeros left out."""
+
+    class_keys = True
 
     def __init__(self, classes: int | None = None) -> None:
         super().__init__(classes)

@@ -18,6 +18,7 @@ from zoo.core.protocols import Loss, Metric
 from zoo.core.request import MEASURED
 from zoo.core.specs import InputSpec, MetricSpec
 from zoo.data.loaders import make_loader
+from zoo.engine.classnames import by_name
 from zoo.engine.cores import usable_cores
 from zoo.engine.ema import Ema
 from zoo.engine.feed import Feed
@@ -42,7 +43,7 @@ from zoo.engine.transforms import batch_transforms, image_transform
 from zoo.engine.tryout import forward_once, try_out
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     from zoo.core.recipe import DataPart, Recipe
     from zoo.core.registry import Registry
@@ -188,7 +189,7 @@ def assemble(
         frozen=frozen,
         live=live,
         loss=build_loss(recipe, registry, place),
-        metrics=build_metrics(recipe.output.metrics, registry, len(splits.classes)),
+        metrics=build_metrics(recipe.output.metrics, registry, len(splits.classes), splits.classes),
         feed=used.feed,
         train=used.train,
         val=used.val,
@@ -321,18 +322,22 @@ def build_loss(recipe: Recipe, registry: Registry, place: Place) -> Loss:
     return loss.to(place.device) if isinstance(loss, torch.nn.Module) else loss
 
 
-def build_metrics(names: Iterable[str], registry: Registry, classes: int) -> dict[str, Metric]:
+def build_metrics(
+    names: Iterable[str], registry: Registry, classes: int, labels: Sequence[str] = ()
+) -> dict[str, Metric]:
     """Build metrics by registry name.
 
     Args:
         names: Qualified names.
         registry: Where they are.
         classes: Number of classes.
+        labels: Their names, for metrics that give a number for each class.
 
     Raises:
         UnknownNameError: No plugin has one of them.
     """
-    return {name: registry.build("metric", name, classes=classes) for name in names}
+    built = {name: registry.build("metric", name, classes=classes) for name in names}
+    return {name: by_name(metric, labels) for name, metric in built.items()}
 
 
 def make_rules(recipe: Recipe, registry: Registry) -> Rules:

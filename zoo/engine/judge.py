@@ -119,7 +119,7 @@ def judge(
     recipe = compose.changed(_recipe(loaded), changes or {})
     named = recipe.output.metrics if metrics is None else metrics
     qualified = [registry.find("metric", name).qualified for name in named]
-    further = build_metrics(qualified, registry, len(loaded.classes))
+    further = build_metrics(qualified, registry, len(loaded.classes), loaded.classes)
     images, name, notes = _images(loaded, registry, recipe, data, split)
     if data is not None:
         changed = replace(recipe.data, batch_size=data.batch_size, workers=data.workers)
