@@ -91,7 +91,7 @@ def check_with_classes(recipe: Recipe, registry: Registry, shown: InputSpec, cla
     loss = build_loss(recipe, registry, Place(device=torch.device("cpu")))
     labels = torch.tensor([0, classes - 1])
     try:
-        found = loss(torch.zeros(2, classes, requires_grad=True), labels)
+        found: object = loss(torch.zeros(2, classes, requires_grad=True), labels)
     except _REFUSALS as error:
         raise UsageError(
             f"loss {spec.qualified} does not work with {classes} classes: {first_line(error)}",

@@ -54,15 +54,15 @@ def plugin_info(name: str) -> PluginInfo:
 
 def plugin_checks(info: PluginInfo) -> list[Check]:
     """Questions about the plugin itself."""
-    asked = (
+    asked = [
         ("loads", _loads),
         ("says which plugin api it is for", _says_api),
         ("brings something", _brings),
         ("is listed without importing torch", _is_light),
         ("its run hooks are known ones", _hooks_are_known),
-    )
+    ]
     if info.form == "manifest":
-        asked += (("its manifest says nothing that zoo ignores", _is_heard),)
+        asked.append(("its manifest says nothing that zoo ignores", _is_heard))
     return [Check("plugin", text, lambda ask=ask: ask(info)) for text, ask in asked]  # type: ignore[misc]
 
 

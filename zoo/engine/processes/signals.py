@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from types import FrameType, TracebackType
 
 WATCHED = (signal.SIGINT, signal.SIGTERM)
-HANGUP = getattr(signal, "SIGHUP", None)
+HANGUP: int | None = getattr(signal, "SIGHUP", None)
 """What a terminal that closes sends; Windows has none."""
 ECHO = 2.0
 """Seconds within which torchrun's own Ctrl-C is taken for the terminal's."""
@@ -54,8 +54,10 @@ class Stop:
 
     def __enter__(self) -> Self:
         if threading.current_thread() is threading.main_thread():
-            hears = HANGUP and signal.getsignal(HANGUP) != signal.SIG_IGN  # ignored under nohup
-            for number in (*WATCHED, HANGUP) if hears else WATCHED:
+            watched: list[int] = [*WATCHED]
+            if HANGUP and signal.getsignal(HANGUP) != signal.SIG_IGN:  # ignored under nohup
+                watched.append(HANGUP)
+            for number in watched:
                 self._before[number] = signal.signal(number, self._handle)
         return self
 
