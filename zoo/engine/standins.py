@@ -17,10 +17,10 @@ def stand_ins(model: nn.Module, make: Callable[[Tensor], Tensor]) -> dict[str, T
 
     Args:
         model: Any module; modules and tensors may be there under several names.
-        make: Gives the tensor for a parameter or buffer.
+        make: Gives the tensor for a parameter or buffer ``(...)``.
 
     Returns:
-        Name -> tensor: each place that holds one, under the first name of its module.
+        Name -> tensor ``(...)`` of the same shape: each place that holds one, under the first name of its module.
     """
     made: dict[int, Tensor] = {}
     found: dict[str, Tensor] = {}
