@@ -151,3 +151,21 @@ def test_the_subcommands(plugged):
     code, _, err = plugged("plugins", "shwo")
     assert code == 2
     assert "shwo" in err
+
+
+def test_a_run_says_whose_hooks_it_does_without(plugged, site):
+    site.install(
+        "elm",
+        {
+            "zoo_elm/__init__.py": "",
+            "zoo_elm/registry.toml": "schema = 1\n[plugin]\nhooks = 'zoo_elm.hooks'\n",
+            "zoo_elm/hooks.py": "1 / 0",
+        },
+    )
+    line = ("train", "resnet18", "--data", "digits", "--dry-run")
+    code, _, err = plugged(*line)
+    assert code == 0
+    assert "plugin elm is out of order: run hooks: cannot import zoo_elm.hooks: Zero" in err
+    code, _, err = plugged(*line, "--strict")
+    assert code == 4
+    assert "hint: zoo plugins disable elm" in err

@@ -27,8 +27,7 @@ from zoo.core import registry
 known = registry.load()
 known.run_hooks()
 info = next(i for i in known.plugins if i.name == sys.argv[1])
-state = "quarantined" if info.error else info.state
-print({_MARK!r} + json.dumps([state, info.error]))
+print({_MARK!r} + json.dumps([info.state, info.error]))
 """
 
 

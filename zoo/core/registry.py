@@ -172,8 +172,8 @@ class Registry:
     def run_hooks(self) -> pluggy.HookRelay:
         """The run hooks of all plugins; imports the hook modules that manifests name.
 
-        A plugin whose hook module does not load is named on stderr once and does without; its
-        parts stay, and its record in :attr:`plugins` says why.
+        A plugin whose hook module does not load does without and counts as quarantined from then
+        on, which commands say; its parts stay.
 
         Raises:
             PluginError: One does not load and ``ZOO_STRICT_PLUGINS`` is set.
@@ -184,11 +184,11 @@ class Registry:
             self._hooks_imported = True
             for found in gather(self._manager, self._manifests):
                 if found.error is None:
-                    self._change(found.plugin, hooks=found.hooks)
+                    self._change(found.plugin, hooks=found.hooks, error=found.note)
                     continue
                 self.hook_errors.append(found.error)
                 reason = found.error.message.partition(", ")[2]
-                self._change(found.plugin, error=reason)
+                self._change(found.plugin, state="quarantined", error=reason)
         if self.hook_errors and settings.strict_plugins():
             raise self.hook_errors[0]
         return self._manager.hook

@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from zoo.core import compose, flags, names
-from zoo.core.runhooks import say
 from zoo.core.unfreezing import check_unfreezing
 from zoo.errors import PluginError, UnknownNameError, UsageError, ZooError
 
@@ -159,13 +158,13 @@ def _named(recipe: Recipe, registry: Registry, spec: ModelSpec | None) -> dict[s
         ("data.eval_transform", "transform", recipe.data.eval_transform),
     ):
         if not (kind == "transform" and name == "auto"):
-            found[key] = _current(registry, kind, name)
+            found[key] = registry.find(kind, name).qualified
     for key, kind, listed in (
         ("data.batch_transforms", "transform", recipe.data.batch_transforms),
         ("output.trackers", "tracker", recipe.output.trackers),
         ("output.metrics", "metric", recipe.output.metrics),
     ):
-        found[key] = [_current(registry, kind, name) for name in listed]
+        found[key] = [registry.find(kind, name).qualified for name in listed]
     for name in found["data.batch_transforms"]:
         if getattr(registry.find("transform", name), "stage", "batch") != "batch":
             raise UsageError(f"transform {name} is for single images", hint=f"--transform {name}")
@@ -174,14 +173,6 @@ def _named(recipe: Recipe, registry: Registry, spec: ModelSpec | None) -> dict[s
         found["model.name"] = spec.qualified
         _check_options(spec, recipe)
     return found
-
-
-def _current(registry: Registry, kind: str, name: str) -> str:
-    """The qualified name of a part; one that is deprecated works on, and people are told."""
-    spec = registry.find(kind, name)
-    if spec.deprecated:
-        say(f"{kind} {spec.qualified} is deprecated: {spec.deprecated}")
-    return spec.qualified
 
 
 def _monitored(registry: Registry, monitor: str, metrics: list[str]) -> dict[str, Any]:

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from zoo.core import plugins, settings
+from zoo.core import plugins
 from zoo.core.hookspecs import RUN_HOOKS
 from zoo.core.resolve import import_module
 from zoo.errors import PluginError, ZooError
@@ -27,15 +26,17 @@ class Gathered:
         plugin: Whose it is.
         hooks: Run hooks that it implements.
         error: Why it was left out.
+        note: What it says that does nothing.
     """
 
     plugin: str
     hooks: tuple[str, ...] = ()
     error: PluginError | None = None
+    note: str = ""
 
 
 def gather(manager: pluggy.PluginManager, manifests: Mapping[str, Manifest]) -> list[Gathered]:
-    """Import and register every hook module; one that does not load is named on stderr.
+    """Import and register every hook module; one that does not load is left out.
 
     Args:
         manager: Where they are registered.
@@ -56,20 +57,9 @@ def _gathered(manager: pluggy.PluginManager, name: str, module_name: str) -> Gat
         reason = error.message if isinstance(error, ZooError) else repr(error)
         reason = f"run hooks: {reason.removeprefix(f'{name}.hooks: ')}"
         way = f"zoo plugins disable {name}"
-        say(f"plugin {name} does without its {reason} ({way})")
         found = PluginError(f"plugin {name}, {reason}", hint=f"{way}, or ask its author")
         return Gathered(name, error=found)
     own = {caller.name for caller in manager.get_hookcallers(module) or ()}
-    if ignored := ", ".join(sorted(own - set(RUN_HOOKS))):
-        say(f"plugin {name}, {module_name}: {ignored} is ignored, parts stand in its manifest")
-    return Gathered(name, tuple(sorted(own & set(RUN_HOOKS))))
-
-
-def say(text: str) -> None:
-    """Tell people something on stderr; of several processes the first one speaks.
-
-    Args:
-        text: One line.
-    """
-    if settings.first_process():
-        sys.stderr.write(f"{text}\n")
+    parts = ", ".join(sorted(own - set(RUN_HOOKS)))
+    note = f"{parts} in {module_name} is ignored: the manifest names the parts" if parts else ""
+    return Gathered(name, tuple(sorted(own & set(RUN_HOOKS))), note=note)

@@ -50,11 +50,6 @@ def strict_plugins() -> bool:
     return _flag("ZOO_STRICT_PLUGINS")
 
 
-def first_process() -> bool:
-    """Whether this process speaks for all of a run of several."""
-    return os.environ.get("RANK", "0") == "0"
-
-
 def discovery() -> str:
     """How plugins are found: ``path`` (read sys.path) or ``metadata``."""
     return os.environ.get("ZOO_DISCOVERY", "path")

@@ -320,7 +320,7 @@ class PluginInfo:
         hooks: Run hooks that it implements, as far as they are known.
         hook_module: Module of the run hooks of a manifest; imported when a run starts.
         state: ``ok``, ``quarantined``, ``disabled``, or ``unloaded`` (code that nobody has run yet).
-        error: Why it is quarantined, or does without its run hooks, one line.
+        error: Why it is quarantined, or what of it is ignored, one line.
         load_ms: Milliseconds that finding and loading took.
     """
 
