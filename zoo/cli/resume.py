@@ -29,7 +29,8 @@ if TYPE_CHECKING:
 def command(run: str, runs: str, *, nproc: int | None, retries: int, as_json: bool) -> int:
     """Go on with RUN (a name or a folder) from its last whole checkpoint.
 
-    A finished run says so and exits with 0, so that a supervisor may always call it. A run of
+    A finished run says so and exits with 0, so that a supervisor may always call it; if its
+    model.safetensors is gone or damaged, it is written again, where that can be. A run of
     several processes goes on with as many, or with --nproc of them: the images of each step stay
     the same.
     """

@@ -143,7 +143,7 @@ def _cases() -> list[Case]:
         fine(20, "an EXIF orientation", "a.jpg", orientation(), after=turned),
         fine(21, "damaged EXIF and ICC", "a.jpg", odd_tags()),
         refused(22, "144 megapixels", "a.png", blank(12000), "12000 x 12000 = 144,000,000",
-                "limit of 89,000,000", "--max-pixels N allows larger"),
+                "limit of 89,000,000", "--set data.max_pixels=N allows"),
         refused(23, "400 megapixels", "a.png", blank(20000), "20000 x 20000 = 400,000,000"),
         fine(24, "1 x 1 pixel", "a.png", png(1, height=1, width=1), "height 1 to 1"),
         fine(25, "a strip of 1 x 4000", "a.png", png(1, height=4000, width=1), "4000 to 4000"),
