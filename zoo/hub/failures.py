@@ -16,6 +16,7 @@ from zoo.core import settings
 from zoo.errors import DiskError, HubError, UsageError, ZooError
 from zoo.hub.address import without_secrets
 from zoo.hub.endpoint import shown
+from zoo.hub.rights import login, no_repository, no_right, not_logged_in
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -136,9 +137,9 @@ def _by_status(error: Any, subject: Subject) -> ZooError:
     status = getattr(error.response, "status_code", 0)
     page = f"{subject.where}/{repo}"
     if isinstance(error, hub.GatedRepoError):
-        return HubError(f"{repo} is gated", hint=f"ask for access at {page}, then {_login()}")
+        return HubError(f"{repo} is gated", hint=f"ask for access at {page}, then {login()}")
     if isinstance(error, hub.RepositoryNotFoundError):
-        return _no_repository(status, subject)
+        return no_repository(status, subject)
     if isinstance(error, hub.RevisionNotFoundError):
         known = ", ".join(subject.known)
         return HubError(
@@ -156,53 +157,6 @@ def _by_status(error: Any, subject: Subject) -> ZooError:
     return status_error(status, one_line(error), subject, headers=error.response.headers)
 
 
-def _no_repository(status: int, subject: Subject) -> ZooError:
-    from zoo.hub.client import held_token, token_origin
-
-    origin = token_origin()
-    near = f"; known here: {', '.join(subject.near)}" if subject.near else ""
-    if origin and status == 401:
-        return HubError(
-            f"the token of {origin} was not accepted by {subject.where}",
-            hint=f"hf auth login, or correct {origin}",
-        )
-    if origin:
-        return HubError(
-            f"no repository {subject.repo} on {subject.where}, or the token of {origin} may not see it",
-            hint=f"check the name{near}",
-        )
-    missing = f"no repository {subject.repo} on {subject.where}, or it is private"
-    if held_token():
-        held = token_held()
-        return HubError(f"{missing}: {held.message}", hint=f"check the name{near}; {held.hint}")
-    return HubError(missing, hint=f"check the name, or hf auth login{near}")
-
-
-def _login() -> str:
-    from zoo.hub.client import held_token
-
-    return token_held().hint if held_token() else "hf auth login"
-
-
-def not_logged_in() -> HubError:
-    """The error for a request that needs a token where none is sent."""
-    from zoo.hub.client import held_token
-
-    if held_token():
-        return token_held()
-    return HubError("not logged in to the Hub", hint="hf auth login, or set HF_TOKEN")
-
-
-def token_held() -> HubError:
-    """The error for a token that is not sent, since only an overlay names the Hub."""
-    from zoo.hub.client import held_token
-
-    return HubError(
-        f"the token of {held_token()} is not sent to {shown()}, which an overlay names",
-        hint=f"if you trust it: HF_ENDPOINT={shown()} zoo ... sends it",
-    )
-
-
 def status_error(status: int, text: str, subject: Subject, *, headers: Any = None) -> ZooError:
     """The error for a plain HTTP status.
 
@@ -214,7 +168,7 @@ def status_error(status: int, text: str, subject: Subject, *, headers: Any = Non
     """
     what = subject.repo or "the request"
     if status in (401, 403):
-        return _no_right(status, subject, what)
+        return no_right(status, subject, what)
     if status == 409:
         return HubError(
             f"{what} is in conflict with what is there: {text}",
@@ -239,34 +193,6 @@ def status_error(status: int, text: str, subject: Subject, *, headers: Any = Non
     return HubError(
         f"{subject.where} refused: {text or f'HTTP {status}'}",
         hint="check HF_ENDPOINT, and the client: pip install -U huggingface_hub",
-    )
-
-
-def _no_right(status: int, subject: Subject, what: str) -> ZooError:
-    from zoo.hub.client import held_token, token_origin
-
-    origin = token_origin()
-    if subject.host:
-        return HubError(
-            f"{subject.host} refuses {subject.file or what}: HTTP {status}",
-            hint=subject.ways or "check the address",
-        )
-    if held_token():
-        held = token_held()
-        return HubError(f"no right to {subject.verb} {what}: {held.message}", hint=held.hint)
-    if not origin:
-        return HubError(
-            f"without a token, {subject.where} does not let you {subject.verb} {what}",
-            hint="hf auth login, or set HF_TOKEN",
-        )
-    if status == 401:
-        return HubError(
-            f"the token ({origin}) was not accepted by {subject.where}",
-            hint="hf auth login, or set HF_TOKEN to a valid token",
-        )
-    return HubError(
-        f"the token ({origin}) may not {subject.verb} {what}",
-        hint="use a token with that right: hf auth login, or set HF_TOKEN",
     )
 
 

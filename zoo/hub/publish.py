@@ -14,7 +14,8 @@ from zoo.errors import UsageError, ZooError
 from zoo.hub import client
 from zoo.hub.address import without_secrets
 from zoo.hub.endpoint import shown
-from zoo.hub.failures import Subject, not_logged_in, scrub, translate
+from zoo.hub.failures import Subject, scrub, translate
+from zoo.hub.rights import not_logged_in
 
 if TYPE_CHECKING:
     from zoo.hub.pushplan import PushPlan

@@ -179,9 +179,7 @@ def _target(target: str, branch: str) -> Address:
     if branch:
         address = parse_address(f"{address.repo}@{branch}")
     if address.pinned:
-        raise UsageError(
-            f"{address.revision} is a commit, which never moves", hint="--revision BRANCH"
-        )
+        raise UsageError(f"{address.revision} is a commit", hint="--revision BRANCH")
     return Address(address.repo, address.revision or "main")
 
 
