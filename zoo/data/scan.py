@@ -10,6 +10,7 @@ import os
 import stat
 from collections import Counter
 from dataclasses import dataclass, field
+from operator import attrgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -182,7 +183,9 @@ def scan(root: Path) -> Tree:
     for entry in sorted(folders, key=lambda e: (e.is_symlink(), e.name)):
         tree.classes[entry.name] = []
         _walk(tree, entry.path, entry.name, tree.classes[entry.name], seen)
-    tree.classes = {name: sorted(tree.classes[name], key=_key) for name in sorted(tree.classes)}
+    tree.classes = {
+        name: sorted(tree.classes[name], key=attrgetter("key")) for name in sorted(tree.classes)
+    }
     return tree
 
 
@@ -192,7 +195,7 @@ def images_below(root: Path) -> Tree:
     tree = Tree(root)
     files: list[File] = []
     _walk(tree, str(root), "", files, set())
-    tree.classes[root.name] = sorted(files, key=_key)
+    tree.classes[root.name] = sorted(files, key=attrgetter("key"))
     return tree
 
 
@@ -261,8 +264,8 @@ def file_at(path: Path, key: str) -> File:
     return _file(str(path), key, state)
 
 
-def _file(path: str, key: str, state: os.stat_result) -> File:
-    return File(path, key, state.st_size, state.st_mtime_ns, _identity(state), state.st_ctime_ns)
+def _file(path: str, key: str, at: os.stat_result) -> File:
+    return File(path, key, at.st_size, at.st_mtime_ns, _identity(at), at.st_ctime_ns)
 
 
 def _entries(root: Path) -> list[os.DirEntry[str]]:
@@ -271,10 +274,6 @@ def _entries(root: Path) -> list[os.DirEntry[str]]:
             return sorted(entries, key=lambda entry: entry.name)
     except PermissionError as error:
         raise DataError(f"cannot read folder {quote(str(root))}: {_reason(error)}") from error
-
-
-def _key(file: File) -> str:
-    return file.key
 
 
 def _identity(state: os.stat_result) -> tuple[int, int]:
@@ -291,10 +290,8 @@ def _kind_of_junk(name: str) -> str:
 
 def _looks_like_image(entry: os.DirEntry[str]) -> bool:
     suffix = os.path.splitext(entry.name)[1].lower()  # noqa: PTH122 - ten times as fast
-    if suffix in SUFFIXES:
-        return True
     if suffix:
-        return False
+        return suffix in SUFFIXES
     try:
         with open(entry.path, "rb") as file:  # noqa: PTH123 - a string path of scandir's
             return is_image(file.read(16))

@@ -138,13 +138,8 @@ def judge(
             place=place,
             metrics=further,
         )
-    return Judgement(
-        data=name,
-        evaluation=found,
-        classes=loaded.classes,
-        counts=images.counts(),
-        notes=(*notes, *loader.notes),
-    )
+    said, counts = (*notes, *loader.notes), images.counts()
+    return Judgement(data=name, evaluation=found, classes=loaded.classes, counts=counts, notes=said)
 
 
 def predict(

@@ -12,7 +12,7 @@ from zoo.data.loaders import make_loader
 from zoo.engine.feed import Feed
 from zoo.engine.place import Place
 from zoo.engine.prefix.runner import PrefixRunner
-from zoo.engine.prefix.source import PrefixFeed, PrefixSource, pack, unpack
+from zoo.engine.prefix.source import PrefixSource
 from zoo.engine.prefix.store import FileStore, MemoryStore
 from zoo.errors import DataError
 
@@ -197,20 +197,3 @@ def test_a_disk_that_becomes_full_costs_no_run_and_changes_no_number(tmp_path, f
     again = FileStore(tmp_path / "x", {}, [4, 4, 2], (3,), torch.float32)
     assert again.done == [not full, False, False]
     again.close()
-
-
-def test_a_channels_last_map_keeps_its_layout():
-    x = torch.randn(2, 3, 4, 5).to(memory_format=torch.channels_last)
-    kept = pack(x, nhwc=True)
-    assert kept.is_contiguous()
-    assert torch.equal(unpack(kept, nhwc=True), x)
-    assert unpack(kept, nhwc=True).is_contiguous(memory_format=torch.channels_last)
-
-
-def test_the_feed_only_moves_and_casts():
-    feed = PrefixFeed(CPU, torch.float32)
-    batch = next(source(0)[0].epoch(0))._replace(images=torch.ones(4, 3, dtype=torch.bfloat16))
-    given, labels = feed(batch, train=True)
-    assert given.dtype == torch.float32
-    assert torch.equal(given, torch.ones(4, 3))
-    assert labels.shape == (4,)

@@ -12,7 +12,7 @@ import torch
 
 from zoo.engine.place import DTYPES, Place, autocast
 from zoo.engine.prefix.cut import Cut
-from zoo.engine.prefix.source import pack
+from zoo.engine.prefix.feed import pack
 from zoo.engine.prefix.windows import HEAD_SHARE, SHARE, Windows, accepts, windows
 from zoo.engine.processes.distributed import World
 

@@ -20,6 +20,7 @@ import torch
 from torch import Tensor
 
 from zoo.data.views import Batch
+from zoo.engine.prefix.feed import pack, unpack
 from zoo.engine.prefix.shards import Shard, Shards
 from zoo.engine.processes.distributed import ALONE
 from zoo.errors import DiskError
@@ -28,7 +29,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from zoo.data.loaders import Loader
-    from zoo.engine.place import Place
     from zoo.engine.prefix.runner import PrefixRunner
     from zoo.engine.prefix.store import Store
     from zoo.engine.prefix.windows import Windows
@@ -39,25 +39,6 @@ _TOLERANCE = 0.05
 _EXACT = 1e-3
 """The same in fp32 on the CPU, where others' threads or kernels change some 1e-6 of it. (A GPU has
 TF32, and may have cut and resized the images itself.)"""
-
-
-class PrefixFeed:
-    """Takes the place of :class:`zoo.engine.feed.Feed`: batches hold prefix outputs already.
-
-    Args:
-        place: Where the model computes.
-        dtype: What the prefix gives under the place's precision.
-    """
-
-    def __init__(self, place: Place, dtype: torch.dtype) -> None:
-        self.place, self.dtype = place, dtype
-
-    def __call__(self, batch: Any, *, train: bool) -> tuple[Tensor, Tensor]:
-        """Move one batch to the device: prefix outputs (N, ...) and targets (N, ...)."""
-        del train
-        device = self.place.device
-        given = batch.images.to(device, self.dtype, non_blocking=True)
-        return given, batch.labels.to(device, non_blocking=True)
 
 
 class PrefixSource:
@@ -308,16 +289,6 @@ class PrefixSource:
         if values.shape != found.shape or float((values - found).abs().max()) > tolerance * scale:
             store.forget()
             self.say("the cached prefix outputs do not fit: computed again")
-
-
-def pack(values: Tensor, *, nhwc: bool) -> Tensor:
-    """Rows as they are kept: (N, C, H, W) as (N, H, W, C) where the model computes in that layout."""
-    return values.permute(0, 2, 3, 1) if nhwc else values
-
-
-def unpack(rows: Tensor, *, nhwc: bool) -> Tensor:
-    """Undo :func:`pack`: (N, H, W, C) as a channels_last (N, C, H, W), nothing is moved."""
-    return rows.permute(0, 3, 1, 2) if nhwc else rows
 
 
 def _positions(indices: Tensor, rows: Tensor) -> Tensor:

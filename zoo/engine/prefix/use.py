@@ -23,9 +23,10 @@ from zoo.engine.prefix.budget import disk_budget, easy_budget, memory_budget
 from zoo.engine.prefix.choice import SAMPLES, auto_views
 from zoo.engine.prefix.cut import Cut, cut
 from zoo.engine.prefix.entries import Entries, Part
+from zoo.engine.prefix.feed import PrefixFeed
 from zoo.engine.prefix.runner import PrefixRunner
 from zoo.engine.prefix.setting import CacheWish, Setting, Where, look
-from zoo.engine.prefix.source import PrefixFeed, PrefixSource
+from zoo.engine.prefix.source import PrefixSource
 from zoo.engine.prefix.windows import HEAD_SIDE
 from zoo.engine.processes.distributed import ALONE, World
 from zoo.errors import UsageError
