@@ -204,3 +204,17 @@ def test_a_hook_that_leaves_the_process_is_a_failing_hook(known):
     assert said == ["plugin watch failed in zoo_progress and is muted: SystemExit: 7"]
     with pytest.raises(PluginError, match="watch, zoo_model_ready: SystemExit: 5"):
         Observers(known).influence("zoo_model_ready", run=None, model="leave")
+
+
+def test_hooks_that_do_not_load_are_named_once_or_end_a_strict_run(site, fresh):
+    site.manifest("late", "[plugin]\nhooks = 'zoo_late.nowhere'\n")
+    fresh.cache_clear()
+    known, said = fresh(), []
+    Observers(known, note=said.append)
+    assert len(said) == 1
+    assert "plugin late, run hooks: cannot import zoo_late.nowhere" in said[0]
+    assert "zoo plugins disable late" in said[0]
+    Observers(known, note=said.append)
+    assert len(said) == 1
+    with pytest.raises(PluginError, match="plugin late"):
+        Observers(known, strict=True)

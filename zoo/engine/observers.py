@@ -33,13 +33,21 @@ class Observers:
         registry: Where both are.
         strict: Raise instead of muting.
         note: Told which observer failed, once.
+
+    Raises:
+        PluginError: A plugin's hooks cannot be loaded and the run is strict.
     """
 
     def __init__(
         self, registry: Registry, *, strict: bool = False, note: Callable[[str], object] = print
     ) -> None:
         self._registry = registry
+        said = len(registry.hook_errors)
         self._hooks: pluggy.HookRelay = registry.run_hooks()
+        if strict and registry.hook_errors:
+            raise registry.hook_errors[0]
+        for error in registry.hook_errors[said:]:  # nobody asked for the hooks before
+            note(f"{error.message} ({error.hint})")
         self._strict = strict
         self._note = note
         self._muted: set[str] = set()
