@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from torch import nn
 
 from zoo.core import registry
 from zoo.core.specs import InputSpec
@@ -37,3 +38,11 @@ def test_what_a_model_takes_can_be_asked():
     model = registry.load().build("model", "vgg11", num_classes=2)
     assert takes(model, InputSpec(size=(3, 64, 64)))
     assert not takes(model, InputSpec(size=(3, 16, 16)))
+
+
+def test_a_model_of_other_channels_says_how_to_show_it_them():
+    model = nn.Sequential(nn.Conv2d(1, 2, 3), nn.Flatten(), nn.LazyLinear(2))
+    model(torch.zeros(1, 1, 8, 8))
+    with pytest.raises(UsageError, match="3 x 8 x 8") as raised:
+        try_out(model, InputSpec(size=(3, 8, 8)))
+    assert raised.value.hint == "its first convolution takes 1 channels: --in-channels 1"

@@ -11,6 +11,7 @@ from contextlib import nullcontext
 from typing import TYPE_CHECKING
 
 import torch
+from torch import nn
 
 from zoo.engine.evaluate import main_output
 from zoo.engine.freezing.trace import mode
@@ -20,7 +21,7 @@ from zoo.errors import UsageError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from torch import Tensor, nn
+    from torch import Tensor
 
     from zoo.core.specs import InputSpec
 
@@ -48,9 +49,13 @@ def try_out(
     error = _trouble(model, shown, batch_size, hold)
     if error is not None:
         size = " x ".join(map(str, shown.size))
+        wanted = next((m.in_channels for m in model.modules() if isinstance(m, nn.Conv2d)), 0)
+        hint = "--size N with larger images, --batch-size 2 or more, or another model"
+        if wanted and wanted != shown.size[0]:
+            hint = f"its first convolution takes {wanted} channels: --in-channels {wanted}"
         raise UsageError(
             f"{name or type(model).__name__} does not take images of {size}: {first_line(error)}",
-            hint="--size N with larger images, --batch-size 2 or more, or another model",
+            hint=hint,
         ) from error
 
 
