@@ -154,17 +154,17 @@ def test_a_plugin_written_from_the_docs_alone(tmp_path):
     machine.pip("install", "--no-deps", "--no-index", str(wheel))
 
     listed = machine.zoo("list", "--kind", "loss", "--names")
-    assert "mine/plain" in listed.stdout.split(), listed.stderr
-    assert machine.states()["mine"] == "ok"
+    assert "squared/plain" in listed.stdout.split(), listed.stderr
+    assert machine.states()["squared"] == "ok"
     trained = machine.zoo(
-        "train", "tutorials/lenet", "--data", "digits", "--loss", "mine/plain", "--epochs", "1",
+        "train", "tutorials/lenet", "--data", "digits", "--loss", "squared/plain", "--epochs", "1",
         "--threads", "1", "--name", "first", ZOO_DISABLE_PLUGINS="timm,template,tensorboard",
     )  # fmt: skip
     assert trained.returncode == 0, trained.stderr
-    assert 'name = "mine/plain"' in (tmp_path / "runs/first/recipe.toml").read_text("utf-8")
+    assert 'name = "squared/plain"' in (tmp_path / "runs/first/recipe.toml").read_text("utf-8")
     machine.pip("uninstall", "-y", "my-loss")
-    assert "mine" not in machine.states()
-    gone = machine.zoo("info", "mine/plain")
+    assert "squared" not in machine.states()
+    gone = machine.zoo("info", "squared/plain")
     assert gone.returncode == 2
     assert "Traceback" not in gone.stderr
 

@@ -122,7 +122,7 @@ def test_a_hub_that_does_not_answer_is_an_error_within_seconds(hub, home, kind):
     done = home.zoo("pull", "hub:ann/net", env={"HF_HUB_DOWNLOAD_TIMEOUT": "1"})
     assert done.code == 6
     assert "cannot reach" in done.error
-    assert "zoo mirror MODEL --to DIR" in done.hint
+    assert "zoo mirror hub:ann/net --to DIR" in done.hint
     assert done.seconds < 20
 
 

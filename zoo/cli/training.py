@@ -84,18 +84,27 @@ def training_command(verb: str, help_text: str) -> click.Command:
 
 def _check_words(recipe: Recipe) -> None:
     """Say at once, before torch is imported, what of the values cannot be read, or is taken."""
-    from zoo.engine.prefix.amounts import parse_size
-    from zoo.engine.prefix.choice import parse_views
-    from zoo.engine.rules import parse_every
-    from zoo.engine.saving.rundir import check_name
-    from zoo.engine.sizes import parse_train_size
+    data, output = recipe.data, recipe.output
+    if data.views != "auto":
+        from zoo.engine.prefix.choice import parse_views
 
-    parse_views(recipe.data.views)
-    if recipe.data.cache_size is not None:
-        parse_size(recipe.data.cache_size)
-    parse_train_size(recipe.data.train_size)
-    parse_every(recipe.output.save_every)
-    check_name(recipe.output)
+        parse_views(data.views)
+    if data.cache_size is not None:
+        from zoo.engine.prefix.amounts import parse_size
+
+        parse_size(data.cache_size)
+    if data.train_size != "auto":
+        from zoo.engine.sizes import parse_train_size
+
+        parse_train_size(data.train_size)
+    if output.save_every is not None:
+        from zoo.engine.rules import parse_every
+
+        parse_every(output.save_every)
+    if output.name is not None:
+        from zoo.engine.saving.rundir import check_name
+
+        check_name(output)
 
 
 def _check_paths(recipe: Recipe, known: registry.Registry) -> None:

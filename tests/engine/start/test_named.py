@@ -65,7 +65,7 @@ def test_a_run_comes_before_a_model_of_its_name(known, tmp_path, finished_run):
     (tmp_path / "runs" / MODEL).symlink_to(finished_run)
     assert load_run(MODEL, known).classes == ("dark", "light")
     (tmp_path / "runs" / "alexnet").mkdir()
-    with pytest.raises(CheckpointError, match=r"has no model\.safetensors yet"):
+    with pytest.raises(CheckpointError, match=r"alexnet has no model\.safetensors"):
         load_run("alexnet", known)
 
 
