@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from zoo.core import compose, flags, names
-from zoo.core.unfreezing import check_unfreezing
 from zoo.errors import PluginError, UnknownNameError, UsageError, ZooError
 
 if TYPE_CHECKING:
@@ -72,7 +71,10 @@ def request(
         raise registry.hook_errors[0]
     if spec is not None:
         check_weights(spec, composed.recipe.model.weights)
-    check_unfreezing(composed.recipe)
+    if composed.recipe.freeze.unfreeze_at:
+        from zoo.core.unfreezing import check_unfreezing
+
+        check_unfreezing(composed.recipe)
     found = {**_shorter_warmup(composed), **_named(composed.recipe, registry, spec)}
     return compose.Composed(compose.changed(composed.recipe, found), composed.origin)
 

@@ -10,7 +10,6 @@ from zoo.core import names
 from zoo.core.metadata import read_header
 from zoo.core.settings import torch_checkpoints
 from zoo.core.specs import InputSpec, ModelSpec, WeightsSpec
-from zoo.core.unfreezing import epochs_in_words, parse_unfreeze_at
 from zoo.data.cuts import cuts
 from zoo.data.sources import open_data
 from zoo.engine.sizes import agree, fit_input
@@ -237,8 +236,11 @@ def _freeze(recipe: Recipe) -> str:
     said += [f"everything before {part.before}"] if part.before else []
     said += [f"{glob}" for glob in part.freeze]
     said += [f"but not {glob}" for glob in part.unfreeze]
-    later = [parse_unfreeze_at(text) for text in part.unfreeze_at]
-    said += [f"{target} trains after {epochs_in_words(epoch)}" for epoch, target in later]
+    if part.unfreeze_at:
+        from zoo.core.unfreezing import epochs_in_words, parse_unfreeze_at
+
+        later = [parse_unfreeze_at(text) for text in part.unfreeze_at]
+        said += [f"{target} trains after {epochs_in_words(epoch)}" for epoch, target in later]
     if not said:
         return "nothing"
     norms = {"eval": "held", "update": "statistics move", "affine": "scale and shift train"}

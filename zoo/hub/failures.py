@@ -16,7 +16,6 @@ from zoo.core import settings
 from zoo.errors import DiskError, HubError, UsageError, ZooError
 from zoo.hub.address import without_secrets
 from zoo.hub.endpoint import shown
-from zoo.hub.rights import login, no_repository, no_right, not_logged_in
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -96,12 +95,14 @@ def translate(error: BaseException, subject: Subject) -> ZooError | None:
     """The one-line error for what the client raised, or ``None`` if it is none of its own."""
     from huggingface_hub import errors as hub
 
+    from zoo.hub import rights
+
     if isinstance(error, hub.HFValidationError | getattr(hub, "HfUriError", hub.HFValidationError)):
         return UsageError(f"{subject.repo!r} is not a repository id", hint="expected user/name")
     if isinstance(error, hub.OfflineModeIsEnabled):
         return offline_error(f"{subject.repo or 'the Hub'} cannot be asked")
     if isinstance(error, hub.LocalTokenNotFoundError):
-        return not_logged_in()
+        return rights.not_logged_in()
     if isinstance(error, hub.HfHubHTTPError):
         return _by_status(error, subject)
     if isinstance(error, hub.LocalEntryNotFoundError):
@@ -133,13 +134,15 @@ def _by_kind(error: BaseException, subject: Subject) -> ZooError | None:
 def _by_status(error: Any, subject: Subject) -> ZooError:
     from huggingface_hub import errors as hub
 
+    from zoo.hub import rights
+
     repo, file = subject.repo, subject.file
     status = getattr(error.response, "status_code", 0)
     page = f"{subject.where}/{repo}"
     if isinstance(error, hub.GatedRepoError):
-        return HubError(f"{repo} is gated", hint=f"ask for access at {page}, then {login()}")
+        return HubError(f"{repo} is gated", hint=f"ask for access at {page}, then {rights.login()}")
     if isinstance(error, hub.RepositoryNotFoundError):
-        return no_repository(status, subject)
+        return rights.no_repository(status, subject)
     if isinstance(error, hub.RevisionNotFoundError):
         known = ", ".join(subject.known)
         return HubError(
@@ -168,6 +171,8 @@ def status_error(status: int, text: str, subject: Subject, *, headers: Any = Non
     """
     what = subject.repo or "the request"
     if status in (401, 403):
+        from zoo.hub.rights import no_right
+
         return no_right(status, subject, what)
     if status == 409:
         return HubError(
