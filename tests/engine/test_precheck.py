@@ -5,7 +5,7 @@ import pytest
 from zoo.core.registry import load
 from zoo.core.request import request
 from zoo.engine.plan import expected_input, model_spec
-from zoo.engine.precheck import check_parts, check_with_classes
+from zoo.engine.precheck import check_parts, check_with_classes, deprecated_parts
 from zoo.errors import UsageError, ZooError
 
 
@@ -123,6 +123,7 @@ def zoo_metrics():
 
 @hookimpl
 def zoo_losses():
+    yield LossSpec(name="old", target="zoo_odd:rows", form="function", deprecated="use rows")
     for name in ("rows", "number", "cut"):
         yield LossSpec(name=name, target=f"zoo_odd:{name}", form="function")
 
@@ -163,6 +164,12 @@ def test_a_metric_for_two_classes_is_tried_when_their_number_is_known(odd):
     check_with_classes(made, odd, shown, 2)
     with pytest.raises(UsageError, match="two classes only, not 5"):
         check_with_classes(made, odd, shown, 5)
+
+
+def test_deprecated_parts_say_what_to_use(odd):
+    made = request("finetune", "resnet18", {}, registry=odd, sets={"loss.name": "odd/old"}).recipe
+    assert deprecated_parts(made, odd) == ("loss odd/old is deprecated: use rows",)
+    assert deprecated_parts(recipe(), odd) == ()
 
 
 @pytest.mark.parametrize(

@@ -67,6 +67,31 @@ def check_parts(recipe: Recipe, registry: Registry, shown: InputSpec) -> None:
         resolve(registry.find("tracker", name).target)
 
 
+def deprecated_parts(recipe: Recipe, registry: Registry) -> tuple[str, ...]:
+    """What should be used instead of parts of a recipe, one line each.
+
+    Args:
+        recipe: A checked recipe.
+        registry: Where the parts are.
+    """
+    data, output = recipe.data, recipe.output
+    chosen = {
+        "loss": (recipe.loss.name,),
+        "optimizer": (recipe.optim.name,),
+        "scheduler": (recipe.optim.schedule,),
+        "transform": (data.train_transform, data.eval_transform, *data.batch_transforms),
+        "metric": output.metrics,
+        "tracker": output.trackers,
+    }
+    used = {(kind, name) for kind, names in chosen.items() for name in names if name != "auto"}
+    specs = [(kind, registry.find(kind, name)) for kind, name in sorted(used)]
+    return tuple(
+        f"{kind} {spec.qualified} is deprecated: {spec.deprecated}"
+        for kind, spec in specs
+        if spec.deprecated
+    )
+
+
 def check_with_classes(recipe: Recipe, registry: Registry, shown: InputSpec, classes: int) -> None:
     """Try the parts that depend on the number of classes, now that it is known.
 

@@ -27,7 +27,7 @@ from zoo.engine.observers import Observers, first_images
 from zoo.engine.origin import ORIGIN_FILE, describe
 from zoo.engine.parts import Built, build, surgery_record
 from zoo.engine.plan import Plan, expected_input, make_plan, model_spec, open_recipe_data, stem
-from zoo.engine.precheck import check_parts, check_with_classes
+from zoo.engine.precheck import check_parts, check_with_classes, deprecated_parts
 from zoo.engine.processes import distributed
 from zoo.engine.processes.deal import change, deal, require_processes, require_same_images
 from zoo.engine.processes.distributed import World
@@ -119,6 +119,8 @@ def conduct(
             check_with_classes(recipe, registry, shown, len(splits.classes))
             clock.lap("data")
             yield make_plan(recipe, spec or (start.spec if start else None), splits, shown)
+            for text in deprecated_parts(recipe, registry):
+                yield Note(text=text)
             clock.lap("report")
             start = start or begin(recipe, registry, watch)
             built = build(start, recipe, registry, splits.classes)
