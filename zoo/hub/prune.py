@@ -7,6 +7,7 @@ left alone.
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import shutil
 import time
@@ -22,7 +23,7 @@ from zoo.hub.client import hub_cache
 from zoo.hub.stream import PARTIAL
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
 Kind = Literal["weights", "hub", "partial", "frozen", "other"]
 LOCK: Final = ".lock"
@@ -90,6 +91,7 @@ def _partials() -> Iterator[Stored]:
 
 def _hub() -> Iterator[Stored]:
     """One entry a commit that zoo pulled; blobs that another commit needs are not counted."""
+    pinned = functools.cache(_pinned)  # once, and only where it is asked for
     for folder in sorted((settings.cache_dir() / "pulls").glob("models--*")):
         for record in sorted(folder.glob("*.json")):
             repo = folder.name.removeprefix("models--").replace("--", "/", 1)
@@ -104,15 +106,15 @@ def _hub() -> Iterator[Stored]:
                 bytes=sum(b.stat().st_size for b in blobs),
                 age_days=made.age_days,
                 paths=made.paths,
-                current=_current(repo, record.stem),
+                current=_current(repo, record.stem, pinned),
             )
 
 
-def _current(repo: str, commit: str) -> bool:
+def _current(repo: str, commit: str, pinned: Callable[[], dict[str, set[str]]]) -> bool:
     """Whether anything still means a commit."""
     on_purpose = cache.pull_record(repo, commit).get("revision") == commit
     named = commit in cache.cached_revisions(repo).values()
-    return on_purpose or named or commit in _pinned().get(repo, ())
+    return on_purpose or named or commit in pinned().get(repo, ())
 
 
 def _pinned() -> dict[str, set[str]]:

@@ -18,7 +18,9 @@ def parse_size(text: str) -> int:
     """
     match = _SIZE.match(text.strip())
     if match is None:
-        raise UsageError(f"{text!r} is not a size", hint="write 500MB, 20GB or a number of bytes")
+        raise UsageError(
+            f"--cache-size {text!r} is not a size", hint="write 500MB, 20GB or a number of bytes"
+        )
     base = 1024 if match[3] else 1000
     return int(float(match[1]) * base ** _POWERS[match[2].lower()])
 
