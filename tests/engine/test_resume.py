@@ -4,12 +4,15 @@ import os
 import shutil
 
 import pytest
+import safetensors.torch
 from short_runs import begun
 
 from zoo.core import registry
+from zoo.engine.prefix import use
 from zoo.engine.reports import EpochReport
 from zoo.engine.result import RESULT_FILE, RunResult
 from zoo.engine.resume import go_on
+from zoo.engine.saving import checkpoint
 from zoo.engine.saving.checkpoint import list_states
 from zoo.engine.saving.rundir import RunFolder
 from zoo.errors import BusyError, DataError, UsageError
@@ -102,3 +105,20 @@ def test_a_run_in_use_is_refused_before_its_data_is_looked_at(photos, tmp_path):
     ):
         list(go_on(left, registry.load()))
     assert caught.value.exit_code == 10
+
+
+@pytest.mark.parametrize("frozen", ["conv2", "fc2"])
+def test_less_memory_does_not_change_what_training_is_shown(frozen, monkeypatch):
+    """``--views auto`` decides by what fits when the run begins; going on keeps to it."""
+    values = {
+        "classes": 4, "data_option": {"per_class": 160}, "batch_size": 64, "epochs": 8,
+        "freeze_upto": frozen, "allow_random_frozen": True, "transform": "random-crop",
+    }  # fmt: skip
+    left, whole = begun(1, name="left", **values), begun(0, name="whole", **values)
+    kept = checkpoint.newest_state(left).state.position()
+    assert 0 < kept.views < 8
+    for name in ("memory_budget", "disk_budget", "easy_budget"):
+        monkeypatch.setattr(use, name, lambda *_: 0)
+    list(go_on(left, registry.load()))
+    one, other = (safetensors.torch.load_file(run / "model.safetensors") for run in (left, whole))
+    assert all(bool((one[name] == other[name]).all()) for name in other)

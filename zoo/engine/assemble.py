@@ -30,7 +30,7 @@ from zoo.engine.plan import steps_per_epoch
 from zoo.engine.prefix.amounts import parse_size
 from zoo.engine.prefix.choice import parse_views
 from zoo.engine.prefix.identity import identity_of
-from zoo.engine.prefix.setting import CacheWish
+from zoo.engine.prefix.setting import CacheWish, Views
 from zoo.engine.prefix.use import use_prefix
 from zoo.engine.processes import distributed, sharded
 from zoo.engine.processes.deal import Deal, deal
@@ -143,6 +143,7 @@ def assemble(
     *,
     place: Place,
     world: World,
+    begun: Views | None = None,
 ) -> Assembly:
     """Make everything else from a built and frozen model.
 
@@ -154,6 +155,7 @@ def assemble(
         splits: The data.
         place: Where it computes.
         world: The ranks.
+        begun: What training was shown until now, if the run goes on.
 
     Raises:
         UsageError: A part does not take its options, or the batch cannot be dealt to the ranks.
@@ -179,11 +181,13 @@ def assemble(
     feed = Feed(place, built.input, mixes, sizes=(seen.size[1:], built.input.size[1:]))
     used = use_prefix(
         model, frozen.plan, built.input, seen=seen, train=train, val=val, feed=feed, place=place,
-        wish=cache_wish(recipe.data, off=slices), epochs=recipe.optim.epochs,
+        wish=replace(cache_wish(recipe.data, off=slices), begun=begun), epochs=recipe.optim.epochs,
         root=settings.cache_dir() / "prefix",
         identity=identity_of(recipe, registry, built, seen, splits),
         lasting=not splits.sampled, world=world,
     )  # fmt: skip
+    if used.views is not None:
+        live.position.views, live.position.parts = used.views.count, used.views.parts
     return Assembly(
         place=place,
         frozen=frozen,

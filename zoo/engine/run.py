@@ -53,6 +53,7 @@ if TYPE_CHECKING:
     from zoo.core.specs import InputSpec
     from zoo.engine.freezing.frozen import Frozen
     from zoo.engine.place import Place
+    from zoo.engine.prefix.setting import Views
     from zoo.engine.reports import Report
     from zoo.engine.start.weights import Start
     from zoo.engine.timings import Timings
@@ -164,8 +165,12 @@ def carry_out(
     watch: Watch,
     *,
     dry: bool = False,
+    begun: Views | None = None,
 ) -> Iterator[Event]:
-    """The second half of a run, new or resumed: hooks, optimizer, folder, loop, proof, result."""
+    """The second half of a run, new or resumed: hooks, optimizer, folder, loop, proof, result.
+
+    ``begun``: what training was shown until now, if that is known.
+    """
     recipe, world = run.recipe, run.world
     observers = Observers(run.registry, strict=recipe.output.strict, note=watch.note)
     with world.together():
@@ -173,8 +178,9 @@ def carry_out(
         work = work_of(run.built.model, run.built.input)
         place = suited(place, recipe.device, work, recipe.data.batch_size)
         made = assemble(
-            recipe, run.registry, run.built, frozen, run.splits, place=place, world=world
-        )
+            recipe, run.registry, run.built, frozen, run.splits, place=place, world=world,
+            begun=begun,
+        )  # fmt: skip
     require_same_images(run.splits.fingerprint, world)
     if dry:
         yield live_plan(run, made, None)

@@ -353,3 +353,19 @@ def test_a_head_whose_maps_do_not_fit_keeps_vectors(tmp_path, monkeypatch):
     monkeypatch.setattr("zoo.engine.prefix.use.HEAD_SIDE", 2)
     case = Case(tmp_path, mode="ram", views=2, epochs=6, freeze="backbone", size=12_000)
     assert "cut before drop: 32 float32; train in memory (2 views" in case.used.line
+
+
+@pytest.mark.parametrize("views", [2, None])
+def test_a_run_that_goes_on_is_shown_what_it_was_shown(tmp_path, monkeypatch, views):
+    """Whether maps of a head fit, or views that ``auto`` takes, may be otherwise by then."""
+    monkeypatch.setattr("zoo.engine.prefix.use.HEAD_SIDE", 2)
+    monkeypatch.setattr("zoo.engine.prefix.use.auto_views", lambda *_a, **_k: 2)
+    wish = {"mode": "ram", "views": views, "epochs": 6, "freeze": "backbone"}
+    roomy, tight = Case(tmp_path, **wish), Case(tmp_path, **wish, size=1_000)
+    assert "random parts" in roomy.used.line
+    assert "random parts" not in tight.used.line
+    later = Case(tmp_path, **wish, size=1_000, begun=roomy.used.views)
+    assert equal(numbers(later), numbers(roomy))
+    freed = Case(tmp_path, **wish, begun=tight.used.views)
+    assert equal(numbers(freed), numbers(tight))
+    assert not equal(numbers(Case(tmp_path, **wish)), numbers(tight))

@@ -26,6 +26,19 @@ if TYPE_CHECKING:
 Where = Literal["device", "ram", "disk", ""]
 
 
+@dataclass(frozen=True, slots=True)
+class Views:
+    """What training is shown behind the cut. It stays so for a whole run, whatever fits later.
+
+    Attributes:
+        count: Random views of each training image, taken in turn; 0 = fresh ones every epoch.
+        parts: Whether a head's come back in parts of the map that it pools.
+    """
+
+    count: int
+    parts: bool = False
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CacheWish:
     """What was asked for.
@@ -39,6 +52,7 @@ class CacheWish:
         crop: Least share of a map's sides that is shown when its view comes back; ``None`` =
             :data:`zoo.engine.prefix.windows.SHARE` (of a head: ``HEAD_SHARE``), if what follows
             takes such maps.
+        begun: What was decided when the run began, if it goes on.
     """
 
     mode: Literal["auto", "ram", "disk", "off"] = "auto"
@@ -46,6 +60,7 @@ class CacheWish:
     dtype: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
     views: int | None = 0
     crop: float | None = None
+    begun: Views | None = None
 
 
 @dataclass(slots=True, kw_only=True)

@@ -25,7 +25,7 @@ from zoo.engine.prefix.cut import Cut, cut
 from zoo.engine.prefix.entries import Entries, Part
 from zoo.engine.prefix.feed import PrefixFeed
 from zoo.engine.prefix.runner import PrefixRunner
-from zoo.engine.prefix.setting import CacheWish, Setting, Where, look
+from zoo.engine.prefix.setting import CacheWish, Setting, Views, Where, look
 from zoo.engine.prefix.source import PrefixSource
 from zoo.engine.prefix.windows import HEAD_SIDE
 from zoo.engine.processes.distributed import ALONE, World
@@ -57,6 +57,7 @@ class Prefixed:
         line: What was decided, for people.
         used: Whether the model is cut.
         notes: What is worth saying once.
+        views: What training is shown; ``None`` where the model is not cut.
     """
 
     train: Any
@@ -66,6 +67,7 @@ class Prefixed:
     line: str = ""
     used: bool = False
     notes: tuple[str, ...] = ()
+    views: Views | None = None
 
     def close(self) -> None:
         """Let go of stores and loader processes."""
@@ -129,17 +131,20 @@ def use_prefix(
     if not setting.fits:
         why = f"what follows {made.point} takes no images of the training size"
         return _uncut(train, val, feed, wish, epochs, why)
-    views = _views(train, setting, epochs)
+    begun, parts = wish.begun, False
+    views = _views(train, setting, epochs) if begun is None else min(begun.count, epochs)
     again = bool(views) and views < epochs and not train.fixed
     where = _places(setting, train, val, views)
     if _wants_parts(made, wish, train, again=again):  # of the map that a head pools
         other = see(cut(model, plan, expects, maps=True), head=True)
         there = _places(other, train, val, views)
-        if other.windows is not None and all(there) and min(other.made.shape[1:]) >= HEAD_SIDE:
+        parts = all(there) if begun is None else begun.parts
+        parts = parts and other.windows is not None and min(other.made.shape[1:]) >= HEAD_SIDE
+        if parts:
             made, setting, where = other.made, other, there
     _require_windows(setting, again=again)
     notes = _notes(setting, views, *where)
-    if not where[0] and wish.views is None and wish.crop is None:
+    if not where[0] and wish.views is None and wish.crop is None and begun is None:
         views = 0  # a view costs the same again: auto draws fresh ones
     spare = wish.mode == "disk" and setting.folded
     runner = PrefixRunner(made.prefix(fold=setting.folded), feed, place, spare=spare)
@@ -152,6 +157,7 @@ def use_prefix(
         line=_line(setting, where, views, epochs, (train, val)),
         used=True,
         notes=notes,
+        views=Views(views, parts),
     )
 
 

@@ -19,13 +19,13 @@ from torch import Tensor
 
 from zoo.core.metadata import CheckpointInfo, dumps
 from zoo.engine.saving import tensorfile
+from zoo.engine.saving.live import Live, Position, position_of
 from zoo.errors import CheckpointError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from zoo.core.metadata import Header
-    from zoo.engine.saving.live import Live
     from zoo.engine.saving.moment import Moment
 
 STATE_FORMAT = 1
@@ -139,6 +139,14 @@ class State:
     def step(self) -> int:
         """Optimizer steps done."""
         return self.info.step
+
+    def position(self) -> Position:
+        """How far the run was.
+
+        Raises:
+            CheckpointError: It says so in no way that is known.
+        """
+        return position_of(self.tensors, self.skeleton)
 
     def restore(self, live: Live) -> None:
         """Put the state into live objects.

@@ -46,6 +46,9 @@ class Position:
         rollbacks: How often the run went back to a save because of that.
         bad: ``(epoch, batch)`` of the windows that led to it, to be left out.
         sums: Of this epoch's training: loss, top-1, top-5, images.
+        views: Random views of each training image that the run takes in turn, decided when it
+            began; 0 = fresh ones every epoch, ``None`` = nothing was decided.
+        parts: Whether a head's views come back in parts of the map that it pools.
     """
 
     epoch: int = 0
@@ -63,6 +66,8 @@ class Position:
     rollbacks: int = 0
     bad: list[tuple[int, int]] = field(default_factory=list)
     sums: list[float] = field(default_factory=lambda: [0.0, 0.0, 0.0, 0.0])
+    views: int | None = None
+    parts: bool = False
 
 
 @dataclass(slots=True, kw_only=True)
@@ -139,9 +144,7 @@ class Live:
                     "averaged weights (optim.ema) are on in only one of the run and the save",
                     hint="resume with the run's own recipe",
                 )
-            position = msgspec.convert(unpack(skeleton["position"], tensors), Position)
-            if len(position.sums) != len(Position().sums):
-                raise ValueError("its sums are of another number")
+            position = position_of(tensors, skeleton)
             unpack_optimizer(self.optimizer, self.model, skeleton["optim"], tensors)
             self.schedule.load_state_dict(unpack(skeleton["schedule"], tensors))
             fill(self.model, model)
@@ -150,12 +153,33 @@ class Live:
             if self.scaler and skeleton["scaler"]:
                 self.scaler.load_state_dict(unpack(skeleton["scaler"], tensors))
         except _NONSENSE as error:
-            raise CheckpointError(f"the saved state is damaged or incomplete: {error}") from error
+            raise _damaged(error) from error
+        if position.views is None:  # it was saved before that was written down
+            position.views, position.parts = self.position.views, self.position.parts
         self.position = position
+
+
+def position_of(tensors: Mapping[str, Tensor], skeleton: Mapping[str, Any]) -> Position:
+    """How far a captured state is.
+
+    Raises:
+        CheckpointError: It says so in no way that is known.
+    """
+    try:
+        position = msgspec.convert(unpack(skeleton["position"], tensors), Position)
+        if len(position.sums) != len(Position().sums):
+            raise ValueError("its sums are of another number")
+    except _NONSENSE as error:
+        raise _damaged(error) from error
+    return position
 
 
 _NONSENSE = (KeyError, TypeError, AttributeError, ValueError, IndexError, RuntimeError)
 """What torch's ``load_state_dict`` methods raise of a state that is not theirs."""
+
+
+def _damaged(error: Exception) -> CheckpointError:
+    return CheckpointError(f"the saved state is damaged or incomplete: {error}")
 
 
 def fill(model: nn.Module, tensors: Mapping[str, Any]) -> None:
