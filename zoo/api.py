@@ -331,6 +331,7 @@ def predict(
     device: str = "auto",
     on_bad_image: str = "error",
     runs: str = "runs",
+    note: Callable[[str], None] | None = None,
 ) -> list[Prediction]:
     """Classify images.
 
@@ -341,6 +342,7 @@ def predict(
         device: ``auto``, ``cpu``, ``cuda`` ...
         on_bad_image: ``error`` or ``skip``.
         runs: Folder that runs lie in.
+        note: Told which images were left out and what was changed on reading, one line each.
 
     Raises:
         UsageError: No images were given.
@@ -352,12 +354,9 @@ def predict(
     if not images:
         raise UsageError("no images were given", hint="zoo.predict(run, ['cat.jpg', 'folder'])")
     place = DevicePart(device=device, precision="fp32")
-    loaded = _opened(model, runs)
-    return list(
-        judge.predict(
-            loaded, registries.load(), images, top=top, device=place, on_bad_image=on_bad_image
-        )
-    )
+    loaded, known = _opened(model, runs), registries.load()
+    wish: dict[str, Any] = {"top": top, "on_bad_image": on_bad_image, "note": note}
+    return list(judge.predict(loaded, known, images, device=place, **wish))
 
 
 def export(

@@ -60,9 +60,11 @@ def test_what_is_no_image(zoo, finished_run, tmp_path, image):
     code, _, err = zoo("predict", finished_run, broken, image)
     assert code == 3
     assert "broken.png" in err
-    code, out, _ = zoo("predict", finished_run, broken, image, "--on-bad-image", "skip")
+    code, out, err = zoo("predict", finished_run, broken, image, "--on-bad-image", "skip")
     assert code == 0
     assert "3.png" in out
+    assert "note: left out 1 of 2 files: " in err
+    assert "broken.png" in err
     code, _, err = zoo("predict", finished_run, tmp_path / "gone.png")
     assert code == 3
     assert "gone.png" in err

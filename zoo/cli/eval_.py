@@ -66,7 +66,7 @@ def command(
     clock = started() if timings else None
     data = DataPart(source=options["data"], root=options["data_root"])
     parts = [("metric", name) for name in named]
-    loaded = opened(model, runs, show=not as_json, data=data, parts=parts)
+    loaded = opened(model, runs, show=not as_json, data=data, parts=parts, device=options["device"])
     if clock:
         clock.lap("weights")
     found = evaluate(loaded, metric=named or None, **options)

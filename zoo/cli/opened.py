@@ -22,6 +22,7 @@ def opened(
     images: Sequence[str] = (),
     data: DataPart | None = None,
     parts: Iterable[tuple[str, str]] = (),
+    device: str = "auto",
 ) -> Loaded:
     """Load a trained model; what is not there of all that was named is said before torch is imported.
 
@@ -32,6 +33,7 @@ def opened(
         images: Files and folders that it will be shown.
         data: Labelled images that it will be judged by.
         parts: Kind and name of parts that will be used.
+        device: Where it will compute.
 
     Raises:
         ZooError: It cannot be had.
@@ -40,6 +42,10 @@ def opened(
     from zoo.data.places import check_paths, check_there
     from zoo.engine.start.stored import find_trained
 
+    if device != "auto":
+        from zoo.core.devices import check_device
+
+        check_device(device)
     known = registry.load()
     if not model.startswith("hub:"):
         find_trained(model, known, runs)

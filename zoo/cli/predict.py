@@ -18,7 +18,10 @@ from zoo.cli.timings import show, started
 @click.option("--top", type=click.IntRange(1), default=3, help="Classes to show.  [3]")
 @click.option("--device", default="auto", metavar="NAME", help="auto, cpu, cuda, cuda:N or mps.")
 @click.option(
-    "--on-bad-image", type=click.Choice(["error", "skip"]), default="error", help="[error]"
+    "--on-bad-image",
+    type=click.Choice(["error", "skip"]),
+    default="error",
+    help="List unreadable images and stop, or name and skip them.  [error]",
 )
 @click.option("--dir", "runs", default="runs", metavar="FOLDER", help="Where runs lie.  [runs]")
 @click.option("--timings", is_flag=True, help="Show at the end where the time went.")
@@ -43,12 +46,13 @@ def command(
     """
     out = Out("json" if as_json else "table")
     clock = started() if timings else None
-    loaded = opened(model, runs, show=not (as_json or as_csv), images=images)
+    show_it = not (as_json or as_csv)
+    loaded = opened(model, runs, show=show_it, images=images, device=options["device"])
     from zoo.api import predict
 
     if clock:
         clock.lap("weights")
-    found = predict(loaded, images, **options)
+    found = predict(loaded, images, note=lambda text: out.note(f"note: {text}"), **options)
     if clock:
         clock.lap("predict")
         show(out, clock.to_dict())

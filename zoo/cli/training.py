@@ -67,7 +67,7 @@ def training_command(verb: str, help_text: str) -> click.Command:
         _speak_up(out, known)
         alone = "RANK" not in os.environ  # of several processes one says it, later
         if alone:
-            _check_words(composed.recipe)
+            _check_words(composed.recipe, known)
         if dry_run == "plan":
             _show_plan(out, composed)
             return 0
@@ -82,9 +82,13 @@ def training_command(verb: str, help_text: str) -> click.Command:
     return recipe_options()(command)
 
 
-def _check_words(recipe: Recipe) -> None:
+def _check_words(recipe: Recipe, known: registry.Registry) -> None:
     """Say at once, before torch is imported, what of the values cannot be read, or is taken."""
     data, output = recipe.data, recipe.output
+    if recipe.device.device != "auto":
+        from zoo.core.devices import check_device
+
+        check_device(recipe.device.device)
     if data.views != "auto":
         from zoo.engine.prefix.choice import parse_views
 
@@ -97,6 +101,12 @@ def _check_words(recipe: Recipe) -> None:
         from zoo.engine.sizes import parse_train_size
 
         parse_train_size(data.train_size)
+    if data.shrink is not None:
+        from zoo.engine.plan import expected_input, model_spec
+        from zoo.engine.sizes import check_shrink
+
+        if (spec := model_spec(recipe, known)) is not None:  # else the file or the Hub says it
+            check_shrink(data.shrink, expected_input(recipe, spec))
     if output.save_every is not None:
         from zoo.engine.rules import parse_every
 

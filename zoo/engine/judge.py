@@ -26,7 +26,7 @@ from zoo.engine.work import suited, work_of
 from zoo.errors import CheckpointError, DataError, UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from zoo.core.registry import Registry
@@ -150,6 +150,7 @@ def predict(
     top: int = 5,
     device: DevicePart | None = None,
     on_bad_image: str = "error",
+    note: Callable[[str], None] | None = None,
 ) -> Iterator[Prediction]:
     """Classify images.
 
@@ -160,6 +161,7 @@ def predict(
         top: Classes to give for each image.
         device: Where to compute; default: as ``auto`` says.
         on_bad_image: ``error`` or ``skip``.
+        note: Told which images are left out and what is changed on reading, one line each.
 
     Yields:
         One prediction an image, in the order given.
@@ -190,6 +192,9 @@ def predict(
                 ),
                 actual=folder if folder in known else None,
             )
+    for text in (*opened.notes, *loader.notes):
+        if note is not None:
+            note(text)
 
 
 @contextlib.contextmanager

@@ -10,7 +10,6 @@ from __future__ import annotations
 import hashlib
 import os
 import random
-import re
 from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
@@ -18,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import torch
 
+from zoo.core.devices import check_device, no_device
 from zoo.engine.allocator import keep_freed, return_freed
 from zoo.engine.cores import usable_cores
 from zoo.errors import DeviceError, UsageError
@@ -118,12 +118,11 @@ def _device(name: str, local_rank: int, local_size: int) -> torch.device:
     here = available()
     if name == "auto":
         name = here[0].partition(":")[0]
-    if not re.fullmatch(r"[a-z]+(:\d+)?", name) or name == "meta":
-        raise _malformed(name)
+    check_device(name)
     try:
         device = torch.device(name)
     except RuntimeError:
-        raise _malformed(name) from None
+        raise no_device(name) from None
     index: int | None = device.index  # torch's stubs leave the None out
     if index is not None and local_size > 1:
         raise UsageError(
@@ -141,10 +140,6 @@ def _device(name: str, local_rank: int, local_size: int) -> torch.device:
             hint="--device auto takes the fastest there is",
         )
     return torch.device(full)
-
-
-def _malformed(name: str) -> UsageError:
-    return UsageError(f"{name!r} is not a device", hint="--device auto, cpu, cuda, cuda:0 or mps")
 
 
 def _precision(wanted: str, device: torch.device) -> Precision:
