@@ -1,13 +1,15 @@
 """zoo.engine.mend: a finished run's weights are written again from its checkpoints."""
 
 import pytest
+from safetensors.torch import load_file
 from short_runs import begun
 
 from zoo.core import registry
 from zoo.engine.mend import mend
 from zoo.engine.result import read_result
 from zoo.engine.resume import go_on
-from zoo.engine.saving.repair import best_state
+from zoo.engine.saving.checkpoint import newest_state, read_state, save_state
+from zoo.engine.saving.repair import best_state, state_after
 from zoo.engine.saving.rundir import RunFolder
 from zoo.engine.watch import Watch
 from zoo.errors import BusyError, CheckpointError
@@ -93,3 +95,40 @@ def test_of_several_processes_the_first_mends(monkeypatch):
     (run / "model.safetensors").unlink()
     monkeypatch.setenv("RANK", "1")
     assert mend(run, done) == ""
+
+
+@pytest.mark.parametrize("spoil", [flip, lambda path: path.unlink()])
+def test_a_run_that_goes_on_gets_its_best_weights_back(spoil):
+    left, whole = begun(2, keep=9, name="left"), begun(0, keep=9, name="whole")
+    at = newest_state(left).state.position()
+    spoil(left / "model.safetensors")
+    texts = [getattr(e, "text", "") for e in go_on(left, registry.load())]
+    source = state_after(left, at.best_epoch + 1)
+    assert any(text.endswith(f"written again from checkpoints/{source.name}") for text in texts)
+    ours, theirs = (load_file(run / "model.safetensors") for run in (left, whole))
+    assert all(bool((ours[name] == theirs[name]).all()) for name in theirs)
+    one, other = read_result(left), read_result(whole)
+    assert (one.best_epoch, one.metrics) == (other.best_epoch, other.metrics)
+
+
+def test_a_run_that_lost_its_best_epoch_keeps_the_best_of_those_that_follow():
+    left = begun(1, keep=9)
+    (left / "model.safetensors").unlink()
+    for path in (left / "checkpoints").iterdir():  # as if the best epoch were long ago
+        state = read_state(path)
+        state.skeleton["position"] |= {"best": 2.0, "best_epoch": -1}
+        save_state(path, Moment(state), state.info, environment=state.environment)
+    found = list(go_on(left, registry.load()))
+    texts = [getattr(e, "text", "") for e in found]
+    assert any("is gone, and the state of epoch 0, the best, is not kept" in text for text in texts)
+    result = found[-1]
+    assert result.best_epoch in (2, 3)
+    assert mend(left, result) == ""
+
+
+class Moment:
+    """A state that was read, as one that is written."""
+
+    def __init__(self, state):
+        self.tensors, self.skeleton = state.tensors, state.skeleton
+        self.epoch, self.step = state.info.epoch, state.info.step

@@ -1,7 +1,10 @@
-"""A finished run's best weights, looked at again, and written again if they are not whole."""
+"""A run's best weights, looked at again, and written again if they are not whole."""
 
 from __future__ import annotations
 
+import contextlib
+import json
+import math
 import os
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -10,7 +13,7 @@ from zoo.core import compose
 from zoo.engine.saving import tensorfile
 from zoo.engine.saving.checkpoint import read_state, save_weights
 from zoo.engine.saving.keeper import BEST
-from zoo.engine.saving.repair import best_state
+from zoo.engine.saving.repair import best_state, state_after
 from zoo.engine.saving.rundir import RunFolder
 from zoo.engine.saving.state import unpack
 from zoo.errors import CheckpointError
@@ -20,6 +23,8 @@ if TYPE_CHECKING:
 
     from zoo.core.metadata import CheckpointInfo
     from zoo.engine.result import RunResult
+    from zoo.engine.saving.checkpoint import State
+    from zoo.engine.saving.live import Position
 
 
 def mend(folder: Path, done: RunResult) -> str:
@@ -56,14 +61,62 @@ def mend(folder: Path, done: RunResult) -> str:
         state = read_state(source)
     except CheckpointError as error:
         raise _lost(folder, f"{path} is {wrong}, and {error.message}") from error
-    tensors: dict[str, Any] = unpack(
-        state.skeleton["ema"] or state.skeleton["model"], state.tensors
-    )
     with RunFolder.open(folder) as held:
-        save_weights(path, tensors, _record(state.info, done), staging=held.staging)
+        save_weights(path, _judged(state), _record(state.info, done), staging=held.staging)
         text = f"{BEST} was {wrong}, and is written again from checkpoints/{source.name}"
         held.log(text)
     return text
+
+
+def mend_begun(run: RunFolder, at: Position) -> str:
+    """Do the same for a run that goes on; without that state, forget the best epoch.
+
+    The best of the epochs that follow is kept then, so that the run comes to an end.
+
+    Args:
+        run: The run's folder.
+        at: How far the run is; changed if its best epoch is forgotten.
+
+    Returns:
+        What was done, for people; ``""`` if the weights are whole.
+
+    Raises:
+        CheckpointError: No epoch follows, or the weights cannot be read.
+        DiskError: The file cannot be written.
+    """
+    wrong = "" if at.best_epoch is None else _wrong(run.path / BEST)
+    if not wrong:
+        return ""
+    assert at.best_epoch is not None
+    lost = f"{run.path / BEST} is {wrong}, and the state of epoch {at.best_epoch + 1}, the best, is"
+    source, state = state_after(run.path, at.best_epoch + 1), None
+    if source is not None:
+        with contextlib.suppress(CheckpointError):
+            state = read_state(source)
+    if state is None:
+        if at.finished:
+            raise _lost(run.path, f"{lost} not kept")
+        at.best, at.best_epoch, at.waited = None, None, 0
+        return f"{lost} not kept: the best of the epochs that follow will be"
+    info = replace(state.info, metrics=_measured(run, at.best_epoch))
+    save_weights(run.path / BEST, _judged(state), info, staging=run.staging)
+    return f"{BEST} was {wrong}, and is written again from checkpoints/{state.path.name}"
+
+
+def _judged(state: State) -> dict[str, Any]:
+    """The weights that are published: averaged ones if there are any."""
+    found: dict[str, Any] = unpack(state.skeleton["ema"] or state.skeleton["model"], state.tensors)
+    return found
+
+
+def _measured(run: RunFolder, epoch: int) -> dict[str, float]:
+    """What an epoch was written down to have reached on the validation images."""
+    with contextlib.suppress(OSError, ValueError, KeyError, TypeError, AttributeError):
+        for line in run.metrics.read_text("utf-8").splitlines():
+            row = json.loads(line)
+            if row["kind"] == "epoch" and row["epoch"] == epoch:
+                return {key: value for key, value in row["val"].items() if math.isfinite(value)}
+    return {}
 
 
 def _wrong(path: Path) -> str:

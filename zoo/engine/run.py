@@ -55,6 +55,7 @@ if TYPE_CHECKING:
     from zoo.engine.place import Place
     from zoo.engine.prefix.setting import Views
     from zoo.engine.reports import Report
+    from zoo.engine.saving.live import Live
     from zoo.engine.start.weights import Start
     from zoo.engine.timings import Timings
 
@@ -202,6 +203,7 @@ def carry_out(
         if found.state is not None:
             expected = str(found.state.info.freeze.get("proof", {}).get("sha256", ""))
             yield from _drifted(found.state.environment, keeper.environment)
+            yield from _mended(folder, made.live, world)
         if recipe.device.nproc != world.size:
             share = deal(recipe, world.size, len(run.splits.train))
             yield Note(text=change(share, made.live.model, recipe, held=frozen.plan.norms))
@@ -221,6 +223,15 @@ def carry_out(
     observers.observe("zoo_run_started", run=run)
     watch.clock.lap("prepare")
     yield from _train(run, made, keeper, observers, expected, watch.clock, pays)
+
+
+def _mended(folder: RunFolder | None, live: Live, world: World) -> Iterator[Note]:
+    from zoo.engine.mend import mend_begun
+
+    text = world.lead(lambda: mend_begun(folder, live.position) if folder else "")
+    live.position = world.share(live.position)
+    if text:
+        yield Note(text=text)
 
 
 def _drifted(saved: dict[str, Any], now: dict[str, Any]) -> Iterator[Note]:

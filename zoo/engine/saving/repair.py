@@ -25,13 +25,24 @@ def best_state(run: Path) -> Path | None:
         ``None`` if the run is not finished, or keeps that state no more. The file is not verified.
     """
     done = read_result(run)
-    if done is None or done.best_epoch is None:
-        return None
+    return None if done is None or done.best_epoch is None else state_after(run, done.best_epoch)
+
+
+def state_after(run: Path, epochs: int) -> Path | None:
+    """The state that a run saved when so many epochs were done.
+
+    Args:
+        run: The run's folder.
+        epochs: How many.
+
+    Returns:
+        ``None`` if it is not kept. The file is not verified.
+    """
     for path in sorted((run / "checkpoints").glob("step-*.safetensors"), reverse=True):
         with contextlib.suppress(CheckpointError, ValueError, KeyError, TypeError, RecursionError):
             header = read_header(path)
             at = json.loads(header.metadata["state"])["live"]["position"]
-            if at["epoch"] == done.best_epoch and at["batch"] == 0 and header.info is not None:
+            if at["epoch"] == epochs and at["batch"] == 0 and header.info is not None:
                 return path
     return None
 
