@@ -6,6 +6,7 @@ from zoo.hub.address import (
     host_of,
     is_commit,
     is_loopback,
+    one_line,
     parse_address,
     without_secrets,
 )
@@ -82,3 +83,8 @@ def test_addresses_lose_what_opens_doors():
         ("mail ann@x.org?", "mail ann@x.org?"),
     ):
         assert without_secrets(text) == kept
+
+
+def test_long_texts_are_cut_and_put_on_one_line():
+    assert one_line("a\n  b") == "a b"
+    assert len(one_line("x" * 999)) == 300

@@ -3,7 +3,7 @@ from loopback_weights import repository
 
 from zoo.core import settings
 from zoo.errors import HubError
-from zoo.hub import client
+from zoo.hub import client, tokens
 
 HUB = "https://hub.example"
 
@@ -47,26 +47,12 @@ def test_an_overlay_names_a_hub_but_gets_no_token(monkeypatch, tmp_path):
         api = client.api()
         assert (api.endpoint, api.token) == ("https://other.example", False)
         assert "authorization" not in client.headers("https://other.example/a")
-        assert client.token_origin() == ""
+        assert tokens.token_origin() == ""
         monkeypatch.setenv("HF_ENDPOINT", HUB)
         assert client.api().endpoint == HUB
-        assert client.token_origin() == "HF_TOKEN"
+        assert tokens.token_origin() == "HF_TOKEN"
     finally:
         registry.load.cache_clear()
-
-
-def test_where_the_token_comes_from(monkeypatch, tmp_path):
-    from huggingface_hub import constants
-
-    assert client.token_origin() == ""
-    path = tmp_path / "hf" / "token"
-    path.parent.mkdir()
-    path.write_text("hf_stored")
-    assert client.token_origin() == str(path)
-    monkeypatch.setenv("HF_TOKEN", "hf_env")
-    assert client.token_origin() == "HF_TOKEN"
-    monkeypatch.setattr(constants, "HF_HUB_DISABLE_IMPLICIT_TOKEN", True)
-    assert client.token_origin() == ""
 
 
 @pytest.mark.parametrize("name", ["ZOO_OFFLINE", "HF_HUB_OFFLINE"])

@@ -9,7 +9,8 @@ from loopback_fixtures import http
 
 from zoo.errors import DiskError, HubError, UsageError
 from zoo.hub import failures
-from zoo.hub.failures import Subject, translate, translated
+from zoo.hub.failures import translate, translated
+from zoo.hub.subject import Subject
 
 ASKED = Subject(repo="ann/net", revision="v1", file="model.safetensors", ways="the ways on")
 
@@ -112,11 +113,6 @@ def test_the_innermost_words_are_shown():
     assert failures.is_unreachable(outer)
     assert failures.reason(http.ReadError("")) == "ReadError"
     assert not failures.is_unreachable(http.ReadError(""))
-
-
-def test_long_texts_are_cut_and_put_on_one_line():
-    assert failures.one_line("a\n  b") == "a b"
-    assert len(failures.one_line("x" * 999)) == 300
 
 
 def test_a_circle_of_causes_ends():

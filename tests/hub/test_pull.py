@@ -4,7 +4,7 @@ import os
 from types import SimpleNamespace
 
 import pytest
-from loopback_weights import as_bytes, blob, built, only, repository
+from loopback_weights import blob, only, repository
 
 from zoo.errors import CheckpointError, DiskError, HubError
 from zoo.hub import cache, pull
@@ -228,51 +228,6 @@ def test_what_is_no_safetensors_is_told_from_its_start(here):
         pull.remote_header(open_repo(NET), "a.safetensors")
     with pytest.raises(CheckpointError, match="truncated or not a safetensors"):
         pull.remote_header(open_repo(NET), "b.safetensors")
-
-
-def test_which_file_holds_the_weights(here):
-    repository(here, "ann/net", {"one.safetensors": WEIGHTS, "README.md": "x"})
-    repo = open_repo(NET)
-    assert pull.weights_file(repo) == "one.safetensors"
-    assert pull.weights_file(repo, "other.safetensors") == "other.safetensors"
-    here.store.commit("ann/net", {"two.safetensors": WEIGHTS})
-    with pytest.raises(HubError, match=r"several weight files: one.safetensors, two.safetensors"):
-        pull.weights_file(open_repo(NET))
-    here.store.commit("ann/net", {"one.safetensors": None, "two.safetensors": None})
-    with pytest.raises(HubError, match="no weights"):
-        pull.weights_file(open_repo(NET))
-
-
-def test_a_pickle_is_refused_then_converted_once(here, tmp_path):
-    import torch
-
-    torch.save(built().state_dict(), tmp_path / "m.bin")
-    repository(here, "ann/net", {"pytorch_model.bin": (tmp_path / "m.bin").read_bytes()})
-    repo = open_repo(NET)
-    with pytest.raises(HubError, match="only a pickle") as error:
-        pull.pull_weights(repo)
-    assert "--allow-pickle" in error.value.hint
-    with pytest.raises(HubError, match="is a pickle"):
-        pull.pull_weights(repo, "pytorch_model.bin")
-    assert not here.asked("/lfs/")
-    pulled = pull.pull_weights(repo, allow_pickle=True)
-    assert pulled.path.suffix == ".safetensors"
-    assert pulled.origin_sha256 == repo.files["pytorch_model.bin"].digest
-    assert pull.pull_weights(repo).sha256 == pulled.sha256  # it was allowed once, and converted
-
-
-def test_a_safetensors_beside_a_pickle_is_the_only_thing_fetched(here):
-    files = {"model.safetensors": as_bytes(built()), "pytorch_model.bin": b"\x80\x02evil"}
-    repository(here, "ann/net", files)
-    pulled = pull.pull_weights(open_repo(NET), allow_pickle=True)
-    assert pulled.file == "model.safetensors"
-    assert len(here.asked("/resolve/", "HEAD")) == 1
-
-
-def test_a_pickle_under_a_safetensors_name(here):
-    repository(here, "ann/net", {"model.safetensors": b"PK\x03\x04" + b"x" * 200})
-    with pytest.raises(CheckpointError, match="is a pickle"):
-        pull.pull_weights(open_repo(NET))
 
 
 def test_a_header_that_comes_damaged_is_looked_at_twice(net):

@@ -6,7 +6,8 @@ from loopback_fixtures import http
 
 from zoo.core import registry
 from zoo.hub import failures
-from zoo.hub.failures import Subject, translate
+from zoo.hub.failures import translate
+from zoo.hub.subject import Subject
 
 ASKED = Subject(repo="ann/net", revision="v1", file="model.safetensors", ways="the ways on")
 

@@ -9,8 +9,8 @@ from zoo.core.metadata import read_header
 from zoo.errors import CheckpointError, HubError
 from zoo.hub import shards
 from zoo.hub.address import Address
-from zoo.hub.pull import pull_weights
 from zoo.hub.repo import open_repo
+from zoo.hub.weights import pull_weights
 
 A = {"a": torch.arange(6.0).reshape(2, 3), "b": torch.arange(3, dtype=torch.int64)}
 B = {"c": torch.ones(5, dtype=torch.bfloat16), "d": torch.tensor(True)}

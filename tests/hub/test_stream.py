@@ -4,8 +4,8 @@ import pytest
 
 from zoo.errors import DiskError, HubError
 from zoo.hub import stream
-from zoo.hub.failures import Subject
 from zoo.hub.stream import Location, download
+from zoo.hub.subject import Subject
 
 DATA = bytes(range(256)) * 8000
 

@@ -17,6 +17,7 @@ _COMMIT: Final = re.compile(r"[0-9a-f]{40}\Z")
 _PAGE: Final = re.compile(
     r"(?:https?://)?(?:huggingface\.co|hf\.co)/([\w.-]+/[\w.-]+)(?:/(?:tree|blob|resolve)/([^/?#]+))?"
 )
+_SPACES: Final = re.compile(r"\s+")
 _URL: Final = re.compile(
     r"""(https?://)(?:[^\s/?#'"<>]*@)?([^\s?#'"<>]*)(?:[?#][^\s'"<>]*)?""", re.IGNORECASE
 )
@@ -100,3 +101,9 @@ def host_of(url: str) -> str:
 def without_secrets(text: str) -> str:
     """A text whose web addresses have lost what may open doors: user, password and query string."""
     return _URL.sub(r"\1\2", text)
+
+
+def one_line(error: BaseException | str, limit: int = 300) -> str:
+    """An error's text on one line, shortened; addresses in it without passwords and signatures."""
+    text = _SPACES.sub(" ", without_secrets(str(error))).strip()
+    return text if len(text) <= limit else text[: limit - 1] + "…"

@@ -5,45 +5,22 @@
 
 from __future__ import annotations
 
-import os
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 from zoo.core import settings
-from zoo.errors import HubError, UsageError
+from zoo.errors import HubError
 from zoo.hub.address import host_of, is_loopback
 from zoo.hub.endpoint import endpoint, takes_token
-from zoo.hub.failures import offline_error, one_line
+from zoo.hub.failures import offline_error
+from zoo.hub.tokens import constants, token_origin
 
 if TYPE_CHECKING:
-    from types import ModuleType
-
     from huggingface_hub import HfApi
 
 CONNECT_S: Final = 5.0
 """Seconds to wait for a connection before the Hub counts as unreachable."""
-
-
-def constants() -> ModuleType:
-    """The client's settings, as it reads them from the environment when it is first imported.
-
-    Raises:
-        UsageError: A variable that must be a number is none.
-    """
-    try:
-        from huggingface_hub import constants as settings_of_client
-    except ValueError as error:
-        named = [
-            f"{name}={value}"
-            for name, value in sorted(os.environ.items())
-            if name.startswith("HF_") and repr(value) in str(error)
-        ]
-        raise UsageError(
-            f"the Hub client does not accept {' or '.join(named) or one_line(error)}",
-            hint="a number of seconds is expected: correct the variable or unset it",
-        ) from error
-    return settings_of_client
 
 
 def hub_cache() -> Path:
@@ -149,25 +126,3 @@ def guard_token(address: str) -> None:
             f"refusing to send the token of {origin} in the clear to {host_of(address)}",
             hint="use https:// in HF_ENDPOINT, or HF_HUB_DISABLE_IMPLICIT_TOKEN=1 to send none",
         )
-
-
-def token_origin() -> str:
-    """Where the token comes from: ``HF_TOKEN``, the stored login's path, or empty for no token."""
-    return _origin() if takes_token() else ""
-
-
-def held_token() -> str:
-    """Where a token comes from that is not sent, since only an overlay names the Hub; or empty."""
-    return "" if takes_token() else _origin()
-
-
-def _origin() -> str:
-    settings_of_client = constants()
-    from huggingface_hub import get_token
-
-    if settings_of_client.HF_HUB_DISABLE_IMPLICIT_TOKEN or not get_token():
-        return ""
-    for name in ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN"):
-        if os.environ.get(name, "").strip():
-            return name
-    return str(settings_of_client.HF_TOKEN_PATH)

@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from zoo.errors import CheckpointError
-from zoo.hub.failures import disk_error, one_line
+from zoo.hub.address import one_line
+from zoo.hub.failures import disk_error
 from zoo.hub.files import move_into_place, temporary_beside
 
 if TYPE_CHECKING:

@@ -9,51 +9,20 @@ from __future__ import annotations
 import errno
 import re
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from zoo.core import settings
 from zoo.errors import DiskError, HubError, UsageError, ZooError
-from zoo.hub.address import without_secrets
-from zoo.hub.endpoint import shown
+from zoo.hub.address import one_line, without_secrets
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from zoo.hub.subject import Subject
+
 NO_XET: Final = "set HF_HUB_DISABLE_XET=1 and try again: this Hub may not speak xet"
 _UNREACHABLE: Final = {"ConnectError", "ConnectTimeout", "ProxyError", "UnsupportedProtocol"}
-_SPACES: Final = re.compile(r"\s+")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Subject:
-    """What a request was about, for the message.
-
-    Attributes:
-        repo: Repository id.
-        revision: Revision that was asked for.
-        file: File that was asked for.
-        host: Where it was asked; empty = the Hub's endpoint.
-        verb: ``read`` or ``write``.
-        ways: Ways on when the Hub cannot be reached.
-        near: Close names that are known here, for a repository that is not found.
-        known: Revisions or files that exist, for one that does not.
-    """
-
-    repo: str = ""
-    revision: str = ""
-    file: str = ""
-    host: str = ""
-    verb: str = "read"
-    ways: str = ""
-    near: tuple[str, ...] = ()
-    known: tuple[str, ...] = ()
-
-    @property
-    def where(self) -> str:
-        """The host or endpoint, for the message."""
-        return self.host or shown()
 
 
 class MissingError(HubError):
@@ -265,12 +234,6 @@ def retry_after(headers: Any) -> float | None:
         return float(value)
     match = re.search(r";\s*t=(\d+)", headers.get("ratelimit") or "")
     return float(match[1]) if match else None
-
-
-def one_line(error: BaseException | str, limit: int = 300) -> str:
-    """An error's text on one line, shortened; addresses in it without passwords and signatures."""
-    text = _SPACES.sub(" ", without_secrets(str(error))).strip()
-    return text if len(text) <= limit else text[: limit - 1] + "…"
 
 
 def scrub(error: BaseException | None) -> None:

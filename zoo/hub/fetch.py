@@ -151,7 +151,7 @@ def _from_hub(
     *,
     allow_pickle: bool,
 ) -> Fetched:
-    from zoo.hub.pull import pull_weights, weights_file
+    from zoo.hub.weights import pull_weights, weights_file
 
     name = weights_file(opened, spec.file, allow_pickle=allow_pickle)
     _preflight(opened, name, spec, model, note)

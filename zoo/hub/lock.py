@@ -145,8 +145,8 @@ def lock(
 def _lock_hub(
     reference: str, registry: Registry, note: Callable[[str], None] | None, file: str = ""
 ) -> Locked:
-    from zoo.hub.pull import weights_file
     from zoo.hub.repo import open_repo
+    from zoo.hub.weights import weights_file
 
     repo = open_repo(parse_address(reference), note=note, fresh=True)
     name = weights_file(repo, file, allow_pickle=True)

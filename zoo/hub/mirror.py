@@ -155,9 +155,10 @@ def _hub_items(
     progress: Progress | None,
     note: Callable[[str], None] | None,
 ) -> list[Item]:
-    from zoo.hub.pull import pull_file, weights_file
+    from zoo.hub.pull import pull_file
     from zoo.hub.repo import open_repo
     from zoo.hub.shards import shard_names
+    from zoo.hub.weights import weights_file
 
     address = parse_address(reference)
     pin = registry.pins.get(reference)

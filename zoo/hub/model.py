@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from zoo.core.metadata import CheckpointInfo, Header, read_header
 from zoo.core.specs import InputSpec
 from zoo.errors import HubError
-from zoo.hub import pull
+from zoo.hub import pull, weights
 from zoo.hub.address import Address, parse_address
 from zoo.hub.choose import choose, named
 from zoo.hub.files import read_json
@@ -145,13 +145,13 @@ def fetch_hub(
     if pin is not None:
         address, file, sha256 = Address(address.repo, pin.revision), pin.file, pin.sha256
     repo = open_repo(address, ways=ways or ways_on(model), note=note)
-    name = pull.weights_file(repo, file, allow_pickle=allow_pickle)
+    name = weights.weights_file(repo, file, allow_pickle=allow_pickle)
     header = _header(repo, name, note)
     layout = _layout(repo, header, note) if header else None
     what = str(repo.address)
     if layout and header:
         model, layout = choose(known, layout, header, wanted=model, what=what, any_model=any_model)
-    pulled = pull.pull_weights(
+    pulled = weights.pull_weights(
         repo, name, progress=progress, note=note, allow_pickle=allow_pickle, wanted=sha256
     )
     if layout is None:  # a pickle has no header to read beforehand

@@ -14,8 +14,10 @@ from zoo.errors import UsageError, ZooError
 from zoo.hub import client
 from zoo.hub.address import without_secrets
 from zoo.hub.endpoint import shown
-from zoo.hub.failures import Subject, scrub, translate
+from zoo.hub.failures import scrub, translate
 from zoo.hub.rights import not_logged_in
+from zoo.hub.subject import Subject
+from zoo.hub.tokens import token_origin
 
 if TYPE_CHECKING:
     from zoo.hub.pushplan import PushPlan
@@ -135,5 +137,5 @@ def require_token() -> None:
         HubError: There is none, or the network is off.
     """
     client.require_online()
-    if not client.token_origin():
+    if not token_origin():
         raise not_logged_in()

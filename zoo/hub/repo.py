@@ -14,20 +14,19 @@ from zoo.core import settings
 from zoo.core.names import suggest
 from zoo.errors import HubError, ZooError
 from zoo.hub import cache, client, stream
-from zoo.hub.address import Address, is_commit, without_secrets
+from zoo.hub.address import Address, is_commit, one_line, without_secrets
 from zoo.hub.cache import Entry
 from zoo.hub.endpoint import shown
 from zoo.hub.failures import (
-    Subject,
     http_error,
     is_unreachable,
     offline_error,
-    one_line,
     retry_after,
     scrub,
     translate,
 )
 from zoo.hub.stream import LONGEST_WAIT_S
+from zoo.hub.subject import Subject
 
 if TYPE_CHECKING:
     from collections.abc import Callable

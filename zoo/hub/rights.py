@@ -10,15 +10,14 @@ from typing import TYPE_CHECKING
 
 from zoo.errors import HubError
 from zoo.hub.endpoint import shown
+from zoo.hub.tokens import held_token, token_origin
 
 if TYPE_CHECKING:
-    from zoo.hub.failures import Subject
+    from zoo.hub.subject import Subject
 
 
 def no_repository(status: int, subject: Subject) -> HubError:
     """The error for a repository that is not there, or that the token may not see."""
-    from zoo.hub.client import held_token, token_origin
-
     origin = token_origin()
     near = f"; known here: {', '.join(subject.near)}" if subject.near else ""
     if origin and status == 401:
@@ -40,8 +39,6 @@ def no_repository(status: int, subject: Subject) -> HubError:
 
 def no_right(status: int, subject: Subject, what: str) -> HubError:
     """The error for a 401 or 403: a wrong token, none, or one that is not sent."""
-    from zoo.hub.client import held_token, token_origin
-
     origin = token_origin()
     if subject.host:
         return HubError(
@@ -69,8 +66,6 @@ def no_right(status: int, subject: Subject, what: str) -> HubError:
 
 def not_logged_in() -> HubError:
     """The error for a request that needs a token where none is sent."""
-    from zoo.hub.client import held_token
-
     if held_token():
         return token_held()
     return HubError("not logged in to the Hub", hint="hf auth login, or set HF_TOKEN")
@@ -78,8 +73,6 @@ def not_logged_in() -> HubError:
 
 def token_held() -> HubError:
     """The error for a token that is not sent, since only an overlay names the Hub."""
-    from zoo.hub.client import held_token
-
     return HubError(
         f"the token of {held_token()} is not sent to {shown()}, which an overlay names",
         hint=f"if you trust it: HF_ENDPOINT={shown()} zoo ... sends it",
@@ -88,6 +81,4 @@ def token_held() -> HubError:
 
 def login() -> str:
     """The way to a token that is sent, for a hint."""
-    from zoo.hub.client import held_token
-
     return token_held().hint if held_token() else "hf auth login"

@@ -6,9 +6,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from zoo.hub import client
-from zoo.hub.failures import Subject, translated
+from zoo.hub.failures import translated
 from zoo.hub.layouts import MIXIN_TAG
 from zoo.hub.repo import patiently
+from zoo.hub.subject import Subject
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -17,12 +17,11 @@ from typing import TYPE_CHECKING, Any, Final
 
 from zoo.errors import DiskError, HubError, ZooError
 from zoo.hub import client
+from zoo.hub.address import one_line
 from zoo.hub.failures import (
-    Subject,
     disk_error,
     http_error,
     is_unreachable,
-    one_line,
     reason,
     retry_after,
     scrub,
@@ -33,6 +32,8 @@ from zoo.hub.failures import (
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from zoo.hub.subject import Subject
 
     Progress = Callable[[int, int | None], None]
 

@@ -15,10 +15,11 @@ from zoo.core.metadata import read_header
 from zoo.errors import HubError, UsageError
 from zoo.hub import client, store
 from zoo.hub.address import host_of, is_loopback, without_secrets
-from zoo.hub.failures import Subject, damaged, disk_error, offline_error
+from zoo.hub.failures import damaged, disk_error, offline_error
 from zoo.hub.fetched import Fetched
 from zoo.hub.files import copy_file, hold, is_pickle, sha256_file
 from zoo.hub.stream import PARTIAL, Location, download
+from zoo.hub.subject import Subject
 from zoo.hub.ways import ways_on
 
 if TYPE_CHECKING:
