@@ -156,7 +156,7 @@ def load(
         HubError: The weights cannot be fetched.
         CheckpointError: Missing, damaged, or it does not fit what it says.
     """
-    from zoo.engine.start.loaded import load_run
+    from zoo.engine.start.loading import load_run
 
     return load_run(str(model), registries.load(), runs=runs, progress=progress, note=note)
 

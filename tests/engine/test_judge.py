@@ -6,7 +6,7 @@ from zoo.core import registry
 from zoo.core.recipe import DataPart, DevicePart
 from zoo.engine.judge import judge, predict
 from zoo.engine.result import read_result
-from zoo.engine.start.loaded import load_run
+from zoo.engine.start.loading import load_run
 from zoo.errors import DataError, UnknownNameError, UsageError
 
 CPU = DevicePart(device="cpu", precision="fp32", threads=1)
@@ -101,7 +101,7 @@ def test_a_file_that_is_wrong_about_its_input_is_told_of(finished_run, tmp_path)
 
     from zoo.core.specs import InputSpec
     from zoo.engine.saving.checkpoint import load_weights, save_weights
-    from zoo.engine.start.loaded import load_run
+    from zoo.engine.start.loading import load_run
     from zoo.errors import CheckpointError
 
     tensors, info = load_weights(finished_run / "model.safetensors")

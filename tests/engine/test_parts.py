@@ -10,7 +10,7 @@ from zoo.core import registry
 from zoo.core.metadata import CheckpointInfo
 from zoo.core.recipe import ModelPart, Recipe, SurgeryPart
 from zoo.engine.parts import build, is_convolutional, restore, skeleton, surgery_record
-from zoo.engine.start.weights import Start, input_of
+from zoo.engine.start.start import Start, input_of
 from zoo.errors import CheckpointError, PluginError, UsageError
 
 NAMES = tuple("abc")

@@ -22,8 +22,9 @@ from torch.nn import functional
 
 from zoo.engine.evaluate import evaluate
 from zoo.engine.feed import Feed
-from zoo.engine.processes.distributed import from_environment, join, quietly, wrap
+from zoo.engine.processes.distributed import from_environment, join
 from zoo.engine.processes.signals import Stop
+from zoo.engine.processes.wrapping import quietly, wrap
 from zoo.engine.reports import StepReport
 from zoo.engine.saving.keeper import Keeper
 from zoo.engine.saving.live import Live

@@ -1,9 +1,11 @@
 """Rooms import in one direction: the contracts of pyproject.toml hold, and they bite."""
 
+import ast
 import shutil
 import subprocess
 import sys
 import tomllib
+from graphlib import CycleError, TopologicalSorter
 
 import pytest
 from sources import ROOT, ZOO
@@ -74,3 +76,39 @@ def test_a_violation_is_noticed_inside_functions_too(spoilt, name):
 
 def test_every_contract_has_its_violation_above():
     assert len(VIOLATIONS) == len(CONTRACTS)
+
+
+def imports(path, known):
+    """Modules of zoo that a file takes something from, anywhere in it, be it for its types alone."""
+    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names if alias.name in known)
+        elif isinstance(node, ast.ImportFrom) and node.module in known:
+            for alias in node.names:
+                inner = f"{node.module}.{alias.name}"
+                yield inner if inner in known else node.module
+
+
+def circle(modules):
+    """Modules that import each other in a circle, if there are any; ``modules``: name -> file."""
+    graph = {name: set(imports(path, modules)) - {name} for name, path in modules.items()}
+    try:
+        TopologicalSorter(graph).prepare()
+    except CycleError as error:
+        return error.args[1]
+    return []
+
+
+def test_no_files_import_each_other_in_a_circle():
+    files = [path for path in ZOO.rglob("*.py") if path != ZOO / "__init__.py"]
+    names = [".".join(p.relative_to(ZOO.parent).with_suffix("").parts) for p in files]
+    assert not circle({n.removesuffix(".__init__"): p for n, p in zip(names, files, strict=True)})
+
+
+def test_a_circle_is_noticed_inside_functions_too(tmp_path):
+    (tmp_path / "a.py").write_text("def f():\n    from zoo.b import g\n")
+    (tmp_path / "b.py").write_text("import zoo.c\n")
+    (tmp_path / "c.py").write_text("from zoo import a\n")
+    files = {f"zoo.{name}": tmp_path / f"{name}.py" for name in "abc"}
+    assert not circle(files)  # what "from zoo import a" means is known by the package
+    assert set(circle(files | {"zoo": tmp_path / "c.py"})) == set(files)

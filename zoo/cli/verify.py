@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from zoo.cli.output import Out, size
+from zoo.core.metadata import WEIGHTS_FILE
 from zoo.errors import CheckpointError, VerificationError
 
 if TYPE_CHECKING:
@@ -59,7 +60,7 @@ def _local(target: str, runs: str) -> list[Path]:
         if path.is_file():
             return [path]
         files = sorted(path.glob("checkpoints/*.safetensors")) if path.is_dir() else []
-        weights = path / "model.safetensors"
+        weights = path / WEIGHTS_FILE
         if files or weights.is_file():
             return [*files, *([weights] if weights.is_file() else [])]
     return []

@@ -19,6 +19,8 @@ from zoo.errors import CheckpointError
 if TYPE_CHECKING:
     from pathlib import Path
 
+WEIGHTS_FILE = "model.safetensors"
+"""Name of a run's best weights, and of a repository's."""
 FORMAT_VERSION = 1
 MAX_CLASSES = 1_000_000
 MAX_SIDE = 4096

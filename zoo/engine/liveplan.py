@@ -10,22 +10,25 @@ from zoo.engine.plan import Plan
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from zoo.core.recipe import Recipe
     from zoo.engine.assemble import Assembly
     from zoo.engine.breakeven import BreakEven
-    from zoo.engine.run import Run
+    from zoo.engine.parts import Built
 
 
-def live_plan(run: Run, made: Assembly, folder: Path | None, pays: BreakEven | None = None) -> Plan:
+def live_plan(
+    recipe: Recipe, built: Built, made: Assembly, folder: Path | None, pays: BreakEven | None = None
+) -> Plan:
     """What is known once everything is built: surgery, frozen and trained counts, device."""
     frozen = made.frozen.plan
-    lines = [("surgery", "\n".join(run.built.report.changes))]
+    lines = [("surgery", "\n".join(built.report.changes))]
     lines += [("freeze", frozen.line())]
     for plan in frozen.later:
         lines.append(("", f"after {epochs_in_words(plan.epoch)}: {plan.line()}"))
     peaks = {group.get("initial_lr", group["lr"]) for group in made.live.optimizer.param_groups}
     rates = [f"{rate:.3g}" for rate in sorted(peaks, reverse=True)]
     lines += [
-        ("optimizer", f"{run.recipe.optim.name}, {len(made.live.optimizer.param_groups)} groups, "
+        ("optimizer", f"{recipe.optim.name}, {len(made.live.optimizer.param_groups)} groups, "
                       f"lr {', '.join(rates)}"),
         ("sizes", made.sizes),
         ("frozen part", made.prefix),
@@ -36,7 +39,7 @@ def live_plan(run: Run, made: Assembly, folder: Path | None, pays: BreakEven | N
     ]  # fmt: skip
     if folder is not None:
         lines.append(("run", f"{folder}/  (Ctrl-C stops and saves)"))
-    notes = (*run.built.notes, *frozen.warnings, *made.notes)
+    notes = (*built.notes, *frozen.warnings, *made.notes)
     facts = {
         "frozen": frozen.frozen_size,
         "trainable": frozen.trainable_size,

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from zoo.engine.course import Course
 from zoo.engine.evaluate import Stopped
-from zoo.engine.processes import distributed
+from zoo.engine.processes import wrapping
 from zoo.engine.processes.distributed import ALONE
 from zoo.engine.reports import Note
 from zoo.engine.step import Stepper
@@ -87,7 +87,7 @@ def fit(
     with course.left_safely():
         while not live.position.finished:
             if thaw(live.position.epoch) or module is None:
-                module = distributed.wrap(cut(live.model), world, place)
+                module = wrapping.wrap(cut(live.model), world, place)
             live.model.train()
             hold(live.model)
             course.begin_epoch()

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from zoo.core.metadata import CheckpointInfo
     from zoo.core.recipe import Recipe
     from zoo.core.registry import Registry
-    from zoo.engine.start.weights import Start
+    from zoo.engine.start.start import Start
 
 BUILD, SURGERY = 1, 2
 """Streams of randomness: initial weights, and layers that surgery makes."""
@@ -144,7 +144,7 @@ def restore(
         CheckpointError: The weights do not fit what it says.
         UnknownNameError: The plugin that has the model is not installed.
     """
-    from zoo.engine.start.weights import from_info
+    from zoo.engine.start.start import from_info
 
     try:
         start = from_info(info, tensors, registry, None, {}, {})
@@ -163,7 +163,7 @@ def skeleton(info: CheckpointInfo, registry: Registry) -> tuple[Built, Start]:
     Returns:
         The model with random weights, and a start that knows what it began from.
     """
-    from zoo.engine.start.weights import from_info
+    from zoo.engine.start.start import from_info
 
     start = from_info(info, {}, registry, None, {}, dict(info.base))
     model = _construct(start, registry, start.num_classes, 0)

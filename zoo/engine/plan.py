@@ -7,13 +7,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from zoo.core import names
-from zoo.core.metadata import read_header
+from zoo.core.metadata import WEIGHTS_FILE, read_header
 from zoo.core.settings import torch_checkpoints
 from zoo.core.specs import InputSpec, ModelSpec, WeightsSpec
 from zoo.data.cuts import cuts
 from zoo.data.sources import open_data
 from zoo.engine.sizes import agree, fit_input
-from zoo.engine.start.stored import WEIGHTS_FILE, weights_path
+from zoo.engine.start.stored import weights_path
 from zoo.engine.transforms import auto_transform
 
 if TYPE_CHECKING:

@@ -23,6 +23,7 @@ from zoo.engine.assemble import Assembly, assemble, early_place, freeze_model
 from zoo.engine.breakeven import BreakEven
 from zoo.engine.liveplan import live_plan
 from zoo.engine.loop import fit
+from zoo.engine.mend import mend_begun
 from zoo.engine.observers import Observers, first_images
 from zoo.engine.origin import ORIGIN_FILE, describe
 from zoo.engine.parts import Built, build, surgery_record
@@ -37,7 +38,7 @@ from zoo.engine.rehearse import require_exact
 from zoo.engine.reports import EpochReport, Note, SavedReport, StepReport
 from zoo.engine.result import RESULT_FILE, RunResult
 from zoo.engine.saving import checkpoint
-from zoo.engine.saving.keeper import BEST, Keeper, environment
+from zoo.engine.saving.keeper import BEST, Keeper, drift, environment
 from zoo.engine.saving.rundir import RunFolder, check_name
 from zoo.engine.sizes import fit_input
 from zoo.engine.start.weights import find_start
@@ -48,15 +49,14 @@ from zoo.engine.work import suited, work_of
 from zoo.errors import DataError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Generator, Iterator
 
     from zoo.core.specs import InputSpec
     from zoo.engine.freezing.frozen import Frozen
     from zoo.engine.place import Place
     from zoo.engine.prefix.setting import Views
     from zoo.engine.reports import Report
-    from zoo.engine.saving.live import Live
-    from zoo.engine.start.weights import Start
+    from zoo.engine.start.start import Start
     from zoo.engine.timings import Timings
 
     Event = Plan | Report | RunResult
@@ -168,10 +168,7 @@ def carry_out(
     dry: bool = False,
     begun: Views | None = None,
 ) -> Iterator[Event]:
-    """The second half of a run, new or resumed: hooks, optimizer, folder, loop, proof, result.
-
-    ``begun``: what training was shown until now, if that is known.
-    """
+    """The second half of a run, new or resumed (``begun``: what training was shown until now)."""
     recipe, world = run.recipe, run.world
     observers = Observers(run.registry, strict=recipe.output.strict, note=watch.note)
     with world.together():
@@ -184,7 +181,7 @@ def carry_out(
         )  # fmt: skip
     require_same_images(run.splits.fingerprint, world)
     if dry:
-        yield live_plan(run, made, None)
+        yield live_plan(recipe, run.built, made, None)
         return
     resumed = run.dir is not None
     folder = _opened(run, stack)
@@ -197,22 +194,13 @@ def carry_out(
         environment=environment(made.place, world),
         world=world,
     )
-    expected = ""
-    if resumed:
-        found = keeper.resume(made.live)
-        if found.state is not None:
-            expected = str(found.state.info.freeze.get("proof", {}).get("sha256", ""))
-            yield from _drifted(found.state.environment, keeper.environment)
-            yield from _mended(folder, made.live, world)
-        if recipe.device.nproc != world.size:
-            share = deal(recipe, world.size, len(run.splits.train))
-            yield Note(text=change(share, made.live.model, recipe, held=frozen.plan.norms))
+    expected = (yield from _put_back(run, made, keeper)) if resumed else ""
     world.lead(lambda: keeper.require_space(made.live))
     keeper.info = replace(keeper.info, freeze=frozen.record(frozen.begin()))
     pays = None
     if made.place.compile:
         pays = BreakEven.measure(made.live, made.rules, **made.parts(world))
-    yield live_plan(run, made, run.dir, pays)
+    yield live_plan(recipe, run.built, made, run.dir, pays)
     if recipe.output.verify_resume and not resumed:
         yield require_exact(made.live, made.rules, **made.parts(world))
     if world.main:
@@ -225,21 +213,24 @@ def carry_out(
     yield from _train(run, made, keeper, observers, expected, watch.clock, pays)
 
 
-def _mended(folder: RunFolder | None, live: Live, world: World) -> Iterator[Note]:
-    from zoo.engine.mend import mend_begun
-
-    text = world.lead(lambda: mend_begun(folder, live.position) if folder else "")
-    live.position = world.share(live.position)
-    if text:
-        yield Note(text=text)
-
-
-def _drifted(saved: dict[str, Any], now: dict[str, Any]) -> Iterator[Note]:
-    from zoo.engine.saving.keeper import drift
-
-    for text in drift(saved, now):
-        if not text.startswith("world "):  # what that means is said apart
-            yield Note(text=f"{text}: the resumed run may differ in the last bits")
+def _put_back(run: Run, made: Assembly, keeper: Keeper) -> Generator[Note, None, str]:
+    """Go back to the newest state; gives the digest that the frozen part had, or nothing."""
+    recipe, world, live, expected = run.recipe, run.world, made.live, ""
+    found = keeper.resume(live)
+    if found.state is not None:
+        expected = str(found.state.info.freeze.get("proof", {}).get("sha256", ""))
+        for text in drift(found.state.environment, keeper.environment):
+            if not text.startswith("world "):  # what that means is said apart
+                yield Note(text=f"{text}: the resumed run may differ in the last bits")
+        folder = keeper.folder
+        mended = world.lead(lambda: mend_begun(folder, live.position) if folder else "")
+        live.position = world.share(live.position)
+        if mended:
+            yield Note(text=mended)
+    if recipe.device.nproc != world.size:
+        share = deal(recipe, world.size, len(run.splits.train))
+        yield Note(text=change(share, live.model, recipe, held=made.frozen.plan.norms))
+    return expected
 
 
 def _opened(run: Run, stack: ExitStack) -> RunFolder | None:

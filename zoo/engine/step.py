@@ -17,8 +17,8 @@ from torch import Tensor, nn
 
 from zoo.engine.evaluate import has_classes, hits, main_output
 from zoo.engine.place import autocast, seed_step, tune
-from zoo.engine.processes.distributed import quietly
 from zoo.engine.processes.sharded import is_sharded, whole
+from zoo.engine.processes.wrapping import quietly
 from zoo.errors import DataError, NumericsError, ZooError
 
 if TYPE_CHECKING:

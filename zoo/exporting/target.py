@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from zoo.core.metadata import read_header
-from zoo.engine.start.stored import WEIGHTS_FILE
+from zoo.core.metadata import WEIGHTS_FILE, read_header
 from zoo.errors import CheckpointError, DiskError, UsageError
 
 if TYPE_CHECKING:

@@ -10,10 +10,10 @@ import json
 import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, Literal
+from typing import TYPE_CHECKING, Literal
 
 from zoo.core import compose
-from zoo.core.metadata import read_header
+from zoo.core.metadata import WEIGHTS_FILE, read_header
 from zoo.errors import CheckpointError, HubError, UnknownNameError, UsageError
 from zoo.hub.address import Address, parse_address
 from zoo.hub.card import Subject as Card
@@ -30,7 +30,6 @@ if TYPE_CHECKING:
     from zoo.core.registry import Registry
     from zoo.core.specs import ModelSpec
 
-WEIGHTS: Final = "model.safetensors"
 State = Literal["new", "changed", "same"]
 
 
@@ -95,10 +94,10 @@ def find_source(reference: str, runs: str = "runs") -> Path:
     for path in (Path(text).expanduser(), Path(runs) / text):
         if path.is_file():
             return path
-        if (path / WEIGHTS).is_file():
-            return path / WEIGHTS
+        if (path / WEIGHTS_FILE).is_file():
+            return path / WEIGHTS_FILE
         if path.is_dir() and path.name:
-            raise CheckpointError(f"{path} has no {WEIGHTS} yet", hint=f"zoo resume {path}")
+            raise CheckpointError(f"{path} has no {WEIGHTS_FILE} yet", hint=f"zoo resume {path}")
     raise CheckpointError(f"no run and no file {reference!r}", hint="zoo runs")
 
 
@@ -212,7 +211,7 @@ def _old_card(seen: Repo | None, note: Callable[[str], None] | None) -> str:
 
 def _cleaned(source: Path, info: CheckpointInfo, staging: Path | None) -> Path:
     folder = staging or Path(tempfile.mkdtemp(prefix="zoo-push-"))
-    target = folder / WEIGHTS
+    target = folder / WEIGHTS_FILE
     restamp(source, target, info)
     return target
 
@@ -264,7 +263,7 @@ def _builder(spec: ModelSpec | None, info: CheckpointInfo) -> str:
 def _contents(source: Path, info: CheckpointInfo, card: str) -> dict[str, bytes | Path]:
     config = json.dumps(make_config(info, read_header(source)), indent=2, ensure_ascii=False)
     found: dict[str, bytes | Path] = {
-        WEIGHTS: source,
+        WEIGHTS_FILE: source,
         "config.json": (config + "\n").encode(),
         "README.md": card.encode(),
     }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from zoo.core.metadata import read_header
+from zoo.core.metadata import WEIGHTS_FILE, read_header
 from zoo.errors import CheckpointError, HubError
 from zoo.hub import shards, store
 from zoo.hub.failures import MissingError
@@ -15,8 +15,7 @@ if TYPE_CHECKING:
     from zoo.hub.repo import Note, Repo
     from zoo.hub.stream import Progress
 
-SAFE: Final = "model.safetensors"
-INDEX: Final = "model.safetensors.index.json"
+INDEX: Final = f"{WEIGHTS_FILE}.index.json"
 PICKLES: Final = ("pytorch_model.bin", "model.bin", "model.pth", "model.pt")
 
 
@@ -28,7 +27,7 @@ def weights_file(repo: Repo, file: str = "", *, allow_pickle: bool = False) -> s
     """
     if file:
         return file
-    for name in (SAFE, INDEX):
+    for name in (WEIGHTS_FILE, INDEX):
         if name in repo.files:
             return name
     safe = sorted(f for f in repo.files if f.endswith(".safetensors") and "/" not in f)

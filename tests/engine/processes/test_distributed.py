@@ -7,16 +7,13 @@ from torch.nn import functional
 from zoo.core.recipe import DevicePart, Recipe
 from zoo.engine.evaluate import evaluate
 from zoo.engine.feed import Feed
-from zoo.engine.place import Place
 from zoo.engine.processes.deal import require_processes
 from zoo.engine.processes.distributed import (
     ALONE,
     World,
     from_environment,
     join,
-    quietly,
     synchronise_norms,
-    wrap,
 )
 from zoo.errors import DeviceError, UsageError
 
@@ -175,20 +172,6 @@ def test_others_that_cannot_be_met_are_a_device_error(monkeypatch):
         join(World(1, 2, 1, 2), torch.device("cpu")),
     ):
         pass
-
-
-def test_one_process_is_not_wrapped():
-    model = tiny_model()
-    assert wrap(model, ALONE, CPU) is model
-    with quietly(model, last=False):
-        pass
-
-
-def test_a_compiled_forward_shares_the_models_parameters():
-    model = nn.Sequential(nn.Flatten(), nn.Linear(12, 2))
-    compiled = wrap(model, ALONE, Place(device=torch.device("cpu"), compile=True))
-    assert compiled is not model
-    assert [id(p) for p in compiled.parameters()] == [id(p) for p in model.parameters()]
 
 
 def test_synchronised_norms_are_refused_on_the_cpu():

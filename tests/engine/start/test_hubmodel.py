@@ -7,8 +7,7 @@ from loopback_weights import as_bytes, built, ours, repository
 
 from zoo.core import registry
 from zoo.core.recipe import ModelPart, Recipe
-from zoo.engine.start.hubmodel import from_hub, load_hub
-from zoo.engine.start.loaded import load_run
+from zoo.engine.start.hubmodel import from_hub
 from zoo.errors import CheckpointError
 
 TIMM = {
@@ -55,16 +54,3 @@ def test_ours(online):
     repository(online, "ann/own", {"model.safetensors": ours()})
     made = start("hub:ann/own")
     assert (made.spec.name, made.num_classes, made.input.mean) == ("squeezenet1_1", 7, (0.5,) * 3)
-
-
-def test_a_model_to_use(timm):
-    image = torch.rand(2, 3, 64, 64)
-    for loaded in (
-        load_hub("hub:ann/net", registry.load()),
-        load_run("hub:ann/net", registry.load()),
-    ):
-        assert not loaded.model.training
-        assert torch.equal(loaded.model(image), timm(image))
-        assert loaded.classes == ("cat", "dog", "emu")
-        assert loaded.input.interpolation == "bicubic"
-        assert loaded.info.base["source"] == "hub:ann/net"

@@ -7,7 +7,7 @@ from zoo.core import registry
 from zoo.engine.saving import tensorfile
 from zoo.engine.saving.checkpoint import load_weights
 from zoo.engine.start.importing import import_weights, read_labels
-from zoo.engine.start.loaded import load_run
+from zoo.engine.start.loading import load_run
 from zoo.errors import CheckpointError, UnknownNameError, UsageError
 
 NAME = "squeezenet1_1"

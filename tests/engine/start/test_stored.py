@@ -5,7 +5,8 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from zoo.engine.start.stored import WEIGHTS_FILE, not_ours, read_info, run_folder, weights_path
+from zoo.core.metadata import WEIGHTS_FILE
+from zoo.engine.start.stored import not_ours, read_info, run_folder, weights_path
 from zoo.errors import CheckpointError
 
 

@@ -7,7 +7,7 @@ from starts import random_weights
 from zoo.core import registry
 from zoo.core.request import request
 from zoo.core.specs import ModelSpec
-from zoo.engine.start.weights import choose_weights, find_start, head_size, input_of
+from zoo.engine.start.weights import choose_weights, find_start, head_size
 from zoo.errors import CheckpointError, UsageError
 
 
@@ -66,10 +66,6 @@ def test_default_is_the_first():
     spec = registry.load().model("resnet50")
     assert choose_weights(spec, "default") == spec.weights[0]
     assert choose_weights(spec, "imagenet1k_v1").name == "imagenet1k_v1"
-
-
-def test_a_model_without_an_input_takes_the_usual_one():
-    assert input_of(ModelSpec(name="m", target="a:b")).size == (3, 224, 224)
 
 
 def test_the_head_is_read_off_the_weights():

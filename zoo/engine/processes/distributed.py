@@ -8,22 +8,19 @@ gradients through DDP. Only rank 0 writes.
 from __future__ import annotations
 
 import os
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import torch
 import torch.distributed as dist
 from torch import nn
-from torch.nn.parallel import DistributedDataParallel
 
-from zoo.engine.processes.sharded import is_sharded
 from zoo.errors import DeviceError, UsageError, ZooError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Container, Iterator, Sequence
 
-    from zoo.engine.place import Place
 
 T = TypeVar("T")
 _GONE = (
@@ -223,32 +220,6 @@ def join(world: World, device: torch.device) -> Iterator[World]:
         yield world
     finally:
         dist.destroy_process_group()
-
-
-def wrap(module: nn.Module, world: World, place: Place) -> nn.Module:
-    """The module as training calls it: under DDP where there are several ranks, compiled on wish.
-
-    A sharded module does without DDP. Call it after freezing, and again after each unfreezing.
-    """
-    if world.size > 1 and not is_sharded(module):
-        ids = None if place.device.type == "cpu" else [place.device]
-        module = DistributedDataParallel(module, device_ids=ids)
-    return torch.compile(module) if place.compile else module  # type: ignore[return-value]
-
-
-def quietly(module: nn.Module, *, last: bool) -> AbstractContextManager[Any]:
-    """Keep DDP and FSDP from averaging gradients except in the last forward and backward.
-
-    The forward has to be inside, too.
-    """
-    inner = getattr(module, "_orig_mod", module)
-    if is_sharded(inner):
-        sharded: Any = inner
-        sharded.set_requires_gradient_sync(last)
-    if isinstance(inner, DistributedDataParallel) and not last:
-        quiet: AbstractContextManager[Any] = inner.no_sync()
-        return quiet
-    return nullcontext()
 
 
 def require_accelerator(device: torch.device) -> None:

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from zoo.core.metadata import WEIGHTS_FILE
 from zoo.engine.processes.distributed import ALONE
 from zoo.engine.reports import SavedReport
 from zoo.engine.saving.background import Background
@@ -43,7 +44,7 @@ if TYPE_CHECKING:
     from zoo.engine.saving.moment import Moment
     from zoo.engine.saving.rundir import RunFolder
 
-BEST = "model.safetensors"
+BEST = WEIGHTS_FILE
 
 
 def environment(place: Place, world: World, **more: Any) -> dict[str, Any]:

@@ -6,9 +6,8 @@ import contextlib
 import json
 from typing import TYPE_CHECKING
 
-from zoo.core.metadata import read_header
+from zoo.core.metadata import WEIGHTS_FILE, read_header
 from zoo.engine.result import RESULT_FILE, read_result
-from zoo.engine.start.stored import WEIGHTS_FILE
 from zoo.errors import CheckpointError
 
 if TYPE_CHECKING:

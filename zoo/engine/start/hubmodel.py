@@ -4,18 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from zoo.core.metadata import CheckpointInfo
-from zoo.engine.parts import restore
 from zoo.engine.saving.checkpoint import load_weights
-from zoo.engine.start.loaded import Loaded
-from zoo.engine.start.weights import Start, from_info, input_of
+from zoo.engine.start.start import Start, from_info, input_of
 from zoo.errors import CheckpointError
 
 if TYPE_CHECKING:
     from zoo.core.recipe import Recipe
     from zoo.core.registry import Registry
     from zoo.core.specs import ModelSpec
-    from zoo.engine.start.weights import Note, Progress
+    from zoo.engine.start.start import Note, Progress
 
 
 def from_hub(
@@ -74,31 +71,3 @@ def from_hub(
         record=dict(found.record()),
         notes=found.notes,
     )
-
-
-def load_hub(reference: str, registry: Registry, *, note: Note | None = None) -> Loaded:
-    """Load the model of a repository on the Hub, ready to be used.
-
-    Args:
-        reference: ``hub:org/repo[@revision]``.
-        registry: Where its architecture is.
-        note: Told about waits, one line each.
-
-    Raises:
-        HubError: It cannot be fetched or verified.
-        CheckpointError: It does not fit the model that it names, or names none.
-    """
-    from zoo.hub.fetch import fetch_hub
-
-    found = fetch_hub(reference, registry=registry, note=note)
-    tensors = found.named(load_weights(found.path, verify=False)[0])
-    info = found.info or CheckpointInfo(
-        model=found.model,
-        plugin=registry.model(found.model).plugin,
-        options=dict(found.options),
-        num_classes=found.num_classes,
-        classes=found.classes,
-        input=found.input or input_of(registry.model(found.model)),
-        base={**found.record()},
-    )
-    return Loaded(restore(info, tensors, registry, reference), info, found.path, own=False)

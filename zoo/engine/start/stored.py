@@ -6,14 +6,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from zoo.core import names
-from zoo.core.metadata import read_header
+from zoo.core.metadata import WEIGHTS_FILE, read_header
 from zoo.errors import CheckpointError, UnknownNameError, UsageError
 
 if TYPE_CHECKING:
     from zoo.core.metadata import CheckpointInfo
     from zoo.core.registry import Registry
-
-WEIGHTS_FILE = "model.safetensors"
 
 
 def run_folder(name: str, runs: str) -> Path:

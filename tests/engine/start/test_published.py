@@ -2,14 +2,16 @@
 
 import pytest
 import torch
+from loopback_fixtures import here  # noqa: F401
+from loopback_weights import as_bytes, built, repository
 from PIL import Image
 from starts import random_weights
 
 from zoo.core import registry as registries
 from zoo.core.specs import WeightsSpec
 from zoo.engine.judge import judge, predict
-from zoo.engine.start.loaded import load_run
-from zoo.engine.start.named import class_names, load_named
+from zoo.engine.start.loading import load_run
+from zoo.engine.start.published import class_names, load_hub, load_named
 from zoo.errors import CheckpointError, HubError, PluginError, UnknownNameError, UsageError
 
 MODEL = "squeezenet1_1"  # the smallest with a thousand outputs
@@ -128,3 +130,31 @@ def test_a_list_that_is_none_is_the_plugins_fault(known, monkeypatch):
     monkeypatch.setattr(registries.Registry, "find", lambda *_: spec)
     with pytest.raises(PluginError, match="not callable"):
         class_names(WeightsSpec(name="a", source="file:a", labels="imagenet1k"), known, 1000)
+
+
+TIMM = {
+    "architecture": "resnet18",
+    "num_classes": 3,
+    "label_names": ["cat", "dog", "emu"],
+    "pretrained_cfg": {"crop_pct": 0.95, "interpolation": "bicubic", "mean": [0.1] * 3},
+}
+
+
+@pytest.fixture
+def timm(here):  # noqa: F811
+    model = built("resnet18", 3)
+    repository(here, "ann/net", {"model.safetensors": as_bytes(model), "config.json": TIMM})
+    return model
+
+
+def test_a_repositorys_model_to_use(timm):
+    image = torch.rand(2, 3, 64, 64)
+    for loaded in (
+        load_hub("hub:ann/net", registries.load()),
+        load_run("hub:ann/net", registries.load()),
+    ):
+        assert not loaded.model.training
+        assert torch.equal(loaded.model(image), timm(image))
+        assert loaded.classes == ("cat", "dog", "emu")
+        assert loaded.input.interpolation == "bicubic"
+        assert loaded.info.base["source"] == "hub:ann/net"

@@ -1,4 +1,4 @@
-"""A model of the registry with its published weights, ready to be used as it is."""
+"""Published weights, ready to be used as they are: a model of the registry, or the Hub's."""
 
 from __future__ import annotations
 
@@ -11,13 +11,14 @@ from zoo.core.specs import DatasetSpec
 from zoo.engine.parts import restore
 from zoo.engine.saving.checkpoint import load_weights
 from zoo.engine.start.loaded import Loaded
-from zoo.engine.start.weights import choose_weights, input_of
+from zoo.engine.start.start import input_of
+from zoo.engine.start.weights import choose_weights
 from zoo.errors import HubError, PluginError, UnknownNameError
 
 if TYPE_CHECKING:
     from zoo.core.registry import Registry
     from zoo.core.specs import WeightsSpec
-    from zoo.engine.start.weights import Note, Progress
+    from zoo.engine.start.start import Note, Progress
 
 
 def load_named(
@@ -72,6 +73,34 @@ def load_named(
             base={"weights": f"{spec.qualified}:{weights.name}", **fetched.record()},
         )
     return Loaded(restore(info, tensors, registry, reference), info, fetched.path, own=False)
+
+
+def load_hub(reference: str, registry: Registry, *, note: Note | None = None) -> Loaded:
+    """Load the model of a repository on the Hub, ready to be used.
+
+    Args:
+        reference: ``hub:org/repo[@revision]``.
+        registry: Where its architecture is.
+        note: Told about waits, one line each.
+
+    Raises:
+        HubError: It cannot be fetched or verified.
+        CheckpointError: It does not fit the model that it names, or names none.
+    """
+    from zoo.hub.fetch import fetch_hub
+
+    found = fetch_hub(reference, registry=registry, note=note)
+    tensors = found.named(load_weights(found.path, verify=False)[0])
+    info = found.info or CheckpointInfo(
+        model=found.model,
+        plugin=registry.model(found.model).plugin,
+        options=dict(found.options),
+        num_classes=found.num_classes,
+        classes=found.classes,
+        input=found.input or input_of(registry.model(found.model)),
+        base={**found.record()},
+    )
+    return Loaded(restore(info, tensors, registry, reference), info, found.path, own=False)
 
 
 def class_names(weights: WeightsSpec, registry: Registry, count: int | None) -> tuple[str, ...]:
