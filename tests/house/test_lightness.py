@@ -19,6 +19,8 @@ HEAVY = (
     "onnx",
     "timm",
 )
+LATER = 6 if sys.version_info >= (3, 12) else 0
+"""Modules more that later Pythons import of themselves; all numbers here are of 3.11."""
 PROBE = """
 import contextlib, io, sys
 from zoo.cli.main import run
@@ -93,7 +95,7 @@ def test_a_command_that_needs_no_torch_loads_none(line, most, code, tmp_path):
     found, names = modules(line, tmp_path)
     assert found == code
     assert [name for name in HEAVY if name in names] == []
-    assert len(names) <= most, f"{len(names)} modules, {most} allowed"
+    assert len(names) <= most + LATER, f"{len(names)} modules, {most} + {LATER} allowed"
 
 
 @pytest.mark.parametrize(
@@ -175,7 +177,7 @@ def test_a_model_that_is_not_torchvisions_is_used_without_it(tmp_path):
         [sys.executable, "-c", "import sys, torch; print(len(sys.modules))"],
         capture_output=True, text=True, check=True,
     )  # fmt: skip
-    assert len(names) <= int(bare.stdout) + 220
+    assert len(names) <= int(bare.stdout) + 220 + LATER
 
 
 def cpu(argv, tmp_path):
