@@ -330,9 +330,9 @@ def _exists(path: Path) -> UsageError:
 
 
 def _take(path: Path) -> FileLock:
-    lock = FileLock(path / ".lock", timeout=MOMENT, poll_interval=MOMENT / 4)
+    lock = FileLock(path / ".lock", timeout=MOMENT)
     try:
-        lock.acquire()
+        lock.acquire(poll_interval=MOMENT / 4)
     except Timeout:
         raise BusyError(
             f"{path} is in use by {_owner(path)}",
