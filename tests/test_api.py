@@ -1,4 +1,6 @@
 import json
+import shutil
+from dataclasses import replace
 
 import pytest
 import torch
@@ -152,6 +154,21 @@ def test_a_finished_run_is_loaded_judged_asked_and_exported(finished_run, photos
     assert answers[0].actual == "dark"
     written = zoo.export(finished_run, format="safetensors", out=tmp_path / "out.safetensors")
     assert written.path.is_file()
+
+
+def test_other_images_are_treated_as_the_runs_own_were(finished_run, photos, tmp_path):
+    """Batches of its size, and bad images left out if it left them out, unless a keyword says so."""
+    loaded = zoo.load(finished_run)
+    data = {**loaded.info.recipe["data"], "on_bad_image": "skip"}
+    info = replace(loaded.info, recipe={**loaded.info.recipe, "data": data})
+    shutil.copytree(photos, tmp_path / "other")
+    (tmp_path / "other" / "dark" / "bad.png").write_bytes(b"")
+    found = zoo.evaluate(replace(loaded, info=info), data=tmp_path / "other")
+    assert found.evaluation.n == 24
+    assert any(note.startswith("left out 1 of 25") for note in found.notes)
+    for model, how in ((loaded, None), (replace(loaded, info=info), "error")):
+        with pytest.raises(zoo.ZooError, match="1 of 25 files cannot be used"):
+            zoo.evaluate(model, data=tmp_path / "other", on_bad_image=how)
 
 
 def test_the_command_line_judges_as_python_does(command_line, finished_run, photos):

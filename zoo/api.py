@@ -301,7 +301,7 @@ def evaluate(
     """
     from zoo.core import compose
     from zoo.core.recipe import Recipe
-    from zoo.engine.judge import judge
+    from zoo.engine.judge import judge, other_images
 
     loaded = _opened(model, runs)
     given = {"data.batch_size": batch_size, "data.on_bad_image": on_bad_image}
@@ -309,9 +309,7 @@ def evaluate(
     changes = {key: value for key, value in given.items() if value is not None}
     own = str(loaded.info.recipe.get("device", {}).get("precision", "auto"))
     place = {"device.device": device, "device.precision": precision or own}
-    other = None
-    if data is not None:
-        other = compose.changed(Recipe(), {**changes, "data.source": str(data)}).data
+    other = None if data is None else other_images(loaded, data, changes)
     return judge(
         loaded,
         registries.load(),

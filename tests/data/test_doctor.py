@@ -62,6 +62,18 @@ def test_too_large_images_are_allowed_by_its_own_flag(tmp_path, look):
     assert not any("--max-pixels" in hint for hint in look(tmp_path / "set").hints)
 
 
+def test_a_run_that_could_hold_nothing_out_is_a_problem(tmp_path, look):
+    root = folder(tmp_path / "set", each=1)
+    found = look(root)
+    assert list(found.problems) == ["validation images"]
+    assert found.hints == ["add images, or --val FOLDER"]
+    assert look(root, val=str(folder(tmp_path / "other", each=1, start=5))).ok
+    put(root / "cat" / "again.jpg", (root / "cat" / "0.jpg").read_bytes())
+    assert not look(root).ok
+    put(root / "cat" / "more.jpg", jpeg(9))
+    assert look(root).ok
+
+
 def test_damage_that_only_decoding_shows_is_found(tmp_path, look, monkeypatch):
     root = folder(tmp_path / "set")
     whole = jpeg(0, height=200, width=200)

@@ -75,6 +75,20 @@ def test_sizes_and_facts_come_along(tmp_path):
     ]
 
 
+def test_splits_without_class_folders_are_suspected(tmp_path):
+    def warned(names):
+        root = tmp_path / "-".join(names)
+        for number, name in enumerate(names):
+            put(root / name / "1.jpg", jpeg(number))
+        trees, facts = folders.gather(DataPart(), root)
+        findings = folders.checked(trees, DataPart(), facts, None)
+        return folders.suspicions(trees, findings, tuple(trees["train"].classes))
+
+    assert warned(["cat", "train"]) == []
+    (said,) = warned(["Test", "train"])
+    assert said.startswith("the classes are called Test, train")
+
+
 def test_an_option_that_a_command_has_not_is_not_named(tmp_path):
     folder(tmp_path / "set")
     trees, facts = folders.gather(DataPart(), tmp_path / "set")

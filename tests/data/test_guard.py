@@ -51,13 +51,13 @@ def test_files_that_change_places_are_looked_at_again(tmp_path):
     one, other = root / "cat" / "0.bmp", root / "dog" / "0.bmp"
     assert one.stat().st_size == other.stat().st_size
     tree, found = look(root)
-    before = guard.fingerprint([tree], found)
+    before = guard.fingerprint({"train": tree}, found)
     one.rename(root / "t")
     other.rename(one)
     (root / "t").rename(other)
     tree, after = look(root)
     assert after[str(one)].crc == found[str(other)].crc
-    assert guard.fingerprint([tree], after) != before
+    assert guard.fingerprint({"train": tree}, after) != before
 
 
 def test_what_is_written_anew_under_the_old_date_is_looked_at_again(tmp_path):
@@ -109,7 +109,7 @@ def test_the_pixel_limit_is_applied_to_remembered_findings(tmp_path):
 def test_the_fingerprint_knows_content_and_names_but_not_place_and_date(tmp_path):
     def mark(root):
         tree, found = look(root)
-        return guard.fingerprint([tree], found)
+        return guard.fingerprint({"train": tree}, found)
 
     one, other = folder(tmp_path / "a"), folder(tmp_path / "b")
     os.utime(other / "cat" / "0.jpg", ns=(5, 5))
@@ -123,6 +123,24 @@ def test_the_fingerprint_knows_content_and_names_but_not_place_and_date(tmp_path
     other = folder(tmp_path / "c")
     (other / "cat" / "0.jpg").rename(other / "cat" / "z.jpg")
     assert mark(one) != mark(other)
+
+
+def test_images_that_test_are_not_those_that_validate(tmp_path):
+    train, found = look(folder(tmp_path / "train"))
+    other, more = look(folder(tmp_path / "other", start=20))
+    found |= more
+    marks = {guard.fingerprint({"train": train, role: other}, found) for role in ("val", "test")}
+    assert len(marks) == 2
+
+
+def test_the_limit_of_pixels_is_said_of_files_that_pillow_would_not_open(tmp_path):
+    root = folder(tmp_path, ["a"])
+    huge = b"GIF89a" + (20_000).to_bytes(2, "little") * 2 + b"\0\0\0"
+    frame = b"," + b"\0" * 4 + (20_000).to_bytes(2, "little") * 2 + b"\0\2\0;"
+    put(root / "a" / "huge.gif", huge + frame)
+    _, found = look(root, max_pixels=1000)
+    (reason,) = [f.reason for path, f in found.items() if path.endswith("gif")]
+    assert reason == "20000 x 20000 = 400,000,000 pixels, more than the limit of 1,000"
 
 
 def test_long_lists_are_cut_and_counted():

@@ -37,6 +37,15 @@ def test_train_alone_holds_splits_and_train_among_others_is_a_class(tmp_path):
     assert find_layout(tmp_path / "c").train == tmp_path / "c"
 
 
+def test_a_stray_image_beside_the_classes_of_a_split_makes_no_class_of_it(tmp_path):
+    for part in ("train", "val"):
+        folder(tmp_path / part)
+    put(tmp_path / "train" / "montage.jpg", jpeg())
+    found = find_layout(tmp_path)
+    assert (found.train, found.val) == (tmp_path / "train", tmp_path / "val")
+    assert scan(found.train).ignored["images outside of the class folders"] == 1
+
+
 def test_a_test_split_is_found_and_strangers_are_named(tmp_path):
     for part in ("train", "val", "test", "extra"):
         folder(tmp_path / part)
@@ -76,6 +85,24 @@ def test_links_out_of_the_folder_are_followed_once(tmp_path):
     tree = scan(tmp_path / "set")
     assert [f.key for f in tree.files()] == ["a/x.jpg"]
     assert tree.ignored["links to files that are listed already"] == 1
+
+
+def test_links_that_lead_nowhere_are_broken_classes(tmp_path):
+    root = folder(tmp_path / "set")
+    (root / "bird").symlink_to(tmp_path / "gone")
+    (root / "self").symlink_to("self")
+    assert holds_class_folders(root)
+    assert find_layout(root).train == root
+    broken = scan(root).broken
+    assert broken["bird"] == "broken link (nothing at its end)"
+    assert "symbolic links" in broken["self"]
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes here")
+def test_a_pipe_among_the_classes_is_not_opened(tmp_path):
+    root = folder(tmp_path / "set")
+    os.mkfifo(root / "pipe")
+    assert scan(root).ignored["files that are no images"] == 1
 
 
 def test_files_without_suffix_are_looked_into(tmp_path):

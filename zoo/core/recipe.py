@@ -13,6 +13,8 @@ from typing import Annotated, Any, Literal
 from msgspec import Meta
 
 SCHEMA = 1
+MAX_PIXELS = 89_000_000
+"""Images of more pixels are refused unless a recipe says otherwise."""
 Verb = Literal["train", "finetune"]
 Count = Annotated[int, Meta(ge=1)]
 Fraction = Annotated[float, Meta(ge=0.0, le=1.0)]
@@ -205,7 +207,7 @@ class DataPart:
     ] = None
     max_pixels: Annotated[
         int, Meta(ge=1, description="Refuse images with more pixels than this.")
-    ] = 89_000_000
+    ] = MAX_PIXELS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -20,7 +20,9 @@ import numpy as np
 import torch
 from PIL import Image, ImageOps
 
+from zoo.core.recipe import MAX_PIXELS
 from zoo.data.headers import inspect, readers
+from zoo.data.pillow import allow, is_deep
 from zoo.data.scan import quote
 from zoo.errors import DataError
 
@@ -33,12 +35,13 @@ _LUMA: Final = (0.299, 0.587, 0.114)
 _GREY, _RGB = 1, 3  # torchvision's numbers of modes
 
 
-def read_image(path: str, channels: int = 3) -> Tensor:
+def read_image(path: str, channels: int = 3, max_pixels: int = MAX_PIXELS) -> Tensor:
     """Read an image file.
 
     Args:
         path: The file.
         channels: 1 (grey), 2 (grey, alpha), 3 (RGB) or 4 (RGBA).
+        max_pixels: What its number of pixels was checked against.
 
     Returns:
         uint8 ``(C, H, W)`` with C = ``channels``.
@@ -54,6 +57,8 @@ def read_image(path: str, channels: int = 3) -> Tensor:
         raise DataError(
             f"cannot read {quote(path)}: {(error.strerror or str(error)).lower()}"
         ) from error
+    if max_pixels > MAX_PIXELS:
+        allow(max_pixels)
     try:
         return decode(data, channels)
     except DataError as error:
@@ -151,8 +156,9 @@ def from_pillow(picture: Image.Image, channels: int = 3) -> Tensor:
         DataError: Pixels whose range nobody stated.
         Exception: What Pillow raises on damaged pixels, of whatever type.
     """
+    deep_pixels = is_deep(picture)
     picture = _upright(picture)
-    if picture.mode.startswith("I;16") or (picture.mode == "I" and picture.format == "PNG"):
+    if deep_pixels:
         deep = np.array(picture).astype(np.uint32)
         grey = ((deep * 255 + 32767) // 65535).astype(np.uint8)
         return with_channels(torch.from_numpy(grey)[None], channels)

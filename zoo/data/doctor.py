@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from zoo.data import folders, guard, labels
 from zoo.data.places import DEFAULT_FOLDER, locate
+from zoo.data.split import hold_out
 from zoo.errors import DataError
 
 if TYPE_CHECKING:
@@ -166,9 +167,9 @@ def _examine_files(
             if findings[file.path].header is None
         }
         found.counts[role] = {name: len(files) for name, files in tree.classes.items()}
-    found.fingerprint = guard.fingerprint(trees.values(), findings)
-    _decode(found, trees, findings, channels, threads, say)
-    _structure(found, trees, data, path, classes)
+    found.fingerprint = guard.fingerprint(trees, findings)
+    _decode(found, trees, findings, channels, data.max_pixels, threads, say)
+    _structure(found, trees, findings, data, path, classes)
     found.duplicates = duplicates(trees, findings)
     found.notes += guard.notes(findings.values())
     found.warnings += folders.suspicions(trees, findings, tuple(trees["train"].classes))
@@ -185,6 +186,7 @@ def _decode(
     trees: dict[str, Tree],
     findings: dict[str, guard.Finding],
     channels: int,
+    max_pixels: int,
     threads: int,
     say: Progress,
 ) -> None:
@@ -194,7 +196,7 @@ def _decode(
     def attempt(job: tuple[str, File]) -> tuple[str, str]:
         role, file = job
         try:
-            read_image(file.path, channels)
+            read_image(file.path, channels, max_pixels)
         except DataError as error:
             return f"{role}/{file.key}", error.message.rpartition(": ")[2]
         return "", ""
@@ -216,6 +218,7 @@ def _decode(
 def _structure(
     found: Examination,
     trees: dict[str, Tree],
+    findings: dict[str, guard.Finding],
     data: DataPart,
     path: Path,
     classes: int | None,
@@ -228,12 +231,22 @@ def _structure(
         checks[f"folders of {role}"] = partial(folders.drop_empty, tree, role, data)
         if role != "train":
             checks[f"classes of {role}"] = partial(folders.compare, order, tree, role, data)
+    if "val" not in trees and not found.problems:
+        checks["validation images"] = partial(_hold_out, trees["train"], findings, data)
     for what, check in checks.items():
         try:
             check()
         except DataError as error:
             found.problems[what] = error.message
             found.hints.append(error.hint)
+
+
+def _hold_out(tree: Tree, findings: dict[str, guard.Finding], data: DataPart) -> None:
+    """Try what a run would do for want of validation images; which ones it takes is no matter."""
+    known = [label for label, files in enumerate(tree.classes.values()) for _ in files]
+    twins = [(file.size, findings[file.path].crc) for file in tree.files()]
+    keys = [file.key for file in tree.files()]
+    hold_out(known, keys, fraction=data.val_fraction, seed=0, twins=twins)
 
 
 def duplicates(trees: dict[str, Tree], findings: dict[str, guard.Finding]) -> list[tuple[str, ...]]:

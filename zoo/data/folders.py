@@ -9,7 +9,15 @@ from typing import TYPE_CHECKING, Final
 from zoo.core import names
 from zoo.data import guard, labels
 from zoo.data.images import FileReader, ImageSet
-from zoo.data.scan import File, Tree, check_folder, find_layout, quote, scan
+from zoo.data.scan import (
+    File,
+    Tree,
+    check_folder,
+    find_layout,
+    names_a_split,
+    quote,
+    scan,
+)
 from zoo.data.tables import read_table
 from zoo.errors import DataError
 
@@ -161,7 +169,7 @@ def image_set(
         classes=tuple(order),
         labels=[place[known] for known, members in tree.classes.items() for _ in members],
         keys=[file.key for file in files],
-        reader=FileReader(tuple(file.path for file in files), channels),
+        reader=FileReader(tuple(file.path for file in files), channels, data.max_pixels),
         sizes=sizes,
         on_bad=data.on_bad_image,
     )
@@ -172,6 +180,11 @@ def suspicions(
 ) -> list[str]:
     """What a careful person would look into before training on it."""
     warnings = labels.case_twins(order)
+    if len(order) > 1 and all(map(names_a_split, order)):
+        warnings.append(
+            f"the classes are called {labels.listed(order)}: if these are splits, their images lie "
+            "in no class folders"
+        )
     if len(order) == 1:
         warnings.append(f"there is a single class ({order[0]}): nothing can be told apart")
     places: dict[tuple[int, int], list[tuple[str, str, File]]] = defaultdict(list)

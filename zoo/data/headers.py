@@ -298,22 +298,23 @@ def _webp(data: bytes) -> Header:
 def _pillow(data: bytes, max_pixels: int, *, decode: bool = True) -> Header:
     from PIL import Image, UnidentifiedImageError
 
-    with warnings.catch_warnings():
+    from zoo.data.pillow import any_number_of_pixels, is_deep
+
+    with warnings.catch_warnings(), any_number_of_pixels():
         warnings.simplefilter("ignore")
         try:
             with Image.open(io.BytesIO(data), formats=readers(data)) as image:
                 animated = bool(getattr(image, "is_animated", False))
                 name = (image.format or "unknown").lower()
-                header = Header(name, image.width, image.height, _pillow_mode(image.mode), animated)
+                mode = "gray16" if is_deep(image) else _pillow_mode(image.mode)
+                header = Header(name, image.width, image.height, mode, animated)
                 if "transparency" in image.info:
                     header = Header(name, image.width, image.height, "alpha", animated)
                 if decode and header.pixels <= max_pixels:
                     image.load()
         except UnidentifiedImageError:
             raise Damage("no image in any format that is read") from None
-        except Image.DecompressionBombError as error:
-            raise Damage(f"too many pixels ({error})") from None
-        except MemoryError:
+        except (Damage, MemoryError):
             raise
         except Exception as error:
             raise Damage(f"cannot be decoded ({_words(error)})") from None

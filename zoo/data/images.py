@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
+from zoo.core.recipe import MAX_PIXELS
 from zoo.errors import DataError
 
 if TYPE_CHECKING:
@@ -35,16 +36,18 @@ class FileReader:
     Attributes:
         paths: One file per row.
         channels: Channels to give.
+        max_pixels: What the files' numbers of pixels were checked against.
     """
 
     paths: tuple[str, ...]
     channels: int = 3
+    max_pixels: int = MAX_PIXELS
 
     def read(self, row: int) -> Tensor:
         """Give image ``row``: uint8 ``(C, H, W)``."""
         from zoo.data.decode import read_image
 
-        return read_image(self.paths[row], self.channels)
+        return read_image(self.paths[row], self.channels, self.max_pixels)
 
     def whole(self) -> None:
         """Files are not in memory."""

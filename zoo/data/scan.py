@@ -95,13 +95,14 @@ def find_layout(root: Path) -> Layout:
     """Tell class folders from split folders.
 
     A folder with ``train`` beside ``val`` or ``test`` (in any usual spelling), or with nothing
-    but ``train``, holds splits; everything else holds classes.
+    but ``train``, holds splits; everything else holds classes. So does one whose ``train`` has
+    images of its own and no class folders.
 
     Raises:
         DataError: No such folder, a file, an archive, or nothing in it.
     """
     check_folder(root)
-    folders = {entry.name.lower(): entry for entry in _entries(root) if entry.is_dir()}
+    folders = {entry.name.lower(): entry for entry in _entries(root) if _is_folder(entry)}
     visible = {name: entry for name, entry in folders.items() if not _hidden(name)}
     found: dict[str, Path] = {}
     for split, names in SPLIT_NAMES.items():
@@ -109,7 +110,7 @@ def find_layout(root: Path) -> Layout:
             if name in visible and split not in found:
                 found[split] = Path(visible[name].path)
     train = found.get("train")
-    if train is None or (len(found) == 1 and len(visible) > 1) or _holds_images(train):
+    if train is None or (len(found) == 1 and len(visible) > 1) or _is_class(train):
         return Layout(root)
     rest = sorted(e.name for e in visible.values() if Path(e.path) not in found.values())
     notes = (f"passed over beside {train.name}: {', '.join(rest[:5])}",) if rest else ()
@@ -169,9 +170,15 @@ def scan(root: Path) -> Tree:
     for entry in _entries(root):
         if _hidden(entry.name):
             tree.ignored[_kind_of_junk(entry.name)] += 1
-        elif entry.is_dir():
+            continue
+        try:
+            mode = entry.stat().st_mode
+        except OSError as error:  # it may have been a class
+            tree.broken[entry.name] = _reason(error)
+            continue
+        if stat.S_ISDIR(mode):
             folders.append(entry)
-        elif _looks_like_image(entry):
+        elif stat.S_ISREG(mode) and _looks_like_image(entry):
             loose += 1
         else:
             tree.ignored["files that are no images"] += 1
@@ -203,13 +210,18 @@ def holds_class_folders(root: Path) -> bool:
     """Whether a folder looks like an image data set; opens nothing, stops at the first image."""
     if not root.is_dir():
         return False
-    folders = [Path(e.path) for e in _entries(root) if e.is_dir() and not _hidden(e.name)]
+    folders = [Path(e.path) for e in _entries(root) if _is_folder(e) and not _hidden(e.name)]
     if any(map(_holds_images, folders)):
         return True
     splits = [f for f in folders if f.name.lower() in SPLIT_NAMES["train"]]
     return any(
-        _holds_images(Path(e.path)) for split in splits for e in _entries(split) if e.is_dir()
+        _holds_images(Path(e.path)) for split in splits for e in _entries(split) if _is_folder(e)
     )
+
+
+def names_a_split(name: str) -> bool:
+    """Whether a folder's name means a split."""
+    return any(name.lower() in names for names in SPLIT_NAMES.values())
 
 
 def quote(name: str) -> str:
@@ -301,8 +313,27 @@ def _looks_like_image(entry: os.DirEntry[str]) -> bool:
 
 def _holds_images(folder: Path) -> bool:
     return any(
-        not _hidden(e.name) and e.is_file() and _looks_like_image(e) for e in _entries(folder)
+        not _hidden(e.name) and _is_file(e) and _looks_like_image(e) for e in _entries(folder)
     )
+
+
+def _is_class(train: Path) -> bool:
+    """Whether a folder called ``train`` is full of trains: images lie in it and not below it."""
+    return _holds_images(train) and not holds_class_folders(train)
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # a link to itself
+        return False
+
+
+def _is_file(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_file()
+    except OSError:
+        return False
 
 
 def _reason(error: OSError) -> str:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from zoo.core.recipe import MAX_PIXELS
 from zoo.core.specs import DatasetSpec
 from zoo.data import folders, guard, labels, named
 from zoo.data.images import ImageSet, Splits
@@ -133,7 +134,7 @@ def _files(
     for role, tree in trees.items():
         if role != "train":
             folders.compare(order, tree, role, data)
-    digest = guard.fingerprint(trees.values(), findings)
+    digest = guard.fingerprint(trees, findings)
     sets = {
         role: folders.image_set(tree, f"{path.name}/{role}", order, findings, channels, data)
         for role, tree in trees.items()
@@ -211,7 +212,7 @@ def open_for_evaluation(
     tree = chosen_trees[role]
     folders.drop_empty(tree, role, replace(data, allow_empty=True))
     images = folders.image_set(tree, path.name, tuple(tree.classes), findings, channels, data)
-    digest = guard.fingerprint([tree], findings)
+    digest = guard.fingerprint({"": tree}, findings)
     return Opened(labels.align(images, classes), digest, (*facts, *guard.notes(findings.values())))
 
 
@@ -220,7 +221,7 @@ def open_images(
     *,
     channels: int = 3,
     on_bad_image: str = "error",
-    max_pixels: int = 89_000_000,
+    max_pixels: int = MAX_PIXELS,
 ) -> Opened:
     """Open images without labels, to predict.
 
@@ -261,4 +262,4 @@ def open_images(
         labels=[-1] * len(tree),
     )
     notes = (*facts, *guard.notes(findings.values()))
-    return Opened(images, guard.fingerprint([tree], findings), notes)
+    return Opened(images, guard.fingerprint({"": tree}, findings), notes)

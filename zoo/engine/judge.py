@@ -142,6 +142,19 @@ def judge(
     return Judgement(data=name, evaluation=found, classes=loaded.classes, counts=counts, notes=said)
 
 
+def other_images(loaded: Loaded, source: str | Path, changes: Mapping[str, Any]) -> DataPart:
+    """Images that a model was not trained beside, to be read as its own were.
+
+    Args:
+        loaded: The model.
+        source: Folder or data set.
+        changes: Fields that are other than in the run, by dotted key.
+    """
+    own = _recipe(loaded).data
+    kept = {"data.batch_size": own.batch_size, "data.on_bad_image": own.on_bad_image}
+    return compose.changed(Recipe(), {**kept, **changes, "data.source": str(source)}).data
+
+
 def predict(
     loaded: Loaded,
     registry: Registry,
