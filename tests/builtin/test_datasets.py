@@ -301,6 +301,13 @@ def test_what_is_not_there_says_how_to_get_it(name, opened):
     assert raised.value.exit_code == 3
 
 
+def test_a_download_that_failed_is_not_told_to_download(opened, tmp_path, monkeypatch):
+    monkeypatch.setattr(torchvision.datasets.CIFAR10, "url", "http://127.0.0.1:9/cifar.tar.gz")
+    with pytest.raises(DataError, match="refused") as raised:
+        opened("cifar10", build=False, download=True)
+    assert raised.value.hint.startswith(f"download it by hand into {tmp_path}: https://")
+
+
 @pytest.mark.parametrize("name", ["imagenet", "stanford-cars"])
 def test_what_cannot_be_downloaded_says_where_it_goes(name, opened, tmp_path):
     for download in (False, True):

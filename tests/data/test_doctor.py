@@ -89,7 +89,7 @@ def test_damage_that_only_decoding_shows_is_found(tmp_path, look, monkeypatch):
 def test_what_is_no_data_set_is_a_problem_with_a_hint(tmp_path, look):
     found = look(tmp_path / "none" / "at" / "all")
     assert not found.ok
-    assert found.hints == ["--data FOLDER, or --data demo"]
+    assert found.hints == ["zoo doctor FOLDER, or zoo doctor demo"]
 
 
 def test_named_sets_are_examined_too(look):

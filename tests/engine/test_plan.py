@@ -56,6 +56,15 @@ def test_it_is_said_without_torch(finished_run, tmp_path, start):
     assert done.returncode == 0, done.stderr
 
 
+def test_a_projections_last_number_is_that_of_the_classes_and_called_so(photos):
+    with pytest.raises(DataError, match="--project 400,300, but ") as caught:
+        early_plan(recipe(data=str(photos), project=[400, 300]), registry.load())
+    assert caught.value.hint == "--project 400,2, or leave it out"
+    assert early_plan(recipe(data=str(photos), project=[400, 2]), registry.load())
+    with pytest.raises(DataError, match="--project 300, but digits has 10"):
+        early_plan(recipe(data="digits", project=[300]), registry.load())
+
+
 def test_the_classes_are_compared_before_anything_else(photos):
     with pytest.raises(DataError, match="--classes 300") as caught:
         early_plan(recipe(data=str(photos), classes=300), registry.load())

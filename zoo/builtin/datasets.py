@@ -167,7 +167,8 @@ def torchvision_set(
         raise UsageError(f"{dataset}: {error}", hint="zoo info names its options") from error
     except (OSError, RuntimeError, ValueError, EOFError) as error:
         reason = str(error).partition("\n")[0] or type(error).__name__
-        hint = f"--download puts it into {root}" if style.downloads else _by_hand(dataset, root)
+        asks = style.downloads and not download
+        hint = f"--download puts it into {root}" if asks else _by_hand(dataset, root)
         raise DataError(f"{dataset} is not usable in {root}: {reason}", hint=hint) from error
     return TorchvisionSet(made, style, dataset, split)
 

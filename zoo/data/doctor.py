@@ -100,7 +100,7 @@ def examine(
             _examine_files(found, data, path, classes, channels, threads, say)
     except DataError as error:
         found.problems[source] = error.message
-        found.hints.append(error.hint)
+        found.hints.append(error.hint.replace("--data ", "zoo doctor "))  # it has no such flag
     return found
 
 

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
     from zoo.data.images import ImageSet
 
+ASKED: Final = "--classes "
+"""How a number of classes is asked for, up to the number."""
 _SHOWN: Final = 10
 _KNOWN: Final = 30
 _SYNSET: Final = re.compile(r"n\d{8}\Z")
@@ -54,21 +56,22 @@ def compare(
     )
 
 
-def expect(classes: Sequence[str], wanted: int | None, where: str) -> None:
+def expect(classes: Sequence[str], wanted: int | None, where: str, asked: str = ASKED) -> None:
     """Check the number of classes that was asked for.
 
     Args:
         classes: Class names that were found.
         wanted: Number asked for; ``None`` = whatever there is.
         where: What the data is called.
+        asked: How it was asked for, up to the number.
 
     Raises:
         DataError: They differ; says both numbers.
     """
     if wanted is not None and wanted != len(classes):
         raise DataError(
-            f"--classes {wanted}, but {where} has {len(classes)} ({listed(classes, 5)})",
-            hint=f"--classes {len(classes)}, or leave it out",
+            f"{asked}{wanted}, but {where} has {len(classes)} ({listed(classes, 5)})",
+            hint=f"{asked}{len(classes)}, or leave it out",
         )
 
 

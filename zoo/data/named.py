@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Final, overload
 from zoo.core import settings
 from zoo.core.specs import DatasetSpec
 from zoo.data.images import ImageSet, ItemReader, Splits
-from zoo.data.labels import check_range, compare, expect
+from zoo.data.labels import ASKED, check_range, compare, expect
 from zoo.data.split import hold_out
 from zoo.errors import DataError, UsageError, ZooError
 
@@ -62,7 +62,14 @@ class Numbered(Sequence[str]):
 
 
 def open_named(
-    data: DataPart, name: str, *, registry: Registry, classes: int | None, channels: int, seed: int
+    data: DataPart,
+    name: str,
+    *,
+    registry: Registry,
+    classes: int | None,
+    channels: int,
+    seed: int,
+    asked: str = ASKED,
 ) -> Splits:
     """Open a data set of the registry.
 
@@ -76,6 +83,7 @@ def open_named(
         classes: Number of classes asked for; passed on if the data set has such an option.
         channels: Channels of an image.
         seed: Seed of the split where there is none.
+        asked: How the number of classes was asked for, up to the number.
 
     Raises:
         UnknownNameError: No such data set.
@@ -92,7 +100,7 @@ def open_named(
         for role, split in splits.items()
     }
     train, notes = opened["train"], []
-    expect(train.classes, classes, spec.qualified)
+    expect(train.classes, classes, spec.qualified, asked)
     for role, images in opened.items():
         if role != "train":
             compare(train.classes, images.classes, splits[role])

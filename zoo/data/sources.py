@@ -54,6 +54,7 @@ def open_data(
     channels: int = 3,
     seed: int = 0,
     progress: Progress | None = None,
+    asked: str = labels.ASKED,
 ) -> Splits:
     """Open the training and validation images that a recipe names.
 
@@ -64,6 +65,7 @@ def open_data(
         channels: Channels that the model wants.
         seed: Seed of the split where the data has none.
         progress: Called with the number of files checked so far.
+        asked: How the number of classes was asked for, up to the number.
 
     Returns:
         Both splits, checked, of the same classes.
@@ -74,14 +76,20 @@ def open_data(
         UsageError: An option of a named data set is wrong.
     """
     if data.source is None:
-        opened = _default(data, registry, classes, channels, seed, progress)
+        opened = _default(data, registry, classes, channels, seed, progress, asked)
         return shrunk_splits(opened, data.shrink)
     name, path = locate(data.source, registry)
     if not name:
-        opened = _files(data, path, classes, channels, seed, progress)
+        opened = _files(data, path, classes, channels, seed, progress, asked)
         return shrunk_splits(opened, data.shrink)
     opened = named.open_named(
-        data, name, registry=registry, classes=classes, channels=channels, seed=seed
+        data,
+        name,
+        registry=registry,
+        classes=classes,
+        channels=channels,
+        seed=seed,
+        asked=asked,
     )
     if Path(data.source).is_dir():
         shadow = f"a folder {data.source} is here too: ./{data.source} means the folder"
@@ -96,11 +104,12 @@ def _default(
     channels: int,
     seed: int,
     progress: Progress | None,
+    asked: str,
 ) -> Splits:
     """``./data`` if it looks like an image folder, else the generated demo set."""
     folder = Path(DEFAULT_FOLDER)
     if holds_class_folders(folder):
-        splits = _files(data, folder, classes, channels, seed, progress)
+        splits = _files(data, folder, classes, channels, seed, progress, asked)
         return replace(
             splits, notes=("no --data: using ./data", *splits.notes), source=f"./{DEFAULT_FOLDER}"
         )
@@ -123,6 +132,7 @@ def _files(
     channels: int,
     seed: int,
     progress: Progress | None,
+    asked: str,
 ) -> Splits:
     trees, facts = folders.gather(data, path)
     larger = "--set data.max_pixels=N"
@@ -130,7 +140,7 @@ def _files(
     for role, tree in trees.items():
         folders.drop_empty(tree, role, data)
     order = tuple(trees["train"].classes)
-    labels.expect(order, classes, quote(str(path)))
+    labels.expect(order, classes, quote(str(path)), asked)
     for role, tree in trees.items():
         if role != "train":
             folders.compare(order, tree, role, data)

@@ -11,6 +11,7 @@ from zoo.core.metadata import WEIGHTS_FILE, read_header
 from zoo.core.settings import torch_checkpoints
 from zoo.core.specs import InputSpec, ModelSpec, WeightsSpec
 from zoo.data.cuts import cuts
+from zoo.data.labels import ASKED
 from zoo.data.sources import open_data
 from zoo.engine.sizes import agree, fit_input
 from zoo.engine.start.stored import weights_path
@@ -52,13 +53,17 @@ def open_recipe_data(recipe: Recipe, registry: Registry, channels: int) -> Split
     Raises:
         DataError: Missing, broken, or of another number of classes than was asked for.
     """
-    project = recipe.surgery.project
+    wanted, asked = recipe.surgery.classes, ASKED
+    if recipe.surgery.project and wanted is None:
+        *rest, wanted = recipe.surgery.project
+        asked = "--project " + "".join(f"{size}," for size in rest)
     return open_data(
         recipe.data,
         registry=registry,
-        classes=recipe.surgery.classes or (project[-1] if project else None),
+        classes=wanted,
         channels=channels,
         seed=recipe.device.seed,
+        asked=asked,
     )
 
 
