@@ -44,6 +44,11 @@ def test_the_table_has_sizes_and_numbers(zoo):
     assert "zoo info NAME says more" in err
 
 
+def test_one_is_counted_as_one(zoo):
+    assert zoo("list", "densenet121", "--plugin", "zoo")[2].startswith("1 model; ")
+    assert zoo("list", "densenet*", "--plugin", "zoo")[2].startswith("4 models; ")
+
+
 def test_patterns(zoo):
     own = ("--plugin", "zoo")
     assert names(zoo, "resnet??", *own) == ["resnet18", "resnet34", "resnet50"]

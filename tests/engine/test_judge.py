@@ -61,6 +61,13 @@ def test_predictions_come_in_order_with_what_the_folder_says(loaded, photos):
         assert one.label in loaded.classes
 
 
+def test_an_image_that_is_a_link_belongs_to_the_folder_of_the_link(loaded, photos, tmp_path):
+    (tmp_path / "light").mkdir()
+    (tmp_path / "light" / "x.png").symlink_to(photos / "dark" / "0.png")
+    (found,) = predict(loaded, registry.load(), [tmp_path / "light"], device=CPU)
+    assert found.actual == "light"
+
+
 def test_a_missing_image_is_named(loaded, tmp_path):
     with pytest.raises(DataError, match=r"nope\.jpg"):
         list(predict(loaded, registry.load(), [tmp_path / "nope.jpg"], device=CPU))

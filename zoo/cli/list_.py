@@ -83,7 +83,7 @@ def _models(out: Out, found: list[ModelSpec]) -> None:
     out.table(
         ("model", "params", "family", "input", "weights", "top-1", "summary"), rows, right=right
     )
-    out.note(f"{len(found)} models; zoo info NAME says more")
+    out.note(f"{len(found)} {'model' if len(found) == 1 else 'models'}; zoo info NAME says more")
 
 
 def _best(spec: ModelSpec) -> str:

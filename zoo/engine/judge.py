@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import math
+import os
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -242,9 +243,10 @@ def _name(loaded: Loaded, label: int) -> str:
 
 
 def _folder_of(key: str) -> str:
+    """The folder that an image was found in; one that is a link belongs where the link lies."""
     from pathlib import Path
 
-    return Path(key).resolve().parent.name
+    return Path(os.path.abspath(key)).parent.name  # noqa: PTH100 - resolve() follows the link
 
 
 def _recipe(loaded: Loaded) -> Recipe:
