@@ -6,6 +6,7 @@ from tinyrun import CPU, Batch, TinyLoader, tiny_model
 from torch import nn
 from torch.nn import functional
 
+from zoo.builtin.losses import cross_entropy
 from zoo.engine.evaluate import Stopped, evaluate, has_classes, hits, infer, main_output
 from zoo.engine.feed import Feed
 from zoo.engine.processes.signals import Stop
@@ -44,6 +45,24 @@ def test_batches_do_not_change_the_result():
     many = run(model, TinyLoader(count=23, batch_size=4, train=False))
     assert many.top1 == one.top1
     assert many.loss == pytest.approx(one.loss, abs=1e-6)
+
+
+@pytest.mark.parametrize("how", [{"weight": [1.0, 0.2, 7.0]}, {"weight": [0.0, 1.0, 1.0]}])
+def test_batches_do_not_change_a_weighted_loss(how):
+    model = tiny_model()
+    loss = cross_entropy(**how)
+    loaders = [TinyLoader(count=23, batch_size=size, train=False) for size in (23, 4, 1)]
+    found = [run(model, loader, loss=loss).loss for loader in loaders]
+    with torch.no_grad():
+        expected = float(loss(model.eval()(loaders[0].pixels / 255), loaders[0].labels))
+    assert found == pytest.approx([expected] * 3, abs=1e-6)
+
+
+def test_a_sum_is_told_per_image_whatever_the_batches_are():
+    model = tiny_model()
+    loaders = [TinyLoader(count=23, batch_size=size, train=False) for size in (23, 4)]
+    found = [run(model, loader, loss=cross_entropy(reduction="sum")).loss for loader in loaders]
+    assert found == pytest.approx([run(model, loaders[0]).loss] * 2, abs=1e-6)
 
 
 def test_the_model_is_left_in_its_mode_and_untouched():

@@ -6,6 +6,7 @@ from tinyrun import CPU, Batch, TinyLoader, TinyRun
 from torch import nn
 from torch.nn import functional
 
+from zoo.builtin.losses import cross_entropy
 from zoo.engine.feed import Feed
 from zoo.engine.processes.distributed import ALONE, World
 from zoo.engine.saving.live import Live
@@ -305,6 +306,40 @@ def test_a_scaler_changes_nothing_but_skips_what_overflows():
     assert math.isfinite(outcome.loss)
     assert torch.equal(before, huge.model[1].weight)
     assert huge.scaler.get_scale() < 3e38
+
+
+def test_a_step_left_out_does_not_trip_the_scaler_over_the_next_one():
+    live = linear(scaler=torch.amp.GradScaler("cpu", init_scale=2.0**10))
+    made = stepper(live, clip=0.5)
+    bad = Batch(torch.full((4, 3, 8, 8), float("nan")), torch.zeros(4).long(), torch.arange(4))
+    outcome = made.step(live.model, [bad])
+    assert (outcome.updated, outcome.norm) == (False, None)
+    live.position.bad = [(0, 0)]
+    assert not made.step(live.model, batches(4)).updated
+    live.position.bad = []
+    assert made.step(live.model, batches(4)).updated
+
+
+WEIGHED = cross_entropy(weight=[1.0, 0.2, 7.0], label_smoothing=0.1)
+
+
+@pytest.mark.parametrize("loss", [WEIGHED, cross_entropy(reduction="sum")], ids=["weights", "sum"])
+@pytest.mark.parametrize("clip", [None, 0.1])
+def test_the_gradient_of_a_loss_that_does_not_divide_by_images(loss, clip):
+    window = batches(4, 3, 1)
+    live, whole = linear(), linear()
+    live.position.pieces = 2
+    outcome = stepper(live, loss=loss, clip=clip).step(live.model, window)
+    images = torch.cat([b.images for b in window]).double() / 255
+    labels = torch.cat([b.labels for b in window])
+    expected = loss(whole.model(images).float(), labels)
+    expected.backward()
+    if clip:
+        nn.utils.clip_grad_norm_(whole.model.parameters(), clip)
+    whole.optimizer.step()
+    per_image = 8 if loss.reduction == "sum" else 1
+    assert outcome.loss == pytest.approx(float(expected.detach()) / per_image, abs=1e-6)
+    torch.testing.assert_close(live.model[1].weight, whole.model[1].weight, rtol=1e-5, atol=1e-7)
 
 
 def test_numbers_on_their_way_are_those_that_were_sent():

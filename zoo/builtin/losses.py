@@ -72,6 +72,7 @@ class Matched(nn.Module):
     ) -> None:
         super().__init__()
         self.loss = loss
+        self.reduction = str(loss.reduction)
         self.label_smoothing = label_smoothing
         self.scale = scale
         self.shift = shift
@@ -195,6 +196,7 @@ class _Divergence(nn.Module):
     def __init__(self, reduction: str) -> None:
         super().__init__()
         self.loss = nn.KLDivLoss(reduction=reduction)
+        self.reduction = reduction
 
     def forward(self, outputs: Tensor, targets: Tensor) -> Tensor:
         """Map logits ``(N, K)`` and targets ``(N,)`` or ``(N, K)`` to the divergence ``()``."""

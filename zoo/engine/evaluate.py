@@ -1,7 +1,7 @@
 """Loss, accuracy and confusion over a data set, counted exactly, also in uneven shards.
 
 Everything is a sum over images in fp64 or int64, added up over the ranks at the very end; a mean
-of means is never taken. K is the number of classes, N a batch's number of images.
+of means is never taken (see :mod:`zoo.engine.averaging` for losses that do not divide by images). K is the number of classes, N a batch's number of images.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
+from zoo.engine.averaging import Averaging
 from zoo.engine.place import autocast
 from zoo.engine.processes.distributed import ALONE
 from zoo.errors import DataError
@@ -33,7 +34,7 @@ class Evaluation:
 
     Attributes:
         n: Images seen, over all ranks.
-        loss: Mean loss per image.
+        loss: Mean loss per image, or what the loss's own mean over all of them is.
         top1: Share of images whose class has the largest output; ``None`` without class targets.
         top5: Share whose class is among the five largest (1.0 up to five classes).
         confusion: Counts ``(K, K)`` int64, true class by row, predicted by column.
@@ -162,7 +163,9 @@ class Tally:
 
     def __init__(self) -> None:
         self._losses: list[Tensor] = []
+        self._divisors: list[Tensor] = []
         self._counts: list[int] = []
+        self._summed = False
         self._hits: list[Tensor] = []
         self._confusion: Tensor | None = None
         self.classes = False
@@ -170,8 +173,12 @@ class Tally:
     def add(self, outputs: Tensor, targets: Tensor, loss: Loss) -> None:
         """Take one batch: outputs ``(N, K)`` and targets ``(N, ...)``."""
         with torch.no_grad():
-            self._losses.append(loss(outputs, targets).detach().float())
+            how = Averaging(loss)
+            self._losses.append(how.loss(outputs, targets).detach().float())
             self._counts.append(len(outputs))
+            self._summed = how.summed
+            if how.weighed:
+                self._divisors.append(how.divisor(outputs, targets))
             if has_classes(outputs, targets):
                 self.classes = True
                 self._hits.append(hits(outputs, targets))
@@ -184,10 +191,13 @@ class Tally:
 
     def result(self, world: World, metrics: Mapping[str, float]) -> Evaluation:
         """Add the ranks up; every rank gets the same."""
-        sums = [0.0, 0.0, 0.0, float(sum(self._counts))]
+        n = float(sum(self._counts))
+        sums = [0.0, 0.0, 0.0, n, n]
         if self._losses:
-            counts = torch.tensor(self._counts, dtype=torch.float64)
-            sums[0] = float((torch.stack(self._losses).cpu().double() * counts).sum())
+            times = torch.tensor(1 if self._summed else self._counts, dtype=torch.float64)
+            sums[0] = float((torch.stack(self._losses).cpu().double() * times).sum())
+        if self._divisors:
+            sums[4] = float(torch.stack(self._divisors).cpu().double().sum())
         if self._hits:
             sums[1:3] = torch.stack(self._hits).cpu().double().sum(0).tolist()
         classes = 0 if self._confusion is None else len(self._confusion)
@@ -198,12 +208,12 @@ class Tally:
             mine = torch.zeros(k, k, dtype=torch.int64)
             mine = mine if self._confusion is None else self._confusion.cpu().clone()
             confusion = world.sum_tensor(mine)
-        total = [sum(entry[0][index] for entry in everyone) for index in range(4)]
+        total = [sum(entry[0][index] for entry in everyone) for index in range(5)]
         n = max(1.0, total[3])
         known = any(entry[1] for entry in everyone)
         return Evaluation(
             n=int(total[3]),
-            loss=total[0] / n if total[3] else float("nan"),
+            loss=total[0] / total[4] if total[4] else float("nan"),
             top1=total[1] / n if known else None,
             top5=total[2] / n if known else None,
             confusion=confusion,

@@ -2,7 +2,8 @@
 
 The gradient is that of the mean loss over every image of the window on every rank, also where the
 last window is short or shards are uneven: each micro-batch's mean loss is weighted by its share
-of the images, never by one over the number of micro-batches.
+of the images, never by one over the number of micro-batches. (What class weights and sums do
+instead, :mod:`zoo.engine.averaging` says.)
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
+from zoo.engine.averaging import Averaging
 from zoo.engine.evaluate import has_classes, hits, main_output
 from zoo.engine.place import autocast, seed_step, tune
 from zoo.engine.processes.sharded import is_sharded, whole
@@ -83,7 +85,8 @@ class Stepper:
         seed: int,
         clip: float | None = None,
     ) -> None:
-        self.live, self.loss, self.feed = live, loss, feed
+        self.live, self.feed = live, feed
+        self._averaging = Averaging(loss)
         self.place, self.world = place, world
         self.seed, self.clip = seed, clip
         self._notes: list[str] = []
@@ -128,11 +131,13 @@ class Stepper:
         if lost:
             self.world.agree(trouble)
         if (at.epoch, at.batch) in at.bad or not count:
-            mine = [math.nan, 0.0, 0.0, 0.0]
+            mine = [math.nan, 0.0, 0.0, 0.0, 0.0]
         else:
             mine = self._gradient(module, window, count, before)
-        loss, top1, top5, known, *agreed = self.world.sum([*mine, *flags()])
-        norm = self._norm() if self.clip else None
+        loss, top1, top5, known, divisor, *agreed = self.world.sum([*mine, *flags()])
+        if self._averaging.weighed and divisor:
+            self._scale(count / divisor)
+        norm = self._norm() if self.clip and math.isfinite(loss) else None
         finite = math.isfinite(loss) and (norm is None or live.scaler or math.isfinite(norm))
         if finite:
             self._update()
@@ -141,7 +146,7 @@ class Stepper:
         live.optimizer.zero_grad(set_to_none=True)
         return Outcome(
             n=int(count),
-            loss=loss / max(count, 1.0),
+            loss=loss / (divisor or 1.0),
             top1=top1 if known else None,
             top5=top5 if known else None,
             norm=norm,
@@ -162,7 +167,10 @@ class Stepper:
     def _gradient(
         self, module: nn.Module, window: Sequence[Any], count: float, before: list[Tensor]
     ) -> list[float]:
-        """Sums of loss and hits over this rank's images, gradients left in the parameters."""
+        """Sums of loss and hits over this rank's images, and what the loss's is divided by.
+
+        Gradients are left in the parameters.
+        """
         while True:
             trouble = ""
             try:
@@ -178,7 +186,7 @@ class Stepper:
             self._halve(max(len(batch.labels) for batch in window), trouble)
 
     def _backward(self, module: nn.Module, window: Sequence[Any], count: float) -> list[float]:
-        at = self.live.position
+        at, how = self.live.position, self._averaging
         told: list[Callable[[], list[float]]] = []
         sizes: list[int] = []
         known = False
@@ -196,16 +204,36 @@ class Stepper:
                         known = classes and has_classes(outputs, picked)
                         found = hits(outputs, picked) if known else value.new_zeros(2)
                         row = torch.cat([value.detach().float().reshape(1), found.float()])
+                        if how.weighed:
+                            row = torch.cat([row, how.divisor(outputs, y).reshape(1)])
                         told.append(on_its_way(row))
                         sizes.append(len(x))
-                    share = len(x) * self.world.size / count if len(batch.labels) else 0.0
+                    share = self._share(len(x), count) if len(batch.labels) else 0.0
                     scaled = value if share == 1.0 else value * share
                     backward(self.live.scaler.scale(scaled) if self.live.scaler else scaled)
         if not told:
-            return [0.0, 0.0, 0.0, 0.0]
+            return [0.0, 0.0, 0.0, 0.0, 0.0]
         table = [ask() for ask in told]  # waits for the forward, not for the backward
-        loss = math.fsum(size * row[0] for size, row in zip(sizes, table, strict=True))
-        return [loss, sum(row[1] for row in table), sum(row[2] for row in table), float(known)]
+        times = [1] * len(sizes) if how.summed else sizes
+        loss = math.fsum(size * row[0] for size, row in zip(times, table, strict=True))
+        divisor = math.fsum(row[3] for row in table) if how.weighed else float(sum(sizes))
+        hit = [sum(row[1] for row in table), sum(row[2] for row in table)]
+        return [loss, *hit, float(known), divisor]
+
+    def _share(self, images: int, count: float) -> float:
+        """What a piece's loss is multiplied by; DDP takes the mean over the processes."""
+        if self._averaging.weighed:
+            return self.world.size / count  # and what the weights are is known after the backward
+        return (
+            float(self.world.size) if self._averaging.summed else images * self.world.size / count
+        )
+
+    def _scale(self, factor: float) -> None:
+        """Multiply the gradients."""
+        for group in self.live.optimizer.param_groups:
+            for parameter in group["params"]:
+                if parameter.grad is not None:
+                    parameter.grad.mul_(factor)
 
     def _pieces(self, batch: Any, count: int, *, needed: bool) -> list[tuple[Tensor, Tensor]]:
         """Inputs ``(N, ...)`` and targets ``(N, ...)`` of a micro-batch, cut in ``count``.
@@ -232,10 +260,12 @@ class Stepper:
         with autocast(self.place):
             given = module(x)
         outputs = main_output(given).float()
-        value = self.loss(outputs, y)
+        value = self._averaging.loss(outputs, y)
         others = auxiliary(given, outputs)
         for other in others:
-            value = value + AUX_WEIGHTS.get(len(others), 0.3) * self.loss(other.float(), y)
+            value = value + AUX_WEIGHTS.get(len(others), 0.3) * self._averaging.loss(
+                other.float(), y
+            )
         return value, outputs.detach()
 
     def _norm(self) -> float:
