@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 import torch
 from torch import nn
@@ -114,11 +116,30 @@ def test_label_smoothing_spreads_over_all_classes(logits):
 @pytest.mark.parametrize(
     "build",
     [losses.cross_entropy, losses.nll, losses.bce, losses.bce_with_logits, losses.mse,
-     losses.kl_div, losses.multi_margin, losses.soft_margin, losses.huber],
+     losses.multi_margin, losses.soft_margin, losses.huber],
 )  # fmt: skip
 def test_a_loss_is_one_number(build):
     with pytest.raises(UsageError, match="reduction is mean or sum"):
         build(reduction="none")
+
+
+@pytest.mark.parametrize("reduction", ["mean", "none"])
+def test_a_divergence_is_a_mean_over_images_or_a_sum(reduction):
+    with pytest.raises(UsageError, match=f"batchmean or sum, not '{reduction}'"):
+        losses.kl_div(reduction=reduction)
+
+
+@pytest.mark.parametrize("wrong", [[1.0, -1.0], [0, 0], [1.0, math.inf], [math.nan, 1.0]])
+def test_class_weights_are_numbers_from_0_on(wrong):
+    with pytest.raises(UsageError, match="from 0 on, not all 0"):
+        losses.cross_entropy(weight=wrong)
+
+
+def test_bce_refuses_what_are_no_probabilities(logits):
+    with pytest.raises(UsageError, match="takes probabilities, and the model gives -") as caught:
+        losses.bce()(logits, LABELS)
+    assert "bce-with-logits" in caught.value.hint
+    assert torch.isnan(losses.bce()(logits * math.nan, LABELS))
 
 
 def test_class_weights_move_with_the_loss():

@@ -81,6 +81,32 @@ def test_class_weights_of_another_number_are_refused_once_the_classes_are_known(
         check_classes(made, 3)
 
 
+@pytest.mark.parametrize("transform", ["mixup", "cutmix"])
+def test_what_batch_transforms_make_of_labels_is_tried_too(transform):
+    mixing = {"data__batch_transforms": [transform]}
+    for name, spec in load().shelf("loss").items():
+        made = recipe(loss__name=name, **mixing)
+        if name in ("nll", "multi-margin"):
+            with pytest.raises(UsageError, match=f"what {transform} makes of labels") as raised:
+                check_classes(made, 3)
+            assert raised.value.hint.startswith("--loss cross-entropy")
+        elif spec.plugin == "zoo":
+            check_classes(made, 3)
+    with pytest.raises(UsageError, match="does not work with 3 classes"):
+        check_classes(recipe(loss__options={"weight": [1.0, 2.0]}, **mixing), 3)
+    bare = {"surgery__drop_last": True, **mixing}
+    with pytest.raises(UsageError, match=f"{transform} makes targets of 3 classes") as raised:
+        check_classes(recipe(**bare), 3)
+    assert raised.value.hint.startswith("--project 3")
+    check_classes(recipe(surgery__project=[8, 3], **bare), 3)
+
+
+def test_weights_of_another_number_are_refused_for_losses_of_any_task():
+    made = recipe(loss__name="bce-with-logits", loss__options={"weight": [1.0, 2.0]})
+    with pytest.raises(UsageError, match="does not work with 3 classes"):
+        check_classes(made, 3)
+
+
 def test_a_value_that_only_the_call_refuses_is_found_with_the_classes():
     with pytest.raises(UsageError, match="label_smoothing"):
         check_classes(recipe(loss__options={"label_smoothing": 7}), 3)

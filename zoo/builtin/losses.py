@@ -9,6 +9,7 @@ gives an ``nn.Module`` (class weights are buffers, so it moves with ``.to(device
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Literal, final
 
 import torch
@@ -90,8 +91,18 @@ def smoothed(rows: Tensor, smoothing: float) -> Tensor:
 
 
 def weights(values: Sequence[float]) -> Tensor | None:
-    """Give one weight a class ``(K,)``, or ``None`` if there are none."""
-    return torch.tensor([float(value) for value in values]) if len(values) else None
+    """Give one weight a class ``(K,)``, or ``None`` if there are none.
+
+    Raises:
+        UsageError: One is negative or not finite, or all are 0.
+    """
+    given = [float(value) for value in values]
+    if given and not (all(0 <= value < math.inf for value in given) and any(given)):
+        raise UsageError(
+            f"weights of classes are numbers from 0 on, not all 0, unlike {list(values)}",
+            hint="--set loss.options.weight=[1.0,2.5,1.0], one a class",
+        )
+    return torch.tensor(given) if given else None
 
 
 def scalar_reduction(reduction: str) -> Reduction:
@@ -174,9 +185,32 @@ def bce_with_logits(
     return Matched(loss, label_smoothing=label_smoothing)
 
 
+@final
+class _OfProbabilities(nn.Module):
+    def __init__(self, loss: nn.Module) -> None:
+        super().__init__()
+        self.loss = Matched(loss)
+        self.reduction = self.loss.reduction
+
+    def forward(self, outputs: Tensor, targets: Tensor) -> Tensor:
+        """Map probabilities ``(N, K)`` and targets ``(N,)`` or ``(N, K)`` to the loss ``()``."""
+        least, most = (float(value) for value in outputs.detach().aminmax())
+        if math.isnan(least):
+            return outputs.sum()  # nan, which a run has rules for; torch refuses to compute it
+        if least < 0 or most > 1:  # on a GPU, torch's own check ends the process
+            raise UsageError(
+                f"bce takes probabilities, and the model gives {least:.3g} to {most:.3g}",
+                hint="--loss bce-with-logits, or a model that ends in a sigmoid",
+            )
+        loss: Tensor = self.loss(outputs, targets)
+        return loss
+
+
 def bce(*, weight: Sequence[float] = (), reduction: str = "mean") -> nn.Module:
     """Binary cross entropy, for models that end in a sigmoid ``(N, K)``."""
-    return Matched(nn.BCELoss(weight=weights(weight), reduction=scalar_reduction(reduction)))
+    return _OfProbabilities(
+        nn.BCELoss(weight=weights(weight), reduction=scalar_reduction(reduction))
+    )
 
 
 def multi_label_soft_margin(*, weight: Sequence[float] = (), reduction: str = "mean") -> nn.Module:
@@ -210,9 +244,15 @@ def kl_div(*, reduction: str = "batchmean") -> nn.Module:
 
     ``batchmean`` is the divergence itself, averaged over images (torch's own default, ``mean``,
     also divides by K and says of itself that it is not the divergence).
+
+    Raises:
+        UsageError: ``reduction`` is neither ``batchmean`` nor ``sum``.
     """
-    if reduction != "batchmean":
-        scalar_reduction("sum" if reduction == "sum" else "")
+    if reduction not in ("batchmean", "sum"):
+        raise UsageError(
+            f"the divergence is one number: reduction is batchmean or sum, not {reduction!r}",
+            hint="--set loss.options.reduction=batchmean",
+        )
     return _Divergence(reduction)
 
 

@@ -24,10 +24,12 @@ from zoo.engine.tryout import first_line
 from zoo.errors import UsageError
 
 if TYPE_CHECKING:
-    from zoo.core.protocols import Metric
+    from torch import Tensor
+
+    from zoo.core.protocols import Loss, Metric
     from zoo.core.recipe import Recipe
     from zoo.core.registry import Registry
-    from zoo.core.specs import InputSpec
+    from zoo.core.specs import InputSpec, PartSpec
 
     Made = TypeVar("Made")
 
@@ -105,24 +107,59 @@ def check_with_classes(recipe: Recipe, registry: Registry, shown: InputSpec, cla
 
     Raises:
         UsageError: A metric or a batch transform refuses the number, or the loss does not make one
-            number of outputs ``(2, K)`` and labels ``(2,)``.
+            number of outputs ``(2, K)`` and labels ``(2,)``, or of what batch transforms make of
+            them.
     """
-    if classes:
-        _by_classes(recipe, registry, shown, classes)
-    spec = registry.find("loss", recipe.loss.name)
-    plain = not (recipe.data.batch_transforms or recipe.surgery.drop_last)
-    if getattr(spec, "task", "") != "classification" or not plain:
+    if not classes:
+        return
+    _by_classes(recipe, registry, shown, classes)
+    spec, labels = registry.find("loss", recipe.loss.name), torch.tensor([0, classes - 1])
+    mixed = _mixed(recipe, registry, shown, labels, classes)
+    if recipe.surgery.drop_last and not recipe.surgery.project:
+        if mixed.ndim > 1:
+            raise UsageError(
+                f"{_transforms(recipe)} makes targets of {classes} classes, and without its last "
+                "layer the model gives features",
+                hint=f"--project {classes}, or leave --batch-transform out",
+            )
+        return
+    if getattr(spec, "task", "") == "regression":
         return
     loss = build_loss(recipe, registry, Place(device=torch.device("cpu")))
-    labels = torch.tensor([0, classes - 1])
+    _on(loss, labels, spec, recipe, classes)
+    if mixed.ndim > 1:
+        _on(loss, mixed, spec, recipe, classes)
+
+
+def _mixed(
+    recipe: Recipe, registry: Registry, shown: InputSpec, labels: Tensor, classes: int
+) -> Tensor:
+    """What the recipe's batch transforms make of labels ``(2,)``: those, or rows ``(2, K)``."""
+    images, found = torch.zeros(2, *shown.size), labels
+    with suppress(*_REFUSALS), torch.random.fork_rng(devices=[]):
+        for transform in batch_transforms(recipe, registry, shown, classes):
+            images, found = transform(images, found)
+    return found
+
+
+def _transforms(recipe: Recipe) -> str:
+    return " + ".join(recipe.data.batch_transforms)
+
+
+def _on(loss: Loss, targets: Tensor, spec: PartSpec, recipe: Recipe, classes: int) -> None:
+    """Try a loss on outputs ``(2, K)`` and targets ``(2,)`` or ``(2, K)``."""
     try:
-        found: object = loss(torch.zeros(2, classes, requires_grad=True), labels)
+        found: object = loss(torch.zeros(2, classes, requires_grad=True), targets)
     except _REFUSALS as error:
+        what = f"{classes} classes"
+        hint = "zoo list --kind loss"
+        if targets.ndim > 1:
+            what = f"what {_transforms(recipe)} makes of labels"
+            hint = "--loss cross-entropy, or leave --batch-transform out"
+        elif recipe.loss.options:
+            hint = f"its options are {recipe.loss.options}; zoo info {spec.qualified} explains them"
         raise UsageError(
-            f"loss {spec.qualified} does not work with {classes} classes: {first_line(error)}",
-            hint=f"its options are {recipe.loss.options}; zoo info {spec.qualified} explains them"
-            if recipe.loss.options
-            else "zoo list --kind loss",
+            f"loss {spec.qualified} does not work with {what}: {first_line(error)}", hint=hint
         ) from error
     if not isinstance(found, torch.Tensor) or found.numel() != 1 or not found.requires_grad:
         raise UsageError(
@@ -143,9 +180,11 @@ def _called(found: object) -> str:
 def _by_classes(recipe: Recipe, registry: Registry, shown: InputSpec, classes: int | None) -> None:
     """What is built for a number of classes. Unknown so far, it is not what a part is judged by."""
     count = classes or _SOME
-    mixed, measured = recipe.data.batch_transforms, recipe.output.metrics
+    measured = recipe.output.metrics
     jobs: dict[tuple[str, str], Callable[[], object]] = {
-        ("transform", " + ".join(mixed)): lambda: batch_transforms(recipe, registry, shown, count),
+        ("transform", _transforms(recipe)): lambda: batch_transforms(
+            recipe, registry, shown, count
+        ),
         ("metric", ", ".join(measured)): lambda: _one_number(
             recipe, build_metrics(measured, registry, count), count
         ),
