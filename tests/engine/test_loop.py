@@ -68,6 +68,27 @@ def test_the_numbers_are_a_plain_loops_numbers(tmp_path):
         torch.testing.assert_close(value, model.state_dict()[name], rtol=1e-5, atol=1e-6)
 
 
+class NeverANumber:
+    def reset(self):
+        pass
+
+    def update(self, outputs, targets):
+        pass
+
+    def compute(self):
+        return math.nan
+
+
+def test_where_no_epoch_can_be_judged_the_newest_weights_are_kept(tmp_path):
+    run = TinyRun(tmp_path / "run", epochs=3, monitor="odd")
+    reports = list(run.go(metrics={"odd": NeverANumber()}))
+    assert not any(r.best for r in reports if isinstance(r, EpochReport))
+    tensors, info = load_weights(tmp_path / "run" / "model.safetensors")
+    assert all(torch.equal(tensors[k], v) for k, v in run.live.judged.state_dict().items())
+    assert (info.epoch, run.live.position.best_epoch) == (3, None)
+    assert "odd" not in info.metrics
+
+
 def test_the_best_epochs_weights_are_kept(tmp_path):
     run = TinyRun(tmp_path / "run", epochs=3, monitor="loss")
     best = {}

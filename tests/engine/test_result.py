@@ -45,6 +45,13 @@ def test_for_programs(result, tmp_path):
     assert set(table) == {f.name for f in dataclasses.fields(RunResult)}
 
 
+def test_a_run_without_a_best_epoch_says_why(result):
+    lines = dict(dataclasses.replace(result, best_epoch=None, monitor="f1").lines())
+    assert "best" not in lines
+    assert lines["last"].startswith("epoch 5 of 5: top1 50.00 %")
+    assert lines["last"].endswith("; f1 was never a finite number, so no epoch is the best")
+
+
 def test_for_people(result, tmp_path):
     lines = dict(result.lines())
     assert lines["best"] == ("epoch 4 of 5: top1 50.00 %, loss 1.2500, f1 0.2500 on 1,200 images")

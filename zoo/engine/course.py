@@ -280,7 +280,7 @@ class Course:
         return value < best if self.rules.goal == "min" else value > best
 
     def save(self, reason: str, report: EpochReport | None = None) -> Iterator[SavedReport | Note]:
-        """Save the state, and the best weights if the report says that this is the best.
+        """Save the state, and the best weights if this is the best, or nothing is so far.
 
         The state is copied; it is written down while training goes on, except where nothing goes
         on after it (``stop``, ``error``): there this waits until it is on the disk.
@@ -288,7 +288,7 @@ class Course:
         if self.keeper is None:
             return
         metrics = None
-        if report is not None and report.best:
+        if report is not None and (report.best or self.live.position.best_epoch is None):
             metrics = report.val.to_dict() if report.val else {"train/loss": report.loss}
         start = time.monotonic()
         done = [self.keeper.begin(self.live, reason=reason, best=metrics)]

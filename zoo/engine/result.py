@@ -22,8 +22,9 @@ class RunResult:
         weights: The best weights, safetensors.
         epochs: Epochs trained.
         step: Optimizer steps taken.
-        best_epoch: The epoch of the best weights, from 1.
-        metrics: Of the best epoch on the validation images, shares between 0 and 1.
+        best_epoch: The epoch of the best weights, from 1; ``None`` if the monitored metric was never
+            finite: then they are the last epoch's.
+        metrics: Of that epoch on the validation images, shares between 0 and 1.
         monitor: The metric that says what is best.
         classes: Number of classes.
         seconds: Of training and evaluating, all sittings together if resumed counts the last.
@@ -68,8 +69,12 @@ class RunResult:
         n = f"on {int(self.metrics['n']):,} images" if "n" in self.metrics else ""
         best = ", ".join(filter(None, [*shares, loss, *more]))
         early = " (stopped early)" if self.stopped_early else ""
+        which, epoch, why = "best", self.best_epoch, ""
+        if epoch is None:
+            which, epoch = "last", self.epochs
+            why = f"; {self.monitor} was never a finite number, so no epoch is the best"
         return [
-            ("best", f"epoch {self.best_epoch} of {self.epochs}{early}: {best} {n}".rstrip()),
+            (which, f"epoch {epoch} of {self.epochs}{early}: {best} {n}".rstrip() + why),
             ("proof", self.proof),
             ("run", f"{self.dir}/"),
             ("weights", str(self.weights)),
