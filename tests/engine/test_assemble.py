@@ -46,6 +46,16 @@ def test_the_optimizer_has_what_trains_and_nothing_else():
     )
 
 
+def test_one_image_alone_is_refused_where_batch_norms_cannot_take_it():
+    known = registry.load()
+    values = {name: value for name, value in QUICK.items() if name != "allow_random_frozen"}
+    recipe = request("train", "resnet18", values, registry=known).recipe
+    built = build(find_start(recipe, known), recipe, known, ("a", "b", "c"))
+    with pytest.raises(UsageError, match="more than 1 value per channel"):
+        freeze_model(built, recipe, pretrained=False, images=1)
+    freeze_model(built, recipe, pretrained=False, images=2)
+
+
 def test_what_thaws_later_has_its_group_from_the_start():
     made = assembled(freeze_upto="layer3", unfreeze_at=["1:layer3"])
     held = {id(p) for group in made.live.optimizer.param_groups for p in group["params"]}

@@ -332,7 +332,9 @@ class OutputPart:
         tuple[str, ...],
         Meta(description="Further metrics on the validation images, e.g. f1,calibration-error."),
     ] = ()
-    keep: Annotated[int, Meta(ge=1, description="Checkpoints kept besides the best.")] = 2
+    keep: Annotated[
+        int, Meta(ge=1, description="Checkpoints kept besides the best; at least 2.")
+    ] = 2
     save_every: Annotated[
         str | None,
         Meta(description="Also save inside an epoch: every N steps (200) or minutes (10m)."),

@@ -115,8 +115,16 @@ def early_place(recipe: Recipe, world: World) -> Place:
     return place
 
 
-def freeze_model(built: Built, recipe: Recipe, *, pretrained: bool) -> Frozen:
+def freeze_model(
+    built: Built, recipe: Recipe, *, pretrained: bool, images: int | None = None
+) -> Frozen:
     """Plan the recipe's freezing for a built model, apply it, and try the model out.
+
+    Args:
+        built: The model.
+        recipe: A checked recipe.
+        pretrained: Whether it starts from weights.
+        images: Training images of a process; a batch has no more.
 
     Raises:
         FreezeError: It cannot mean what was asked.
@@ -128,7 +136,7 @@ def freeze_model(built: Built, recipe: Recipe, *, pretrained: bool) -> Frozen:
         built.model,
         built.input,
         name=built.spec.qualified,
-        batch_size=recipe.data.batch_size,
+        batch_size=min(recipe.data.batch_size, images or recipe.data.batch_size),
         hold=frozen.hold,
     )
     return frozen

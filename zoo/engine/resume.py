@@ -82,7 +82,8 @@ def go_on(folder: Path, registry: Registry, *, watch: Watch | None = None) -> It
             deal(recipe, world.size, len(splits.train))  # refused before anything is built
             yield make_plan(recipe, built.spec, splits, built.input)
             watch.clock.lap("build")
-            frozen = freeze_model(built, recipe, pretrained=start.pretrained)
+            share = len(splits.train) // world.size
+            frozen = freeze_model(built, recipe, pretrained=start.pretrained, images=share)
             start = replace(start, tensors=None)  # the model has them
         run = Run(recipe=recipe, registry=registry, splits=splits, built=built, world=world)
         run.dir = folder

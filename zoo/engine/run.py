@@ -129,7 +129,8 @@ def conduct(
             clock.lap("build")
             if built.input.size[0] != shown.size[0]:  # a repository knew better
                 splits = open_recipe_data(recipe, registry, built.input.size[0])
-            frozen = freeze_model(built, recipe, pretrained=start.pretrained)
+            share = len(splits.train) // world.size
+            frozen = freeze_model(built, recipe, pretrained=start.pretrained, images=share)
             start = replace(start, tensors=None)  # the model has them
         run = Run(recipe=recipe, registry=registry, splits=splits, built=built, world=world)
         yield from carry_out(run, frozen, start, place, stack, watch, dry=dry)
