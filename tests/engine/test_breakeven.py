@@ -36,6 +36,11 @@ def test_a_second_shape_that_is_compiled_counts_as_compiling():
     assert see(BreakEven(1.5, 10), 11.0, 1.0, 1.0, 1.0, 6.0).startswith("compiling took 15.0 s")
 
 
+def test_a_second_shape_in_an_epoch_of_three_steps_is_no_step_either():
+    said = see(BreakEven(1.5, 10), 11.0, 1.0, 6.0)
+    assert said.startswith("compiling took 15.0 s; a step takes 1.000 s")
+
+
 def test_compiling_that_does_not_help_is_said_so():
     said = see(BreakEven(0.3, 10), 9.0, 0.3, 0.3)
     assert said.endswith("it does not pay (leave --compile out)")

@@ -89,7 +89,7 @@ class BreakEven:
         if not isinstance(report, EpochReport) or self._said or len(self._taken) < _STEPS:
             return ""
         self._said = True
-        step = statistics.median(self._taken[1:])
+        step = statistics.median_low(self._taken[1:])  # a last batch's shape is compiled, too
         spent, saved = sum(self._taken) - step * len(self._taken), self.eager - step
         said = f"compiling took {spent:.1f} s; a step takes {step:.3f} s, uncompiled {self.eager:.3f} s"
         if saved <= 0:
