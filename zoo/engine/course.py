@@ -71,7 +71,7 @@ class Course:
         self._told = {*_notes_of(train), *_notes_of(val)}  # these the plan has said
         self._saved_at = self._epoch_began = self._clock = time.monotonic()
         self._trained = self._evaluated = 0.0
-        self._images = self._steps = 0
+        self._images = self._steps = self._gone = 0
         self._slow = self._lost = False
         self.trouble: DataError | None = None
         at = live.position
@@ -270,6 +270,9 @@ class Course:
             seconds=time.monotonic() - self._epoch_began,
         )
         at.epoch, at.batch, at.sums = at.epoch + 1, 0, [0.0, 0.0, 0.0, 0.0]
+        if self._gone:
+            self._notes.append(f"steps left out, their loss was not finite: {self._gone}")
+            self._gone = 0
         weary = rules.patience is not None and at.waited >= rules.patience
         if weary and at.epoch < rules.epochs:
             self._notes.append(f"no better {rules.monitor} for {at.waited} epochs: stopping early")
@@ -354,8 +357,8 @@ class Course:
         value = outcome.norm if broken == "gradient" else outcome.loss
         said = f"the {broken} is {value} at step {at.step + 1} (epoch {at.epoch + 1})"
         if rules.on_nan == "skip" and at.skipped_in_row < MOST_SKIPPED:
-            at.skipped += 1
-            at.skipped_in_row += 1
+            self._gone += 1
+            at.skipped, at.skipped_in_row = at.skipped + 1, at.skipped_in_row + 1
             return ""
         if rules.on_nan == "rollback" and at.rollbacks < MOST_ROLLBACKS and self.keeper:
             bad, count = [*at.bad, where], at.rollbacks + 1
