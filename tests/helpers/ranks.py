@@ -20,6 +20,7 @@ from tinyrun import CPU, TinyLoader, TinyRun, fingerprint, tiny_model
 from torch import nn
 from torch.nn import functional
 
+from zoo.builtin.losses import cross_entropy
 from zoo.engine.evaluate import evaluate
 from zoo.engine.feed import Feed
 from zoo.engine.processes.distributed import from_environment, join
@@ -31,6 +32,9 @@ from zoo.engine.saving.live import Live
 from zoo.engine.schedule import Schedule
 from zoo.engine.step import Stepper
 from zoo.errors import Interrupted
+
+WEIGHTS = (1.0, 0.2, 7.0)
+"""Of classes."""
 
 
 def agree(world) -> dict:
@@ -80,6 +84,18 @@ def gradients(world) -> dict:
         "trips": trips[0],
         "quiet": type(quietly(nn.Linear(1, 1), last=False)).__name__,
     }
+
+
+def weighed(world) -> dict:
+    """A step over the same window, and an evaluation, with class weights."""
+    live, loss = linear(), cross_entropy(weight=WEIGHTS)
+    loader = TinyLoader(count=21, batch_size=4, train=False, rank=world.rank, world=world.size)
+    stepper = Stepper(live, loss=loss, feed=Feed(CPU), place=CPU, world=world, seed=0)
+    stepper.step(wrap(live.model, world, CPU), list(loader.epoch(0)))
+    found = evaluate(
+        tiny_model(), loader.epoch(0), loss=loss, feed=Feed(CPU), place=CPU, world=world
+    )
+    return {"weight": live.model[1].weight.flatten().tolist(), "loss": found.loss}
 
 
 def evaluation(world) -> dict:
@@ -145,6 +161,7 @@ def main() -> None:
         found = {
             "agree": agree(world),
             "gradients": gradients(world),
+            "weighed": weighed(world),
             "evaluation": evaluation(world),
             "resumed": resumed(world, folder),
             "troubles": troubles(world, folder),

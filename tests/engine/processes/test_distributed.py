@@ -4,6 +4,7 @@ from tinyrun import CPU, TinyLoader, tiny_model
 from torch import nn
 from torch.nn import functional
 
+from zoo.builtin.losses import cross_entropy
 from zoo.core.recipe import DevicePart, Recipe
 from zoo.engine.evaluate import evaluate
 from zoo.engine.feed import Feed
@@ -50,6 +51,22 @@ def test_the_gradient_is_that_of_one_process_and_travels_once(ranks):
         assert found["top1"] == int((outputs.argmax(1) == loader.labels).sum())
         assert found["trips"] == 1
         assert found["quiet"] == "nullcontext"
+
+
+@pytest.mark.slow
+def test_class_weights_are_summed_over_the_processes(ranks):
+    torch.manual_seed(0)
+    model, other = nn.Sequential(nn.Flatten(), nn.Linear(192, 3)), tiny_model().eval()
+    before = model[1].weight.detach().clone()
+    loader = TinyLoader(count=21, train=False)
+    loss = cross_entropy(weight=(1.0, 0.2, 7.0))
+    loss(model(loader.pixels / 255), loader.labels).backward()
+    with torch.no_grad():
+        expected = float(loss(other(loader.pixels / 255), loader.labels))
+    for found in (rank["weighed"] for rank in ranks):
+        taken = before - torch.tensor(found["weight"]).reshape(3, 192)
+        assert float((taken - model[1].weight.grad).norm() / taken.norm()) < 1e-5
+        assert found["loss"] == pytest.approx(expected, abs=1e-6)
 
 
 @pytest.mark.slow
