@@ -28,7 +28,8 @@ if TYPE_CHECKING:
 
     from zoo.core.specs import ModelSpec
     from zoo.engine.freezing.plan import FreezePlan
-    from zoo.engine.judge import Judgement, Prediction
+    from zoo.engine.judge import Prediction
+    from zoo.engine.judgement import Judgement
     from zoo.engine.result import RunResult
     from zoo.engine.start.loaded import Loaded
     from zoo.explain.summary import Summary
@@ -299,26 +300,14 @@ def evaluate(
     Raises:
         DataError: No such images, or classes that the model does not know.
     """
-    from zoo.core import compose
-    from zoo.core.recipe import Recipe
-    from zoo.engine.judge import judge, other_images
+    from zoo.core.judging import judging
+    from zoo.engine.judge import judge
 
     loaded = _opened(model, runs)
-    given = {"data.batch_size": batch_size, "data.on_bad_image": on_bad_image}
-    given |= {"data.root": data_root, "device.precision": precision}
-    changes = {key: value for key, value in given.items() if value is not None}
-    own = str(loaded.info.recipe.get("device", {}).get("precision", "auto"))
-    place = {"device.device": device, "device.precision": precision or own}
-    other = None if data is None else other_images(loaded, data, changes)
-    return judge(
-        loaded,
-        registries.load(),
-        data=other,
-        split=split,
-        metrics=metric,
-        device=compose.changed(Recipe(), place).device,
-        changes=changes,
-    )
+    given: dict[str, Any] = {"data.batch_size": batch_size, "data.on_bad_image": on_bad_image}
+    given |= {"data.root": data_root, "device.precision": precision, "data.source": data}
+    wish = judging(loaded.info.recipe, device, given)
+    return judge(loaded, registries.load(), split=split, metrics=metric, **wish)
 
 
 def predict(

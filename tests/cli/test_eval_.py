@@ -10,6 +10,7 @@ def test_numbers_and_classes(zoo, finished_run, photos):
     rows = {line.split()[0]: line for line in out.splitlines() if line.strip()}
     assert "24 images, 2 classes" in rows["data"]
     assert rows["top-1"].endswith("%")
+    assert 0 <= float(rows["macro"].split()[-1]) <= 1
     assert rows["dark"].split()[1] == "12"
     assert rows["light"].split()[1] == "12"
 

@@ -153,3 +153,12 @@ def test_class_targets_are_recognised():
     assert has_classes(torch.zeros(2, 3), torch.zeros(2, dtype=torch.int64))
     assert not has_classes(torch.zeros(2, 3), torch.zeros(2, 3))
     assert not has_classes(torch.zeros(2), torch.zeros(2, dtype=torch.int64))
+
+
+def test_every_batch_is_shown_to_a_recorder():
+    shown = []
+    loader = TinyLoader(count=10, train=False)
+    run(tiny_model(), loader, record=lambda *batch: shown.append(batch))
+    assert [tuple(outputs.shape) for outputs, _, _ in shown] == [(4, 3), (4, 3), (2, 3)]
+    assert torch.cat([targets for _, targets, _ in shown]).tolist() == loader.labels.tolist()
+    assert torch.cat([batch.indices for _, _, batch in shown]).tolist() == list(range(10))

@@ -154,3 +154,54 @@ def test_a_run_on_reduced_images_is_judged_and_asked_on_reduced_ones(tmp_path):
     own = judge(load_run(str(whole.dir), known), known, data=given, device=CPU).evaluation
     assert (apart.n, own.n) == (12, 12)
     assert apart.loss != own.loss
+
+
+def test_what_is_kept_is_what_will_be_looked_at(loaded, photos):
+    known = registry.load()
+    data = DataPart(source=str(photos), workers=0)
+    little = judge(loaded, known, data=data, device=CPU)
+    assert little.answers is None
+    assert little.images is None
+    assert little.calibration.temperature is None
+    closely = judge(loaded, known, data=data, device=CPU, closely=True)
+    assert len(closely.answers.indices) == len(closely.images) == 24
+    assert closely.answers.logits.shape == (24, 2)
+    mean = float(closely.answers.losses.double().mean())
+    assert mean == pytest.approx(closely.evaluation.loss, abs=1e-5)
+    assert closely.calibration.ece == little.calibration.ece
+    assert closely.calibration.temperature.n == 24
+    assert (closely.split, closely.place) == ("", "cpu, fp32")
+    assert judge(loaded, known, device=CPU).split == "val"
+
+
+def test_a_model_whose_outputs_are_no_numbers_recognises_nothing(loaded, photos):
+    import torch
+
+    with torch.no_grad():
+        list(loaded.model.parameters())[-1].fill_(float("nan"))
+    data = DataPart(source=str(photos), workers=0)
+    found = judge(loaded, registry.load(), data=data, device=CPU)
+    assert found.evaluation.top1 == 0
+    assert [(s.n, s.recall, s.precision) for s in found.scores] == [(12, 0.0, None)] * 2
+    assert found.macro_f1 == 0
+    assert int(found.evaluation.confusion.sum()) == 0
+    assert found.calibration is None
+
+
+def test_images_that_are_skipped_are_in_no_count(loaded, tmp_path):
+    """One is whole by all its checksums, and turns out not to be when it is decoded."""
+    import zlib
+
+    from pictures import folder, png, put
+
+    data = folder(tmp_path / "some", classes=loaded.classes, each=5, make=png)
+    whole = (data / loaded.classes[0] / "1.png").read_bytes()
+    at = whole.index(b"IDAT")
+    size = int.from_bytes(whole[at - 4 : at], "big")
+    chunk = b"IDAT" + bytes(size)
+    spoilt = whole[:at] + chunk + zlib.crc32(chunk).to_bytes(4, "big") + whole[at + 8 + size :]
+    put(data / loaded.classes[0] / "1.png", spoilt)
+    part = DataPart(source=str(data), workers=0, on_bad_image="skip")
+    told = judge(loaded, registry.load(), data=part, device=CPU).to_dict()
+    assert told["n"] == 9
+    assert told["per_class"][loaded.classes[0]]["n"] == 4

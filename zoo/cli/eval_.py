@@ -86,13 +86,12 @@ def command(
             ("top-1", "" if numbers.top1 is None else f"{100 * numbers.top1:.2f} %"),
             ("top-5", f"{100 * numbers.top5:.2f} %" if numbers.top5 is not None and five else ""),
             ("loss", f"{numbers.loss:.4f}"),
+            ("macro F1", "" if found.macro_f1 is None else f"{found.macro_f1:.4f}"),
             *((name, f"{value:.4f}") for name, value in numbers.metrics.items()),
         ]
     )
-    shares = zip(found.classes, numbers.per_class, strict=False)
-    rows = sorted((s, n) for n, s in shares if found.counts.get(n))[:worst]
-    if rows:
-        more = len([n for n in found.classes if found.counts.get(n)]) - len(rows)
-        out.line("\nleast recognised classes" if more > 0 else "\nclasses")
-        table = [(f"  {name}", found.counts[name], f"{100 * share:.1f} %") for share, name in rows]
+    every = sorted((s.recall, s.name, s.n) for s in found.scores if s.recall is not None)
+    if rows := every[:worst]:
+        out.line("\nleast recognised classes" if len(rows) < len(every) else "\nclasses")
+        table = [(f"  {name}", n, f"{100 * share:.1f} %") for share, name, n in rows]
         out.table(("  class", "images", "recognised"), table, right=("images", "recognised"))

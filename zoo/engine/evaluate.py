@@ -116,6 +116,7 @@ def evaluate(
     world: World = ALONE,
     metrics: Mapping[str, Metric] | None = None,
     stop: object = False,
+    record: Callable[[Tensor, Tensor, Any], None] | None = None,
 ) -> Evaluation:
     """Evaluate a model on this rank's share of a data set, and add the ranks up.
 
@@ -128,6 +129,7 @@ def evaluate(
         world: The ranks.
         metrics: Further metrics by name; with several ranks, each sees everybody's outputs.
         stop: Truthy as soon as the evaluation should be given up.
+        record: Shown each of this rank's batches: outputs ``(N, K)``, targets, the batch.
 
     Raises:
         Stopped: ``stop`` became true on some rank.
@@ -138,8 +140,10 @@ def evaluate(
     stopped = False
     trouble: DataError | None = None
     try:
-        for outputs, targets, _ in infer(model, batches, feed=feed, place=place):
+        for outputs, targets, batch in infer(model, batches, feed=feed, place=place):
             tally.add(outputs, targets, loss)
+            if record:
+                record(outputs, targets, batch)
             if metrics:
                 seen.append((outputs.cpu(), targets.cpu()))
             if stop:

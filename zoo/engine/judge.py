@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import math
 import os
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
@@ -16,10 +15,14 @@ from zoo.data.labels import align
 from zoo.data.loaders import make_loader
 from zoo.data.shrink import shrunk
 from zoo.data.sources import open_data, open_for_evaluation, open_images
+from zoo.engine.answers import Recorder
 from zoo.engine.assemble import build_loss, build_metrics
+from zoo.engine.calibration import calibrate
+from zoo.engine.classwise import score_classes
 from zoo.engine.cores import usable_cores
-from zoo.engine.evaluate import Evaluation, evaluate, infer
+from zoo.engine.evaluate import evaluate, infer
 from zoo.engine.feed import Feed
+from zoo.engine.judgement import Judgement
 from zoo.engine.parts import is_convolutional
 from zoo.engine.place import choose, settle
 from zoo.engine.transforms import image_transform
@@ -32,43 +35,10 @@ if TYPE_CHECKING:
 
     from zoo.core.registry import Registry
     from zoo.data.images import ImageSet
+    from zoo.engine.answers import Answers
+    from zoo.engine.evaluate import Evaluation
     from zoo.engine.place import Place
     from zoo.engine.start.loaded import Loaded
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Judgement:
-    """What a model did on labelled images.
-
-    Attributes:
-        data: What the images are called.
-        evaluation: The numbers.
-        classes: Class names.
-        counts: Images of each class.
-        notes: What a person should know.
-    """
-
-    data: str
-    evaluation: Evaluation
-    classes: tuple[str, ...]
-    counts: dict[str, int]
-    notes: tuple[str, ...] = ()
-
-    def to_dict(self) -> dict[str, Any]:
-        """JSON-ready dictionary."""
-        shares = zip(self.classes, self.evaluation.per_class, strict=False)
-        return {
-            "data": self.data,
-            **self.evaluation.to_dict(),
-            "per_class": {
-                name: {
-                    "n": self.counts.get(name, 0),
-                    "recall": None if math.isnan(share) else share,
-                }
-                for name, share in shares
-            },
-            "notes": list(self.notes),
-        }
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,6 +70,7 @@ def judge(
     metrics: Sequence[str] | None = None,
     device: DevicePart | None = None,
     changes: Mapping[str, Any] | None = None,
+    closely: bool = False,
 ) -> Judgement:
     """Measure a model.
 
@@ -111,6 +82,8 @@ def judge(
         metrics: Further metrics by name; default: those that its recipe names.
         device: Where to compute; default: as ``auto`` says, in the run's own precision.
         changes: Fields of the run's recipe that are other now, by dotted key.
+        closely: Whether single images and a sample of the outputs will be looked at: they are
+            kept, and a temperature is fitted.
 
     Raises:
         DataError: No such images, or classes that the model does not know.
@@ -130,6 +103,7 @@ def judge(
     device = device or DevicePart(precision=recipe.device.precision)
     place = _settled(loaded, device, _recipe(loaded).data.batch_size)
     loader = _loader(recipe, registry, loaded, images, place)
+    recorder = Recorder(len(images), closely=closely)
     with _explained(loaded):
         found = evaluate(
             _moved(loaded, place),
@@ -138,22 +112,36 @@ def judge(
             feed=Feed(place, loaded.input),
             place=place,
             metrics=further,
+            record=recorder.add,
         )
-    said, counts = (*notes, *loader.notes), images.counts()
-    return Judgement(data=name, evaluation=found, classes=loaded.classes, counts=counts, notes=said)
+    return _judgement(
+        found,
+        recorder.answers(),
+        data=name,
+        classes=loaded.classes,
+        counts=images.counts(),
+        notes=(*notes, *loader.notes),
+        place=f"{place.device}, {place.precision}",
+        split=split if data is None or data.source is None else "",
+        recipe=recipe,
+        images=images if closely else None,
+    )
 
 
-def other_images(loaded: Loaded, source: str | Path, changes: Mapping[str, Any]) -> DataPart:
-    """Images that a model was not trained beside, to be read as its own were.
-
-    Args:
-        loaded: The model.
-        source: Folder or data set.
-        changes: Fields that are other than in the run, by dotted key.
-    """
-    own = _recipe(loaded).data
-    kept = {"data.batch_size": own.batch_size, "data.on_bad_image": own.on_bad_image}
-    return compose.changed(Recipe(), {**kept, **changes, "data.source": str(source)}).data
+def _judgement(found: Evaluation, answers: Answers | None, **facts: Any) -> Judgement:
+    """Put the numbers together; images without a prediction belong to their classes all the same."""
+    if answers is None or found.confusion is None:
+        return Judgement(evaluation=found, **facts)
+    if answers.void.any():
+        found = replace(found, confusion=answers.confusion())
+    assert found.confusion is not None
+    return Judgement(
+        evaluation=found,
+        scores=score_classes(facts["classes"], found.confusion, answers.unanswered()),
+        calibration=calibrate(answers),
+        answers=answers if facts["images"] is not None else None,
+        **facts,
+    )
 
 
 def predict(

@@ -1,0 +1,78 @@
+"""What is known of a model once it was shown labelled images."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from zoo.core.recipe import Recipe
+from zoo.data.images import ImageSet
+from zoo.engine.answers import Answers
+from zoo.engine.calibration import Calibration
+from zoo.engine.classwise import ClassScore, Confusion, macro_f1, most_confused
+from zoo.engine.evaluate import Evaluation
+
+PAIRS = 100
+"""Pairs of classes that :meth:`Judgement.to_dict` names, at most."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Judgement:
+    """What a model did on labelled images.
+
+    Attributes:
+        data: What the images are called.
+        evaluation: The numbers; images whose outputs are no numbers are in no cell of its confusion.
+        classes: Class names.
+        counts: Images of each class.
+        notes: What a person should know.
+        scores: Every class by itself, in their order; empty without class targets.
+        calibration: What the probabilities are worth; ``None`` if that cannot be said.
+        place: Where and how precisely it was computed.
+        split: Which of its own images these are (``val``); empty for others.
+        recipe: How they were shown.
+        answers: What was said of each image, if asked for.
+        images: The images, if asked for.
+        report: The report that was written, if one was.
+    """
+
+    data: str
+    evaluation: Evaluation
+    classes: tuple[str, ...]
+    counts: dict[str, int]
+    notes: tuple[str, ...] = ()
+    scores: tuple[ClassScore, ...] = ()
+    calibration: Calibration | None = None
+    place: str = ""
+    split: str = ""
+    recipe: Recipe = field(default_factory=Recipe)
+    answers: Answers | None = None
+    images: ImageSet | None = None
+    report: Path | None = None
+
+    @property
+    def macro_f1(self) -> float | None:
+        """Mean F1 over the classes that occur, as images or as predictions."""
+        return macro_f1(self.scores)
+
+    def confused(self, limit: int = PAIRS) -> tuple[Confusion, ...]:
+        """The pairs of classes that are mistaken most often, at most ``limit``."""
+        if self.evaluation.confusion is None:
+            return ()
+        return most_confused(self.scores, self.evaluation.confusion, limit)
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-ready dictionary."""
+        found: dict[str, Any] = {"data": self.data, **self.evaluation.to_dict()}
+        if self.scores:
+            found["macro_f1"] = self.macro_f1
+        found["per_class"] = {
+            s.name: {"n": s.n, "recall": s.recall, "precision": s.precision, "f1": s.f1}
+            for s in self.scores
+        }
+        if self.scores:
+            found["confused"] = [asdict(pair) for pair in self.confused()]
+            found["calibration"] = self.calibration.to_dict() if self.calibration else None
+        found["notes"] = list(self.notes)
+        return found | ({"report": str(self.report)} if self.report else {})
