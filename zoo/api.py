@@ -280,6 +280,7 @@ def evaluate(
     device: str = "auto",
     precision: str | None = None,
     on_bad_image: str | None = None,
+    report: str | Path | None = None,
     runs: str = "runs",
 ) -> Judgement:
     """Measure a trained model on labelled images.
@@ -295,19 +296,30 @@ def evaluate(
         precision: ``auto``, ``fp32``, ``bf16`` or ``fp16``; default: as in the run, so that its
             own images give its own numbers.
         on_bad_image: ``error`` or ``skip``; default: as in the run.
+        report: HTML file to write as well: numbers, charts and the surest mistakes.
         runs: Folder that runs lie in.
 
     Raises:
         DataError: No such images, or classes that the model does not know.
+        UsageError: The file of the report is something else.
     """
+    if report is not None:
+        from zoo.report.target import check_target
+
+        check_target(Path(report))
     from zoo.core.judging import judging
     from zoo.engine.judge import judge
 
     loaded = _opened(model, runs)
     given: dict[str, Any] = {"data.batch_size": batch_size, "data.on_bad_image": on_bad_image}
     given |= {"data.root": data_root, "device.precision": precision, "data.source": data}
-    wish = judging(loaded.info.recipe, device, given)
-    return judge(loaded, registries.load(), split=split, metrics=metric, **wish)
+    wish = judging(loaded.info.recipe, device, given) | {"closely": report is not None}
+    found = judge(loaded, registries.load(), split=split, metrics=metric, **wish)
+    if report is None:
+        return found
+    from zoo.report.page import write_report
+
+    return write_report(found, loaded, Path(report))
 
 
 def predict(

@@ -55,3 +55,35 @@ def test_a_run_that_is_not_there(zoo, tmp_path, monkeypatch):
     code, _, err = zoo("eval", "gone")
     assert code != 0
     assert "gone" in err
+
+
+def test_a_report(zoo, finished_run, photos, tmp_path):
+    path = tmp_path / "photos.html"
+    words = ("eval", finished_run, "--data", photos, "--device", "cpu", "--report", path)
+    code, out, _ = zoo(*words)
+    assert code == 0
+    assert [line.split() for line in out.splitlines() if line.startswith("report")] == [
+        ["report", str(path)]
+    ]
+    first = path.read_text("utf-8")
+    assert first.startswith("<!doctype html>\n<!-- zoo report -->\n")
+    code, out, _ = zoo(*words, "--json")  # replaces it
+    assert code == 0
+    found = json.loads(out)
+    assert found["report"] == str(path)
+    assert found["calibration"]["temperature_n"] == 24
+    assert [p.name for p in tmp_path.iterdir()] == ["photos.html"]
+
+
+def test_a_report_replaces_nothing_else(zoo, finished_run, tmp_path):
+    path = tmp_path / "mine.html"
+    path.write_text("mine")
+    code, _, err = zoo("eval", finished_run, "--report", path)
+    assert code == 2
+    assert err.splitlines()[1] == f"hint: --report {tmp_path / 'mine-report.html'}"
+    assert path.read_text() == "mine"
+
+
+def test_images_that_it_was_trained_on_are_told_of(zoo, finished_run, photos):
+    _, _, err = zoo("eval", finished_run, "--data", photos, "--device", "cpu")
+    assert "trained on" in err

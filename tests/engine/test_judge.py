@@ -170,7 +170,7 @@ def test_what_is_kept_is_what_will_be_looked_at(loaded, photos):
     assert mean == pytest.approx(closely.evaluation.loss, abs=1e-5)
     assert closely.calibration.ece == little.calibration.ece
     assert closely.calibration.temperature.n == 24
-    assert (closely.split, closely.place) == ("", "cpu, fp32")
+    assert (closely.split, closely.place) == ("all", "cpu, fp32")
     assert judge(loaded, known, device=CPU).split == "val"
 
 
@@ -205,3 +205,17 @@ def test_images_that_are_skipped_are_in_no_count(loaded, tmp_path):
     told = judge(loaded, registry.load(), data=part, device=CPU).to_dict()
     assert told["n"] == 9
     assert told["per_class"][loaded.classes[0]]["n"] == 4
+
+
+def test_images_that_it_was_trained_on_are_told_of(loaded, photos, tmp_path):
+    import shutil
+
+    known = registry.load()
+    whole = judge(loaded, known, data=DataPart(source=str(photos), workers=0), device=CPU)
+    assert whole.split == "all"
+    assert "trained on" in whole.notes[-1]
+    shutil.copytree(photos, tmp_path / "some")
+    next((tmp_path / "some").rglob("*.png")).unlink()
+    others = judge(loaded, known, data=DataPart(source=str(tmp_path / "some")), device=CPU)
+    assert others.split == ""
+    assert "trained on" not in " ".join(others.notes)

@@ -88,6 +88,7 @@ def modules(line, tmp_path):
         ("doctor nope", 220, 3),
         ("eval resnet18 --metric nope", 230, 2),
         ("eval resnet18 --data nope", 230, 3),
+        ("eval resnet18 --report nope/x.html", 230, 2),
         ("export resnet18 --format nope", 230, 2),
     ],
 )

@@ -1,6 +1,7 @@
 """Every verb by the command line and by Python: the same recipe, the same numbers."""
 
 import json
+import re
 import tomllib
 from pathlib import Path
 
@@ -110,6 +111,18 @@ def test_eval(zoo):
     assert json.loads(out) == json.loads(
         json.dumps(library.evaluate("tune-cli", device="cpu").to_dict())
     )
+
+
+def test_eval_with_a_report(home, zoo):
+    """The same numbers, and the same page but for the moment."""
+    _, out, _ = zoo("eval", "tune-cli", "--device", "cpu", "--report", "r.html", "--json")
+    shell = Path("r.html").read_text("utf-8")
+    found = library.evaluate("tune-cli", device="cpu", report="r.html")
+    python = Path("r.html").read_text("utf-8")
+    assert json.loads(out) == json.loads(json.dumps(found.to_dict()))
+    when = re.compile("<dt>when</dt><dd>[^<]+</dd>")
+    assert when.sub("", shell) == when.sub("", python)
+    assert "unchanged" in python  # the freeze proof's line
 
 
 def test_predict(home, zoo):

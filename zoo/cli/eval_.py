@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import click
@@ -38,6 +39,12 @@ from zoo.core.recipe import DataPart
     type=click.Choice(["error", "skip"]),
     help="List unreadable images and stop, or skip them; default: as the run did.",
 )
+@click.option(
+    "--report",
+    type=click.Path(path_type=Path),
+    metavar="FILE.html",
+    help="Write a page with all numbers, charts and the surest mistakes.",
+)
 @click.option("--worst", type=click.IntRange(0), default=10, help="Classes to list.  [10]")
 @click.option("--dir", "runs", default="runs", metavar="FOLDER", help="Where runs lie.  [runs]")
 @click.option("--timings", is_flag=True, help="Show at the end where the time went.")
@@ -49,6 +56,7 @@ def command(
     as_json: bool,
     worst: int,
     metrics: tuple[str, ...],
+    report: Path | None,
     **options: Any,
 ) -> None:
     """Measure MODEL on labelled images: top-1, top-5, loss, and each class.
@@ -61,6 +69,10 @@ def command(
     from zoo.api import evaluate
 
     out = Out("json" if as_json else "table")
+    if report is not None:
+        from zoo.report.target import check_target
+
+        check_target(report)
     registry.load()
     named = [name for text in metrics for name in text.split(",") if name]
     clock = started() if timings else None
@@ -69,7 +81,7 @@ def command(
     loaded = opened(model, runs, show=not as_json, data=data, parts=parts, device=options["device"])
     if clock:
         clock.lap("weights")
-    found = evaluate(loaded, metric=named or None, **options)
+    found = evaluate(loaded, metric=named or None, report=report, **options)
     if clock:
         clock.lap("evaluate")
         show(out, clock.to_dict())
@@ -88,6 +100,7 @@ def command(
             ("loss", f"{numbers.loss:.4f}"),
             ("macro F1", "" if found.macro_f1 is None else f"{found.macro_f1:.4f}"),
             *((name, f"{value:.4f}") for name, value in numbers.metrics.items()),
+            ("report", found.report or ""),
         ]
     )
     every = sorted((s.recall, s.name, s.n) for s in found.scores if s.recall is not None)

@@ -1,7 +1,7 @@
 """What a model said about each image, in little, so that it can be judged closely afterwards.
 
 An image leaves some numbers here, not its K outputs: 12 bytes where only a calibration is wanted,
-28 where single images will be shown. All outputs are kept of a bounded number of images only,
+24 where single images will be shown. All outputs are kept of a bounded number of images only,
 evenly spread over the set. N is the number of images, K of classes, M of images of the sample.
 """
 

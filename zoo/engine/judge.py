@@ -40,6 +40,8 @@ if TYPE_CHECKING:
     from zoo.engine.place import Place
     from zoo.engine.start.loaded import Loaded
 
+_OWN = "most of these images are those that the model was trained on: others will fare worse"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Prediction:
@@ -122,7 +124,7 @@ def judge(
         counts=images.counts(),
         notes=(*notes, *loader.notes),
         place=f"{place.device}, {place.precision}",
-        split=split if data is None or data.source is None else "",
+        split="all" if _OWN in notes else split if data is None or data.source is None else "",
         recipe=recipe,
         images=images if closely else None,
     )
@@ -250,7 +252,8 @@ def _images(
             data, registry=registry, classes=loaded.classes, channels=channels, split=split
         )
         images = shrunk(opened.images, recipe.data.shrink)
-        return images, images.name, opened.notes
+        own = loaded.info.data.get("fingerprint") == opened.fingerprint
+        return images, images.name, (*opened.notes, _OWN) if own else opened.notes
     if not loaded.info.recipe:
         raise UsageError(
             f"{loaded.info.model} was not trained here: it has no images of its own",

@@ -30,7 +30,7 @@ class Judgement:
         scores: Every class by itself, in their order; empty without class targets.
         calibration: What the probabilities are worth; ``None`` if that cannot be said.
         place: Where and how precisely it was computed.
-        split: Which of its own images these are (``val``); empty for others.
+        split: Which of its own images these are (``val``, ``all``); empty for others.
         recipe: How they were shown.
         answers: What was said of each image, if asked for.
         images: The images, if asked for.

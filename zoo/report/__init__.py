@@ -1,1 +1,1 @@
-"""What a run or an evaluation shows to people."""
+"""What an evaluation shows to people: one HTML page, its numbers, its charts."""

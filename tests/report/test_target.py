@@ -1,0 +1,76 @@
+"""zoo.report.target: over an earlier report, never over anything else."""
+
+import os
+
+import pytest
+
+from zoo.errors import DiskError, UsageError
+from zoo.report.target import HEAD, check_target, is_report, write_page
+
+
+def test_a_report_is_replaced(tmp_path):
+    path = tmp_path / "r.html"
+    write_page(path, HEAD + "one")
+    assert is_report(path)
+    write_page(path, HEAD + "two")
+    assert path.read_text() == HEAD + "two"
+    assert [p.name for p in tmp_path.iterdir()] == ["r.html"]
+
+
+@pytest.mark.parametrize("content", ["", "<!doctype html>\n<p>mine</p>", "zoo report", HEAD[:-2]])
+def test_anything_else_is_not(tmp_path, content):
+    path = tmp_path / "mine.html"
+    path.write_text(content)
+    with pytest.raises(UsageError, match="no report of zoo's") as caught:
+        check_target(path)
+    assert caught.value.hint == f"--report {tmp_path / 'mine-report.html'}"
+    with pytest.raises(UsageError):
+        write_page(path, HEAD)
+    assert path.read_text() == content
+
+
+def test_links_and_pipes_are_not(tmp_path):
+    (tmp_path / "there.txt").write_text("x")
+    for name, target in (("a.html", "there.txt"), ("b.html", "gone")):
+        (tmp_path / name).symlink_to(tmp_path / target)
+        with pytest.raises(UsageError):
+            check_target(tmp_path / name)
+    os.mkfifo(tmp_path / "c.html")
+    with pytest.raises(UsageError):
+        check_target(tmp_path / "c.html")
+
+
+def test_what_is_no_place_for_a_page(tmp_path):
+    with pytest.raises(UsageError, match="is a folder") as caught:
+        check_target(tmp_path)
+    assert caught.value.hint == f"--report {tmp_path / 'report.html'}"
+    with pytest.raises(UsageError, match="is an HTML page") as caught:
+        check_target(tmp_path / "model.safetensors")
+    assert caught.value.hint == f"--report {tmp_path / 'model.html'}"
+    with pytest.raises(UsageError, match="no folder") as caught:
+        check_target(tmp_path / "gone" / "r.html")
+    assert caught.value.hint == f"mkdir -p {tmp_path / 'gone'}"
+    check_target(tmp_path / "r.HTM")
+
+
+@pytest.mark.skipif(os.name == "nt" or os.geteuid() == 0, reason="root may write anywhere")
+def test_a_folder_that_may_not_be_written(tmp_path):
+    tmp_path.chmod(0o555)
+    with pytest.raises(DiskError, match="permission denied"):
+        check_target(tmp_path / "r.html")
+
+
+def test_a_disk_that_refuses_leaves_the_earlier_report(tmp_path, monkeypatch):
+    path = tmp_path / "r.html"
+    write_page(path, HEAD + "one")
+
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(DiskError, match="the disk is full") as caught:
+        write_page(path, HEAD + "two")
+    assert "--report" in caught.value.hint
+    monkeypatch.undo()
+    assert path.read_text() == HEAD + "one"
+    assert [p.name for p in tmp_path.iterdir()] == ["r.html"]
