@@ -124,3 +124,12 @@ def test_without_outputs_there_is_no_temperature():
     assert set(found.to_dict()) == {"n", "bins", "ece", "ece_by_chance", "confidence"}
     more = calibrate(recorded(*some())).to_dict()
     assert {"temperature", "temperature_n", "ece_after"} < set(more)
+
+
+def test_a_class_that_is_ruled_out_costs_nothing():
+    outputs, labels = drawn(300, temperature=3.0)
+    wider = torch.cat([outputs, torch.full((300, 1), -float("inf"))], 1)
+    found, plain = (calibrate(recorded(each, labels)) for each in (wider, outputs))
+    assert found.n == found.temperature.n == 300
+    assert found.temperature.value == pytest.approx(plain.temperature.value)
+    assert found.temperature.ece_after == pytest.approx(plain.temperature.ece_after)

@@ -33,8 +33,8 @@ def test_what_is_shown_of_each():
     assert "data:image/png;base64," in first
     said = [piece for piece in re.split("<[^>]+>", first) if piece]
     sure, true = "100.0\u00a0% sure", "true class: place 2, 0.0\u00a0%"
-    assert said == ["c", " → ", "b", sure, true, "x/1.png"]
-    assert "y/3" in second
+    assert said == ["c", " → ", "b", sure, true, "x", "/", "1.png"]
+    assert ">y</bdi>/<bdi>3<" in second
     assert "/r/" not in second  # a path of this machine
     assert "no picture" in third
 

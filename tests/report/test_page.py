@@ -132,7 +132,7 @@ def test_a_sample_is_told_of(tmp_path, monkeypatch):
     monkeypatch.setattr(answers, "SAMPLE", 50)
     found = judged("abc", *drawn(200, 3))
     words = " ".join(read(page(found, loaded_from(tmp_path / "w"), WHEN)).words)
-    assert "fitted on 50 images" in words
+    assert "fitted on 50 of these images" in words
     assert "Outputs are kept of so many only" in words
 
 

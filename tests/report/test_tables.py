@@ -35,7 +35,7 @@ def test_the_headline():
     named = {row[0]: row[1:] for row in rows if row}
     assert set(named) == {"top-1", "top-5", "loss", "macro F1"}
     assert named["top-1"][0] == f"{100 * found.evaluation.top1:.1f} %"
-    assert [named[key][2].partition(",")[0] for key in named] == [
+    assert [named[key][2].partition(":")[0] for key in named] == [
         "Wilson", "Wilson", "bootstrap", "bootstrap",
     ]  # fmt: skip
     low, high = (float(x) for x in named["loss"][1].split(" to "))

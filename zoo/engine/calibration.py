@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 BINS: Final = 15
 _LEAST, _MOST = 0.01, 100.0
 _SEED, _DRAWS = 0, 1000
+_FLOOR: Final = -1e30
+"""In place of minus infinity, which a class that is ruled out may have."""
 _CHUNK: Final = 2_000_000
 """Numbers that are computed with at a time, in double precision."""
 
@@ -116,8 +118,8 @@ def calibrate(answers: Answers) -> Calibration | None:
         return None
     confidence, right = answers.confidence[there], answers.right[there]
     bins = reliability(confidence, right)
-    finite = answers.logits.isfinite().all(1)
-    logits, labels = answers.logits[finite], answers.logit_labels[finite]
+    usable = answers.logits.amax(1).isfinite() if len(answers.logits) else torch.empty(0).bool()
+    logits, labels = answers.logits[usable], answers.logit_labels[usable]
     return Calibration(
         n=len(confidence),
         ece=error_of(bins),
@@ -173,7 +175,7 @@ def fit_temperature(logits: Tensor, labels: Tensor) -> Temperature:
     what the probabilities expect them to be. It is found by Newton's steps between two bounds.
 
     Args:
-        logits: Outputs ``(M, K)``, all finite.
+        logits: Outputs ``(M, K)``, the largest of each finite.
         labels: True classes ``(M,)``.
     """
     low, high = 1 / _MOST, 1 / _LEAST
@@ -228,5 +230,5 @@ def _chunks(logits: Tensor, labels: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
     """Some rows at a time: outputs in double precision, the largest of each moved to 0."""
     size = max(1, _CHUNK // logits.shape[1])
     for start in range(0, len(logits), size):
-        rows = logits[start : start + size].double()
+        rows = logits[start : start + size].double().clamp(min=_FLOOR)
         yield rows - rows.amax(1, keepdim=True), labels[start : start + size, None]

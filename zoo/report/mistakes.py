@@ -61,7 +61,14 @@ def _entry(answers: Answers, images: ImageSet, names: tuple[str, ...], row: int)
         f"{percent(float(answers.confidence[row]))} sure",
         tag("br"),
         f"true class: place {place}, {true}",
-        tag("div", file, class_="file", title=file),
+        tag("div", _by_parts(file), class_="file", title=file),
+    )
+
+
+def _by_parts(file: str) -> Markup:
+    """A path whose folders keep their order, whatever the direction of their writing."""
+    return joined(
+        *(joined("/" if at else None, tag("bdi", part)) for at, part in enumerate(file.split("/")))
     )
 
 

@@ -137,7 +137,10 @@ def _confusion(found: Judgement) -> list[Markup]:
     listed = tag(
         "div",
         pair_table(pairs),
-        _say(f"{shown:,} of {several(wrong, 'mistake')} in {several(len(pairs), 'pair')}{many}."),
+        _say(
+            f"{shown:,} of {several(wrong, 'mistake')} in {several(len(pairs), 'pair')}{many}. "
+            "Shares are of the images of the true class."
+        ),
     )
     figure = tag("figure", tag("div", drawn, class_="wide"), tag("figcaption", said))
     return [tag("div", figure if drawn else None, listed, class_="charts")]
@@ -162,8 +165,8 @@ def _calibration(found: Judgement) -> list[Markup]:
         ]
         tail = (
             f"The temperature is what outputs are divided by so that the true classes become "
-            f"likeliest. It is fitted on {several(fitted.n, 'image')} of these, and the error with "
-            f"it is of the same images: on others it is larger."
+            f"likeliest. It is fitted on {fitted.n:,} of these images, and the error with it is of "
+            f"the same images, so it is optimistic."
         )
         if fitted.n < measured.n:
             tail += (
@@ -177,8 +180,8 @@ def _calibration(found: Judgement) -> list[Markup]:
     explained = (
         "Images are put into 15 ranges of the probability of their predicted class. A bar is the "
         "share of them that is right, the dot stands at their mean probability; on the dashed "
-        "line, both are the same. ECE is the mean distance. With few images it is never 0: "
-        "“by chance alone” is what true probabilities would show."
+        "line, both are the same. ECE is the mean distance (Guo et al. 2017). With few images it "
+        "is never 0: “by chance alone” is what true probabilities would show."
     )
     side = tag("div", table(["", "#"], rows), _say(tail) if tail else None)
     drawn = tag("figure", diagram(measured.bins), tag("figcaption", explained))

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from zoo.engine.calibration import Bin
 
 _SIDE: Final = 280.0
-_LEFT, _TOP, _GAP, _STRIP, _BELOW = 46.0, 8.0, 22.0, 56.0, 40.0
+_LEFT, _TOP, _GAP, _STRIP, _BELOW = 46.0, 24.0, 30.0, 56.0, 40.0
 
 
 def diagram(bins: tuple[Bin, ...]) -> Markup:
@@ -48,8 +48,8 @@ def diagram(bins: tuple[Bin, ...]) -> Markup:
         tag("text", f"{100 * most / total:.0f} %", x=_LEFT - 7, y=foot - _STRIP + 9,
             text_anchor="end"),
         tag("text", "probability that the model gives", x=_LEFT, y=foot + 30),
-        tag("text", "images", class_="strong", x=_LEFT + 8, y=foot - _STRIP + 9),
-        tag("text", "share that is right", class_="strong", x=_LEFT + 8, y=_TOP + 14),
+        tag("text", "images", class_="strong", x=_LEFT, y=base + 22),
+        tag("text", "share that is right", class_="strong", x=_LEFT, y=12.0),
     ]  # fmt: skip
     label = "Reliability diagram: share of right answers by the probability that the model gives"
     return tag(

@@ -41,7 +41,7 @@ th:last-child,td:last-child{padding-right:0}
 tr{break-inside:avoid}
 thead{display:table-header-group}
 .n{text-align:right;white-space:nowrap}
-td:has(.name){min-width:9rem}
+td:has(.name){min-width:7.5rem}
 .range{color:var(--muted);white-space:nowrap}
 .big td:nth-child(2){font-size:1.15rem;font-weight:600}
 dl{display:grid;grid-template-columns:minmax(7rem,max-content) 1fr;gap:.35rem 1.5rem;

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Final
 
-from zoo.report.intervals import wilson
+from zoo.report.intervals import SEED, wilson
 from zoo.report.markup import Markup, joined, name, tag
 from zoo.report.words import percent, span
 
@@ -54,7 +54,7 @@ def headline(found: Judgement, drawn: Resampled | None) -> Markup:
         if share is not None and n:
             rows.append((label, percent(share), span(wilson(round(share * n), n)), "Wilson"))
     ranges = drawn or None
-    way = f"bootstrap, percentiles of {drawn.draws:,} draws" if drawn else ""
+    way = f"bootstrap: percentiles of {drawn.draws:,} draws, seed {SEED}" if drawn else ""
     rows += _losses(found, ranges, way)
     if found.macro_f1 is not None:
         between = _between(ranges.macro_f1) if ranges else ""
@@ -129,4 +129,4 @@ def pair_table(pairs: Sequence[Confusion]) -> Markup:
         (name(pair.true), name(pair.predicted), f"{pair.n:,}", percent(pair.share))
         for pair in pairs
     ]
-    return table(["true class", "taken for", "#images", "#share of the class"], rows)
+    return table(["true class", "taken for", "#images", "#share"], rows)
