@@ -119,10 +119,9 @@ def most_confused(
     Returns:
         The largest count first; of equal counts the larger share of its class.
     """
-    wrong = confusion.clone()
-    wrong.fill_diagonal_(0)
-    cells = wrong.nonzero()
-    counts = wrong[cells[:, 0], cells[:, 1]]
+    cells = confusion.nonzero()
+    cells = cells[cells[:, 0] != cells[:, 1]]
+    counts = confusion[cells[:, 0], cells[:, 1]]
     n = torch.tensor([score.n for score in scores], dtype=torch.float64)
     shares = counts / n[cells[:, 0]]
     order = torch.argsort(counts.double() + shares / 2, descending=True, stable=True)[:limit]
