@@ -6,8 +6,8 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from zoo.core.metadata import WEIGHTS_FILE
 from zoo.engine.result import read_result
-from zoo.engine.start.stored import WEIGHTS_FILE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
