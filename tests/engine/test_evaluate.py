@@ -7,6 +7,7 @@ from torch import nn
 from torch.nn import functional
 
 from zoo.builtin.losses import cross_entropy
+from zoo.engine.ema import Ema
 from zoo.engine.evaluate import Stopped, evaluate, has_classes, hits, infer, main_output
 from zoo.engine.feed import Feed
 from zoo.engine.processes.signals import Stop
@@ -147,6 +148,37 @@ def test_infer_gives_fp32_outputs_in_order():
     assert [len(outputs) for outputs, _, _ in found] == [4, 2]
     assert torch.cat([targets for _, targets, _ in found]).tolist() == loader.labels.tolist()
     assert found[0][0].dtype == torch.float32
+
+
+class Keeping(nn.Module):
+    """Keeps in eval mode what its weights came to, until train mode, as LeViT does."""
+
+    def __init__(self):
+        super().__init__()
+        self.weight = nn.Parameter(torch.zeros(3))
+        self.kept = None
+
+    def train(self, mode=True):
+        self.kept = None if mode else self.kept
+        return super().train(mode)
+
+    def forward(self, images):
+        if self.training or self.kept is None:
+            self.kept = self.weight * 2
+        return images.mean((2, 3)) + self.kept
+
+
+def test_what_a_model_keeps_of_earlier_weights_is_not_used():
+    model = Keeping()
+    average = Ema(model, 0.0)
+    batches = list(TinyLoader(count=4, batch_size=4, train=False).epoch(0))
+    for value in (1.0, 5.0):
+        with torch.no_grad():
+            model.weight.fill_(value)
+        average.update(model)
+        ((outputs, _, _),) = infer(average.module, batches, feed=FEED, place=CPU)
+        expected = batches[0].images.float().div(255).mean((2, 3)) + 2 * value
+        torch.testing.assert_close(outputs, expected)
 
 
 def test_class_targets_are_recognised():

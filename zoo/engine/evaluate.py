@@ -83,6 +83,7 @@ def infer(
         Outputs fp32 ``(N, K)`` and targets, both on the device, and the batch.
     """
     was = model.training
+    model.train()  # some keep what they worked out of their weights in eval mode until train() comes
     model.eval()
     try:
         for batch in batches:
