@@ -7,7 +7,7 @@ from torch import nn
 
 from zoo.core import registry
 from zoo.core.recipe import SurgeryPart
-from zoo.core.specs import ModelSpec
+from zoo.core.specs import InputSpec, ModelSpec
 from zoo.engine.surgery import operate
 from zoo.errors import UsageError
 
@@ -167,6 +167,47 @@ def test_the_first_convolution_is_found_by_execution():
     assert len(operate(model, None, SurgeryPart(in_channels=1)).changes) == 2
     assert model.late.in_channels == 4
     assert model(torch.zeros(1, 1, 8, 8)).shape == (1, 2)
+
+
+class Placed(nn.Module):
+    """Convolutions of constants, of the image, and of pixels that were made channels."""
+
+    def __init__(self, *, fold):
+        super().__init__()
+        self.fold = fold
+        self.places = nn.Conv2d(2, 8, 1)
+        self.first = nn.Conv2d(12 if fold else 3, 8, 3, padding=1)
+        self.head = nn.Linear(8, 2)
+
+    def forward(self, images):
+        maps = self.first(nn.functional.pixel_unshuffle(images, 2) if self.fold else images)
+        grid = torch.ones(1, 2, *maps.shape[2:], device=maps.device)
+        return self.head((maps + self.places(grid)).mean((2, 3)))
+
+
+def test_a_layer_of_constants_is_not_the_first():
+    model = Placed(fold=False)
+    report = operate(model, None, SurgeryPart(in_channels=1))
+    assert report.changes == ("first: 3 -> 1 input channels, weights summed",)
+    assert model(torch.zeros(1, 1, 8, 8)).shape == (1, 2)
+
+
+def test_channels_that_a_model_makes_of_pixels_stay():
+    declared = ModelSpec(name="x", target="a:b", head="head", input=InputSpec(size=(3, 8, 8)))
+    with pytest.raises(UsageError, match="first takes 12 channels, which the model makes of the"):
+        operate(Placed(fold=True), declared, SurgeryPart(in_channels=1))
+
+
+def test_a_convolution_that_scales_its_weights_is_said_to_give_other_numbers():
+    class Scaled(nn.Conv2d):
+        def forward(self, maps):
+            weight = self.weight / self.weight.std(dim=(1, 2, 3), keepdim=True)
+            return nn.functional.conv2d(maps, weight, self.bias)
+
+    model = nn.Sequential(Scaled(3, 8, 3), nn.Flatten(), nn.LazyLinear(2))
+    model(torch.zeros(1, 3, 32, 32))
+    (said,) = operate(model, None, SurgeryPart(in_channels=1)).changes
+    assert "grey images give other numbers" in said
 
 
 def test_models_that_cannot_be_changed_say_so():

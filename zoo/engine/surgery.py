@@ -231,6 +231,7 @@ def _adapt_input(tracer: Tracer, channels: int) -> list[str]:
     three equal channels. More: they are repeated in turn and scaled to the same total.
     """
     model, changes = tracer.model, list[str]()
+    shown = tracer.trace().size[0]
     for name in _on_image(tracer):
         layer = model.get_submodule(name)
         if not isinstance(layer, nn.Conv2d) or layer.groups > 1:
@@ -240,9 +241,15 @@ def _adapt_input(tracer: Tracer, channels: int) -> list[str]:
                 hint="only ungrouped Conv2d inputs can; see the model's own options (zoo info)",
             )
         old = layer.in_channels
+        if old != shown:
+            raise UsageError(
+                f"the first layer {name} takes {old} channels, which the model makes of the "
+                f"image's {shown}: they cannot be changed",
+                hint="see the model's own options (zoo info)",
+            )
         if old == channels:
             continue
-        weight = layer.weight.detach()
+        weight, before = layer.weight.detach(), _on_grey(layer)
         if channels == 1:
             new = weight.float().sum(dim=1, keepdim=True)
         else:
@@ -251,6 +258,9 @@ def _adapt_input(tracer: Tracer, channels: int) -> list[str]:
         layer.weight = nn.Parameter(new.to(weight.dtype), requires_grad=layer.weight.requires_grad)
         layer.in_channels = channels
         how = "summed" if channels == 1 else "repeated and scaled"
+        same = weight.is_meta or torch.allclose(_on_grey(layer), before, rtol=1e-2, atol=1e-3)
+        if channels == 1 and not same:
+            how += " (it scales them itself, so grey images give other numbers than before)"
         changes.append(f"{name}: {old} -> {channels} input channels, weights {how}")
     for name, module in model.named_modules():
         if changes and getattr(module, "transform_input", False) is True:
@@ -259,13 +269,27 @@ def _adapt_input(tracer: Tracer, channels: int) -> list[str]:
     return changes
 
 
+@torch.no_grad()
+def _on_grey(layer: nn.Conv2d) -> torch.Tensor:
+    """What a convolution gives (1, K, H, W) for one grey image in as many channels as it takes."""
+    height, width = (
+        2 * size * step for size, step in zip(layer.kernel_size, layer.dilation, strict=True)
+    )
+    like = layer.weight
+    image = torch.linspace(-1, 1, height * width, device=like.device, dtype=like.dtype).sin()
+    found: torch.Tensor = layer(
+        image.view(1, 1, height, width).expand(1, layer.in_channels, -1, -1)
+    )
+    return found
+
+
 def _on_image(tracer: Tracer) -> list[str]:
     """Called leaf layers with parameters whose input is the image itself."""
-    model = tracer.model
+    model, trace = tracer.model, tracer.trace()
     found = [
         name
-        for name, calls in tracer.trace().calls.items()
-        if any(call.inputs == 0 for call in calls)
+        for name, calls in trace.calls.items()
+        if any(trace.shows_image(call) for call in calls)
         and not any(True for _ in model.get_submodule(name).children())
         and any(True for _ in model.get_submodule(name).parameters())
     ]

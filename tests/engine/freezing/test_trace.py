@@ -157,3 +157,20 @@ def test_mode_does_not_call_an_overridden_train():
     with mode(net, training=False):
         assert not net.training
     assert net.training
+
+
+def test_calls_on_the_image_are_told_from_those_on_constants():
+    class Net(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.first, self.places = nn.Conv2d(3, 4, 1), nn.Conv2d(2, 4, 1)
+            self.then = nn.Conv2d(4, 2, 1)
+
+        def forward(self, images):
+            grid = torch.ones(1, 2, *images.shape[2:], device=images.device)
+            return self.then(self.first(images.flip(3)) + self.places(grid))
+
+    trace = record(Net(), InputSpec(size=(3, 8, 6)))
+    assert trace.size == (3, 8, 6)
+    shown = {name: trace.shows_image(calls[0]) for name, calls in trace.calls.items() if name}
+    assert shown == {"first": True, "places": False, "then": False}

@@ -75,6 +75,7 @@ class Trace:
         graph: Autograd node -> the nodes that it takes from.
         image: Nodes of the input image.
         ends: Nodes of the model's output tensors.
+        size: Shape of the image (C, H, W).
     """
 
     how: str
@@ -85,6 +86,20 @@ class Trace:
     graph: dict[int, tuple[int, ...]]
     image: frozenset[int]
     ends: tuple[int, ...]
+    size: tuple[int, int, int]
+
+    def shows_image(self, call: Call) -> bool:
+        """Whether a call's inputs depend on the image, with no parameter in between."""
+        seen: set[int] = set()
+        stack = [] if call.inputs else [*call.before]
+        while stack:
+            node = stack.pop()
+            if node in self.image:
+                return True
+            if node not in seen:
+                seen.add(node)
+                stack += self.graph.get(node, ())
+        return False
 
     def passes_through(self, nodes: Iterable[int]) -> bool:
         """Whether the output depends on the image only through these nodes."""
@@ -299,7 +314,9 @@ class _Recorder:
             graph[number] = ids(parents)
             if getattr(node, "variable", None) is images:
                 start.add(number)
-        return Trace(how, training, names, done, total, graph, frozenset(start), ends)
+        _, channels, height, width = images.shape
+        size = (channels, height, width)
+        return Trace(how, training, names, done, total, graph, frozenset(start), ends, size)
 
 
 def _sources(value: object) -> list[Any]:
