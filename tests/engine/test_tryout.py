@@ -46,3 +46,30 @@ def test_a_model_of_other_channels_says_how_to_show_it_them():
     with pytest.raises(UsageError, match="3 x 8 x 8") as raised:
         try_out(model, InputSpec(size=(3, 8, 8)))
     assert raised.value.hint == "its first convolution takes 1 channels: --in-channels 1"
+
+
+class Tokens(nn.Module):
+    """A transformer's beginning: as many places as a 32 x 32 image has patches."""
+
+    def __init__(self):
+        super().__init__()
+        self.patches, self.places = nn.Conv2d(3, 8, 8, 8), nn.Parameter(torch.zeros(1, 8, 4, 4))
+        self.head = nn.Linear(8, 2)
+
+    def forward(self, images):
+        return self.head((self.patches(images) + self.places).mean((2, 3)))
+
+
+def test_a_model_built_for_one_size_is_told_from_one_that_needs_larger_images():
+    declared = InputSpec(size=(3, 32, 32))
+    for name in ("timm/tokens", "tokens"):
+        with pytest.raises(
+            UsageError, match="tokens does not take images of 3 x 64 x 64"
+        ) as raised:
+            try_out(Tokens(), InputSpec(size=(3, 64, 64)), name=name, declared=declared)
+        assert raised.value.hint.startswith("it is built for --size 32")
+        assert ("img_size=64" in raised.value.hint) == name.startswith("timm/")
+    model = registry.load().build("model", "vgg11", num_classes=2)
+    with pytest.raises(UsageError) as raised:
+        try_out(model, InputSpec(size=(3, 16, 16)), declared=InputSpec(size=(3, 64, 64)))
+    assert "larger images" in raised.value.hint

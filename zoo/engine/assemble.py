@@ -138,6 +138,7 @@ def freeze_model(
         name=built.spec.qualified,
         batch_size=min(recipe.data.batch_size, images or recipe.data.batch_size),
         hold=frozen.hold,
+        declared=built.spec.input,
     )
     return frozen
 

@@ -15,6 +15,7 @@ from torch import nn
 
 from zoo.engine.evaluate import main_output
 from zoo.engine.freezing.trace import mode
+from zoo.engine.sizes import fit_input
 from zoo.engine.standins import call_with, stand_ins
 from zoo.errors import UsageError
 
@@ -33,6 +34,7 @@ def try_out(
     name: str = "",
     batch_size: int = 2,
     hold: Callable[[nn.Module], object] = lambda _model: None,
+    declared: InputSpec | None = None,
 ) -> None:
     """Run a model once as training and evaluation will run it.
 
@@ -42,6 +44,7 @@ def try_out(
         name: What it is called in messages.
         batch_size: Images of a training batch; batch norms on one pixel need two.
         hold: Puts the frozen part in eval mode.
+        declared: What its registry entry says that it expects.
 
     Raises:
         UsageError: It does not take such images.
@@ -53,10 +56,28 @@ def try_out(
         hint = "--size N with larger images, --batch-size 2 or more, or another model"
         if wanted and wanted != shown.size[0]:
             hint = f"its first convolution takes {wanted} channels: --in-channels {wanted}"
+        elif declared is not None and _built_for(model, declared, batch_size, hold):
+            hint = f"it is built for --size {declared.size[1]}"
+            if name.startswith("timm/"):
+                hint += (
+                    f"; most of timm's can be for another: --model-option img_size={shown.size[1]}"
+                )
         raise UsageError(
             f"{name or type(model).__name__} does not take images of {size}: {first_line(error)}",
             hint=hint,
         ) from error
+
+
+def _built_for(
+    model: nn.Module,
+    declared: InputSpec,
+    batch_size: int,
+    hold: Callable[[nn.Module], object],
+) -> bool:
+    """Whether a model takes images of its declared size and none of twice that."""
+    double = fit_input(declared, 2 * declared.size[1], None)
+    own = takes(model, declared, batch_size=batch_size, hold=hold)
+    return own and not takes(model, double, batch_size=batch_size, hold=hold)
 
 
 def takes(
