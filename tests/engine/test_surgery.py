@@ -302,6 +302,25 @@ def test_heads_that_are_averaged_are_changed_and_dropped_together():
     torch.testing.assert_close(features(images), features.pool(features.conv(images)))
 
 
+def test_heads_on_features_of_several_widths_are_not_dropped():
+    class Branches(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.narrow, self.wide = nn.Conv2d(3, 4, 1), nn.Conv2d(3, 6, 1)
+            self.head, self.head_dist = nn.Linear(4, 5), nn.Linear(6, 5)
+
+        def forward(self, images):
+            narrow, wide = (layer(images).mean((2, 3)) for layer in (self.narrow, self.wide))
+            return self.head(narrow) + self.head_dist(wide)
+
+    model = Branches()
+    with pytest.raises(UsageError, match="widths: head 4, head_dist 6"):
+        operate(model, PAIR, SurgeryPart(drop_last=True))
+    assert model(torch.ones(2, 3, 8, 8)).shape == (2, 5)
+    operate(model, PAIR, SurgeryPart(drop_last=True, project=(7,)))
+    assert model(torch.ones(2, 3, 8, 8)).shape == (2, 7)
+
+
 def test_without_its_last_layer_heads_that_only_training_uses_stay():
     model = MODELS.googlenet(init_weights=False, aux_logits=True)
     report = operate(model, spec("googlenet"), SurgeryPart(drop_last=True))

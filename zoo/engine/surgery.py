@@ -88,6 +88,8 @@ def operate(
         torch.manual_seed(seed)
         new, text, outputs = _new_head(head, part, wanted or _width(head))
         further = _further_heads(model, spec, old, part)
+        if part.drop_last and not part.project:
+            _check_alike([(path, head), *further])
         _replace(model, path, new)
         replaced, said = [path], [f"{path}: {text if old else 'added, ' + _say(new)}"]
         for inner, layer in further:
@@ -155,7 +157,7 @@ def _new_head(head: Head, part: SurgeryPart, outputs: int) -> tuple[nn.Module, s
         words = " ReLU ".join(_say(layer) for layer in layers[::2])
         return nn.Sequential(*layers), f"{_say(head)} -> {words}", part.project[-1]
     if part.drop_last:
-        width = head.in_features if isinstance(head, nn.Linear) else head.in_channels
+        width = _inputs(head)
         words = f"{_say(head)} dropped, the model gives features (N, {width})"
         return nn.Identity(), words, width
     new = _like(head, outputs)
@@ -187,6 +189,20 @@ def _parents(path: str) -> list[str]:
 
 def _width(head: Head) -> int:
     return head.out_features if isinstance(head, nn.Linear) else head.out_channels
+
+
+def _inputs(head: Head) -> int:
+    return head.in_features if isinstance(head, nn.Linear) else head.in_channels
+
+
+def _check_alike(heads: list[tuple[str, Head]]) -> None:
+    """Refuse to drop heads whose outputs the model adds up where their inputs differ in width."""
+    if len({_inputs(head) for _, head in heads}) > 1:
+        said = ", ".join(f"{path} {_inputs(head)}" for path, head in heads)
+        raise UsageError(
+            f"the model adds up what its heads give, and they take features of several widths: {said}",
+            hint="leave --drop-last out, or put layers of one width in their place: --project N",
+        )
 
 
 def _say(layer: nn.Module) -> str:
