@@ -78,6 +78,19 @@ def test_the_dominating_container_is_opened_however_deep():
     assert layout.head == "net.top.2"
 
 
+def test_a_head_of_many_layers_does_not_hide_the_stages():
+    model = nn.Sequential(
+        conv(3, 4, 2),
+        nn.Sequential(*[conv(4, 4, 2) for _ in range(4)]),
+        nn.AdaptiveAvgPool2d(1),
+        nn.Flatten(),
+        *[nn.Linear(4, 4) for _ in range(4)],
+    )
+    layout = automatic(model)
+    assert [paths for _, paths in layout.stages] == [("0",), *((f"1.{i}",) for i in range(4))]
+    assert layout.neck == ("4", "5", "6")
+
+
 @pytest.mark.parametrize(
     "model",
     [

@@ -253,7 +253,8 @@ def _units(model: nn.Module, trace: Trace, layout: Layout) -> list[str]:
         big = max(units, key=leaves, default="")
         inner = [u for child in members(big) for u in expand(child)] if big else []
         wrapper = len(units) == len(inner) == 1
-        dominates = len(inner) > 1 and len(units) <= 4 and leaves(big) * 2 > count
+        few = len([u for u in units if _size(trace, u)] or units) <= 4  # a head may have many
+        dominates = len(inner) > 1 and few and leaves(big) * 2 > count
         if not (wrapper or dominates):
             return units
         units = [u for u in units if u != big] + inner
