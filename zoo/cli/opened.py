@@ -42,7 +42,7 @@ def opened(
     from zoo.data.places import check_paths, check_there
     from zoo.engine.start.stored import find_trained
 
-    if device != "auto":
+    if device not in ("auto", "cpu"):
         from zoo.core.devices import check_device
 
         check_device(device)

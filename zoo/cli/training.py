@@ -85,7 +85,7 @@ def training_command(verb: str, help_text: str) -> click.Command:
 def _check_words(recipe: Recipe, known: registry.Registry) -> None:
     """Say at once, before torch is imported, what of the values cannot be read, or is taken."""
     data, output = recipe.data, recipe.output
-    if recipe.device.device != "auto":
+    if recipe.device.device not in ("auto", "cpu"):
         from zoo.core.devices import check_device
 
         check_device(recipe.device.device)

@@ -1,7 +1,8 @@
 """Loss, accuracy and confusion over a data set, counted exactly, also in uneven shards.
 
 Everything is a sum over images in fp64 or int64, added up over the ranks at the very end; a mean
-of means is never taken (see :mod:`zoo.engine.averaging` for losses that do not divide by images). K is the number of classes, N a batch's number of images.
+of means is never taken (:mod:`zoo.engine.averaging` has the losses that do not divide by images).
+K is the number of classes, N a batch's number of images.
 """
 
 from __future__ import annotations

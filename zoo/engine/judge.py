@@ -15,14 +15,9 @@ from zoo.data.labels import align
 from zoo.data.loaders import make_loader
 from zoo.data.shrink import shrunk
 from zoo.data.sources import open_data, open_for_evaluation, open_images
-from zoo.engine.answers import Recorder
-from zoo.engine.assemble import build_loss, build_metrics
-from zoo.engine.calibration import calibrate
-from zoo.engine.classwise import score_classes
 from zoo.engine.cores import usable_cores
 from zoo.engine.evaluate import evaluate, infer
 from zoo.engine.feed import Feed
-from zoo.engine.judgement import Judgement
 from zoo.engine.parts import is_convolutional
 from zoo.engine.place import choose, settle
 from zoo.engine.transforms import image_transform
@@ -35,8 +30,7 @@ if TYPE_CHECKING:
 
     from zoo.core.registry import Registry
     from zoo.data.images import ImageSet
-    from zoo.engine.answers import Answers
-    from zoo.engine.evaluate import Evaluation
+    from zoo.engine.judgement import Judgement
     from zoo.engine.place import Place
     from zoo.engine.start.loaded import Loaded
 
@@ -92,6 +86,10 @@ def judge(
         DeviceError: The device is not there.
         UnknownNameError: No plugin has one of the metrics.
     """
+    from zoo.engine.answers import Recorder  # predicting does without these
+    from zoo.engine.assemble import build_loss, build_metrics
+    from zoo.engine.judgement import judgement
+
     recipe = compose.changed(_recipe(loaded), changes or {})
     named = recipe.output.metrics if metrics is None else metrics
     qualified = [registry.find("metric", name).qualified for name in named]
@@ -116,7 +114,7 @@ def judge(
             metrics=further,
             record=recorder.add,
         )
-    return _judgement(
+    return judgement(
         found,
         recorder.answers(),
         data=name,
@@ -127,22 +125,6 @@ def judge(
         split="all" if _OWN in notes else split if data is None or data.source is None else "",
         recipe=recipe,
         images=images if closely else None,
-    )
-
-
-def _judgement(found: Evaluation, answers: Answers | None, **facts: Any) -> Judgement:
-    """Put the numbers together; images without a prediction belong to their classes all the same."""
-    if answers is None or found.confusion is None:
-        return Judgement(evaluation=found, **facts)
-    if answers.void.any():
-        found = replace(found, confusion=answers.confusion())
-    assert found.confusion is not None
-    return Judgement(
-        evaluation=found,
-        scores=score_classes(facts["classes"], found.confusion, answers.unanswered()),
-        calibration=calibrate(answers),
-        answers=answers if facts["images"] is not None else None,
-        **facts,
     )
 
 

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from zoo.core.recipe import Recipe
 from zoo.data.images import ImageSet
 from zoo.engine.answers import Answers
-from zoo.engine.calibration import Calibration
-from zoo.engine.classwise import ClassScore, Confusion, macro_f1, most_confused
+from zoo.engine.calibration import Calibration, calibrate
+from zoo.engine.classwise import ClassScore, Confusion, macro_f1, most_confused, score_classes
 from zoo.engine.evaluate import Evaluation
 
 PAIRS = 100
@@ -76,3 +76,25 @@ class Judgement:
             found["calibration"] = self.calibration.to_dict() if self.calibration else None
         found["notes"] = list(self.notes)
         return found | ({"report": str(self.report)} if self.report else {})
+
+
+def judgement(found: Evaluation, answers: Answers | None, **facts: Any) -> Judgement:
+    """Put the numbers together; images without a prediction belong to their classes all the same.
+
+    Args:
+        found: What was counted.
+        answers: What was said of each image; ``None`` where targets are no classes.
+        **facts: The other fields.
+    """
+    if answers is None or found.confusion is None:
+        return Judgement(evaluation=found, **facts)
+    if answers.void.any():
+        found = replace(found, confusion=answers.confusion())
+    assert found.confusion is not None
+    return Judgement(
+        evaluation=found,
+        scores=score_classes(facts["classes"], found.confusion, answers.unanswered()),
+        calibration=calibrate(answers),
+        answers=answers if facts["images"] is not None else None,
+        **facts,
+    )

@@ -225,7 +225,7 @@ def _place(weights: WeightsSpec) -> str:
 
 def _cached(kind: str, rest: str, weights: WeightsSpec) -> bool:
     if kind == "url":
-        from zoo.hub.fetch import converted_path
+        from zoo.hub.urls import converted_path
 
         return converted_path(rest).is_file()
     from zoo.hub.cache import cached_file, resolve_cached
