@@ -8,7 +8,7 @@ import safetensors.torch
 from short_runs import begun
 
 from zoo.core import registry
-from zoo.engine.prefix import use
+from zoo.engine.prefix import choice, use
 from zoo.engine.reports import EpochReport
 from zoo.engine.result import RESULT_FILE, RunResult
 from zoo.engine.resume import go_on
@@ -111,9 +111,11 @@ def test_a_run_in_use_is_refused_before_its_data_is_looked_at(photos, tmp_path):
 def test_less_memory_does_not_change_what_training_is_shown(frozen, monkeypatch):
     """``--views auto`` decides by what fits when the run begins; going on keeps to it."""
     values = {
-        "classes": 4, "data_option": {"per_class": 160}, "batch_size": 64, "epochs": 8,
+        "classes": 4, "data_option": {"per_class": 20}, "batch_size": 16, "epochs": 8,
         "freeze_upto": frozen, "allow_random_frozen": True, "transform": "random-crop",
     }  # fmt: skip
+    monkeypatch.setattr(choice, "FEW", 10)
+    monkeypatch.setattr(choice, "SAMPLES", 100)
     left, whole = begun(1, name="left", **values), begun(0, name="whole", **values)
     kept = checkpoint.newest_state(left).state.position()
     assert 0 < kept.views < 8

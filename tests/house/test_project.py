@@ -1,10 +1,12 @@
 """The project file is the only tool configuration, and says why wherever it makes an exception."""
 
+import ast
 import re
+import sys
 import tomllib
 
 import pytest
-from sources import PLUGINS, ROOT, name_of, python_files, text
+from sources import PLUGINS, ROOT, ZOO, name_of, python_files, text
 
 import zoo
 
@@ -109,3 +111,22 @@ def test_the_readme_and_contributing_install_the_same():
     readme = (ROOT / "README.md").read_text("utf-8")
     line = re.search(r"pip install (-e '\.\[dev\]'.*?)(?: &&|\n)", readme)[1]
     assert line in contributing
+
+
+CALLED = {"PIL": "pillow", "yaml": "pyyaml"}
+"""Distributions that are not called as what is imported of them."""
+
+
+def test_what_is_imported_is_named_as_a_dependency():
+    """Also what another dependency brings: it may do without one day."""
+    of = re.compile(r"[a-z0-9-]+")
+    named = {of.match(line)[0].replace("-", "_") for line in PROJECT["project"]["dependencies"]}
+    optional = {"pytest", "onnxruntime"}  # for zoo.testing, and for the extra of that name
+    taken = set()
+    for path in ZOO.rglob("*.py"):
+        for node in ast.walk(ast.parse(text(path))):
+            modules = [node.module] if isinstance(node, ast.ImportFrom) and node.module else []
+            modules += [each.name for each in node.names] if isinstance(node, ast.Import) else []
+            taken |= {module.partition(".")[0] for module in modules}
+    others = taken - sys.stdlib_module_names - {"zoo"} - optional
+    assert {CALLED.get(name, name) for name in others} == named
