@@ -13,6 +13,14 @@ from zoo.core import registry
 from zoo.core.metadata import CheckpointInfo, dumps
 from zoo.core.specs import InputSpec
 
+TIMM = {
+    "architecture": "resnet18",
+    "num_classes": 3,
+    "label_names": ["cat", "dog", "emu"],
+    "pretrained_cfg": {"crop_pct": 0.95, "interpolation": "bicubic", "mean": [0.1] * 3},
+}
+"""The config.json of a repository of timm's, of three classes."""
+
 
 def built(name: str = "squeezenet1_1", num_classes: int = 7, seed: int = 0) -> torch.nn.Module:
     torch.manual_seed(seed)

@@ -3,19 +3,12 @@
 import pytest
 import torch
 from loopback_fixtures import here  # noqa: F401
-from loopback_weights import as_bytes, built, ours, repository
+from loopback_weights import TIMM, as_bytes, built, ours, repository
 
 from zoo.core import registry
 from zoo.core.recipe import ModelPart, Recipe
 from zoo.engine.start.hubmodel import from_hub
 from zoo.errors import CheckpointError
-
-TIMM = {
-    "architecture": "resnet18",
-    "num_classes": 3,
-    "label_names": ["cat", "dog", "emu"],
-    "pretrained_cfg": {"crop_pct": 0.95, "interpolation": "bicubic", "mean": [0.1] * 3},
-}
 
 
 @pytest.fixture

@@ -3,7 +3,7 @@
 import pytest
 import torch
 from loopback_fixtures import here  # noqa: F401
-from loopback_weights import as_bytes, built, repository
+from loopback_weights import TIMM, as_bytes, built, repository
 from PIL import Image
 from starts import random_weights
 
@@ -130,14 +130,6 @@ def test_a_list_that_is_none_is_the_plugins_fault(known, monkeypatch):
     monkeypatch.setattr(registries.Registry, "find", lambda *_: spec)
     with pytest.raises(PluginError, match="not callable"):
         class_names(WeightsSpec(name="a", source="file:a", labels="imagenet1k"), known, 1000)
-
-
-TIMM = {
-    "architecture": "resnet18",
-    "num_classes": 3,
-    "label_names": ["cat", "dog", "emu"],
-    "pretrained_cfg": {"crop_pct": 0.95, "interpolation": "bicubic", "mean": [0.1] * 3},
-}
 
 
 @pytest.fixture
