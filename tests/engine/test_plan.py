@@ -173,3 +173,11 @@ def test_a_model_that_gives_features_says_so(tmp_path, monkeypatch):
         "timm/eva02_tiny_patch14_224, 5,502,144 parameters that give features; "
         "head head for 5 classes"
     )
+
+
+def test_a_dry_run_downloads_nothing(tmp_path):
+    wanted = recipe(data="fashion-mnist", data_root=str(tmp_path), download=True)
+    with pytest.raises(DataError, match="not found") as caught:
+        early_plan(wanted, registry.load())
+    assert caught.value.hint == "a dry run downloads nothing: leave --dry-run out"
+    assert list(tmp_path.iterdir()) == []

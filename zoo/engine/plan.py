@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +16,7 @@ from zoo.data.sources import open_data
 from zoo.engine.sizes import agree, fit_input
 from zoo.engine.start.stored import weights_path
 from zoo.engine.transforms import auto_transform
+from zoo.errors import DataError
 
 if TYPE_CHECKING:
     from zoo.core.recipe import Recipe
@@ -70,12 +71,21 @@ def open_recipe_data(recipe: Recipe, registry: Registry, channels: int) -> Split
 def early_plan(recipe: Recipe, registry: Registry) -> Plan:
     """The plan as far as it can be known without torch: the data is opened, nothing is built.
 
+    Nothing is downloaded, either, also where the recipe says that data may be.
+
     Raises:
         DataError: The data is missing or broken.
     """
     spec = model_spec(recipe, registry)
     shown = expected_input(recipe, spec)
-    return make_plan(recipe, spec, open_recipe_data(recipe, registry, shown.size[0]), shown)
+    here = replace(recipe, data=replace(recipe.data, download=False))
+    try:
+        splits = open_recipe_data(here, registry, shown.size[0])
+    except DataError as error:
+        if recipe.data.download and "--download" in error.hint:
+            error.hint = "a dry run downloads nothing: leave --dry-run out"
+        raise
+    return make_plan(recipe, spec, splits, shown)
 
 
 def model_spec(recipe: Recipe, registry: Registry) -> ModelSpec | None:
