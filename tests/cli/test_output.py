@@ -1,5 +1,7 @@
 import json
+import math
 from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
 
@@ -58,6 +60,13 @@ def test_notes_and_errors_go_to_stderr(capsys):
     captured = capsys.readouterr()
     assert captured.out == ""
     assert captured.err == "good to know\nerror: wrong\nhint: do this\nhint: or that\n"
+
+
+def test_json_has_no_numbers_that_json_has_not(capsys):
+    Out("json").json({"loss": math.nan, "all": [1.5, math.inf], "path": Path("ä")})
+    out = capsys.readouterr().out
+    refuse = {"parse_constant": pytest.fail}
+    assert json.loads(out, **refuse) == {"loss": None, "all": [1.5, None], "path": "ä"}
 
 
 def test_an_error_for_programs_is_json(capsys):

@@ -67,10 +67,16 @@ class Out:
                 self.line(f"{' ' * (indent + width)}  {line}")
 
     def json(self, value: object) -> None:
-        """Print one JSON document."""
+        """Print one JSON document; a number that JSON has not (nan, infinite) is ``null``."""
         import json
 
-        self.line(json.dumps(value, default=_plain, indent=2, ensure_ascii=False))
+        try:
+            text = json.dumps(value, default=_plain, indent=2, ensure_ascii=False, allow_nan=False)
+        except ValueError:
+            known = json.dumps(value, default=_plain)
+            tame = json.loads(known, parse_constant=lambda _name: None)
+            text = json.dumps(tame, indent=2, ensure_ascii=False)
+        self.line(text)
 
     def line(self, text: str = "") -> None:
         """Print one line to stdout."""
