@@ -12,7 +12,7 @@ def test_trees_of_a_folder_with_splits(tmp_path):
     put(tmp_path / "set" / "val" / "cat" / "x.txt", b"")
     trees, facts = folders.gather(DataPart(), tmp_path / "set")
     assert list(trees) == ["train", "val", "test"]
-    assert facts == ["passed over in val: 1 files that are no images"]
+    assert facts == ["passed over in val: files that are no images (1)"]
 
 
 def test_another_folder_can_validate(tmp_path):

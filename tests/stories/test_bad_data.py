@@ -128,7 +128,7 @@ def test_8_macos_forks_are_ignored_with_a_count(tmp_path, opened):
     put(root / "._cat", b"\0\5\x16\7")
     splits = opened()
     assert len(splits.train) + len(splits.val) == 8
-    assert any("2 macOS forks" in note for note in splits.notes)
+    assert any("macOS forks ._* (2)" in note for note in splits.notes)
 
 
 def only(root, name, data):
@@ -380,7 +380,7 @@ def test_39_the_same_bytes_in_train_and_val_are_warned_about(tmp_path, opened):
     folder(tmp_path / "set" / "val", start=50)
     put(tmp_path / "set" / "val" / "cat" / "copy.jpg", jpeg(0))
     assert any(
-        "1 images are in more than one split" in warning and "cat/copy.jpg" in warning
+        "1 image is in more than one split" in warning and "cat/copy.jpg" in warning
         for warning in opened().warnings
     )
 

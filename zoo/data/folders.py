@@ -49,7 +49,7 @@ def gather(data: DataPart, path: Path) -> tuple[dict[str, Tree], list[str]]:
         trees["val"] = _validation(Path(data.val).expanduser())
     for role, tree in trees.items():
         if tree.ignored:
-            what = ", ".join(f"{count} {name}" for name, count in tree.ignored.most_common())
+            what = ", ".join(f"{name} ({count})" for name, count in tree.ignored.most_common())
             facts.append(f"passed over in {role}: {what}")
     return trees, facts
 
@@ -197,13 +197,13 @@ def suspicions(
     if leaks:
         one, other = leaks[0][0], leaks[0][-1]
         warnings.append(
-            f"{len(leaks)} images are in more than one split, byte for byte: "
+            f"{_are(len(leaks))} in more than one split, byte for byte: "
             f"{one[0]}/{one[2].key} and {other[0]}/{other[2].key}"
         )
     if clashes:
         one, other = clashes[0][0], clashes[0][-1]
         warnings.append(
-            f"{len(clashes)} images are in more than one class, byte for byte: "
+            f"{_are(len(clashes))} in more than one class, byte for byte: "
             f"{one[2].key} and {other[2].key}"
         )
     return warnings
@@ -220,3 +220,7 @@ def facts_of(sets: Mapping[str, ImageSet], order: Sequence[str]) -> list[str]:
     if missing:
         facts.append(f"classes without validation images: {labels.listed(missing, 5)}")
     return facts
+
+
+def _are(count: int) -> str:
+    return "1 image is" if count == 1 else f"{count} images are"

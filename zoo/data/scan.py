@@ -297,7 +297,7 @@ def _hidden(name: str) -> bool:
 
 
 def _kind_of_junk(name: str) -> str:
-    return "macOS forks (._*)" if name.startswith("._") else "hidden or system files and folders"
+    return "macOS forks ._*" if name.startswith("._") else "hidden or system files and folders"
 
 
 def _looks_like_image(entry: os.DirEntry[str]) -> bool:

@@ -127,7 +127,7 @@ def _cases() -> list[Case]:
         refused(6, "a PNG with a wrong checksum", "a.png", flipped(png(3), 40), "checksum"),
         refused(7, "a JPEG with a flipped bit", "a.jpg",
                 flipped(whole, whole.index(b"\xff\xc4") + 5), "Huffman"),
-        Case(8, "a macOS fork, ._0.jpg", fork, 0, ("1 macOS fork", "fit to train on")),
+        Case(8, "a macOS fork, ._0.jpg", fork, 0, ("macOS forks ._* (1)", "fit to train on")),
         fine(9, "CMYK", "a.jpg", encode(picture(5).convert("CMYK"), "JPEG"), "CMYK converted"),
         fine(10, "grey", "a.jpg", encode(picture(5).convert("L"), "JPEG"), "jpeg gray"),
         fine(11, "grey and alpha", "a.png", encode(picture(5).convert("LA"), "PNG"), "over white"),
