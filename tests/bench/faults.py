@@ -28,10 +28,10 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "helpers"))
 import torch
 from tinyrun import TinyRun
 
-from zoo.core.metadata import CheckpointInfo
+from zoo.core.metadata import WEIGHTS_FILE, CheckpointInfo
 from zoo.engine.saving import tensorfile
 from zoo.engine.saving.checkpoint import list_states, newest_state
-from zoo.engine.saving.keeper import BEST, Keeper
+from zoo.engine.saving.keeper import Keeper
 from zoo.engine.saving.rundir import RunFolder
 from zoo.errors import CheckpointError, DiskError
 
@@ -184,7 +184,7 @@ def examine(folder: Path, label: str, code: int, tally: Tally) -> None:
     if code == 0 and good.state is not None and good.state.step != 3:
         problems.append("said to be saved, and is not there")
     try:
-        tensorfile.verify(run / BEST)
+        tensorfile.verify(run / WEIGHTS_FILE)
     except CheckpointError as error:
         problems.append(f"torn weights: {error.message}")
     left = list((run / ".staging").iterdir())

@@ -40,10 +40,10 @@ import torch
 from faults import traced
 from tinyrun import TinyLoader, TinyRun, fingerprint
 
+from zoo.core.metadata import WEIGHTS_FILE
 from zoo.engine.reports import SavedReport
 from zoo.engine.saving import atomic, keeper, tensorfile
 from zoo.engine.saving.checkpoint import newest_state
-from zoo.engine.saving.keeper import BEST
 from zoo.engine.saving.rundir import RunFolder
 from zoo.errors import ZooError
 
@@ -399,9 +399,9 @@ class Judge:
         if found.state and _tensors(found.state.path) not in self.states[step]:
             self.count.silent += 1
             self.count.said.append(f"{label}: the state of step {step} has other bits")
-        if (run / BEST).exists() or best:
+        if (run / WEIGHTS_FILE).exists() or best:
             try:
-                tensorfile.verify(run / BEST)
+                tensorfile.verify(run / WEIGHTS_FILE)
             except ZooError as error:
                 self.count.torn += 1
                 self.count.said.append(f"{label}: {error}")

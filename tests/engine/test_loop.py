@@ -7,7 +7,7 @@ import torch
 from tinyrun import CPU, TinyLoader, TinyRun, fingerprint
 from torch.nn import functional
 
-from zoo.core.metadata import CheckpointInfo
+from zoo.core.metadata import WEIGHTS_FILE, CheckpointInfo
 from zoo.engine.evaluate import evaluate
 from zoo.engine.feed import Feed
 from zoo.engine.loop import fit
@@ -15,7 +15,7 @@ from zoo.engine.processes.signals import Stop
 from zoo.engine.reports import EpochReport, Note, SavedReport, StepReport
 from zoo.engine.saving import keeper as keeper_module
 from zoo.engine.saving.checkpoint import list_states, load_weights, read_state
-from zoo.engine.saving.keeper import BEST, Keeper
+from zoo.engine.saving.keeper import Keeper
 from zoo.engine.saving.live import Position
 from zoo.engine.saving.moment import Moment
 from zoo.engine.saving.rundir import RunFolder
@@ -96,7 +96,7 @@ def test_the_best_epochs_weights_are_kept(tmp_path):
         if isinstance(report, EpochReport) and report.best:
             best = {k: v.clone() for k, v in run.live.judged.state_dict().items()}
             value = report.value
-    tensors, info = load_weights(run.folder / BEST)
+    tensors, info = load_weights(run.folder / WEIGHTS_FILE)
     assert all(torch.equal(tensors[k], v) for k, v in best.items())
     assert info.metrics["loss"] == value
     again = TinyRun(tmp_path / "again").live.model

@@ -17,6 +17,7 @@ import pytest
 import torch
 from tinyrun import TinyRun, fingerprint
 
+from zoo.core.metadata import WEIGHTS_FILE
 from zoo.core.recipe import FreezePart
 from zoo.core.specs import InputSpec
 from zoo.data.images import ImageSet
@@ -25,7 +26,7 @@ from zoo.engine.freezing.freeze import plan_freeze
 from zoo.engine.freezing.frozen import Frozen
 from zoo.engine.reports import EpochReport
 from zoo.engine.saving.checkpoint import list_states, state_path
-from zoo.engine.saving.keeper import BEST, Keeper
+from zoo.engine.saving.keeper import Keeper
 
 STEPS = 12
 CLASSES = ("circle", "square", "star")
@@ -112,7 +113,7 @@ def killed_after(step, whole, folder):
         if number <= step:
             shutil.copy(path, state_path(folder, number))
     shutil.copy(whole / "metrics.jsonl", folder)
-    shutil.copy(whole / BEST, folder)
+    shutil.copy(whole / WEIGHTS_FILE, folder)
     return folder
 
 
@@ -120,7 +121,7 @@ def check(whole, run):
     assert run.found.state is not None
     assert fingerprint(run.live) == fingerprint(whole.live)
     assert rows(run.folder) == rows(whole.folder)
-    assert (run.folder / BEST).read_bytes() == (whole.folder / BEST).read_bytes()
+    assert (run.folder / WEIGHTS_FILE).read_bytes() == (whole.folder / WEIGHTS_FILE).read_bytes()
 
 
 @pytest.mark.parametrize("optimizer", ["sgd", "adamw"])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -70,7 +69,9 @@ def describe(folder: Path) -> dict[str, Any]:
             "best": None,
             "state": error.message,
         }
-    rows = _epochs(folder / "metrics.jsonl")
+    from zoo.engine.history import epoch_rows
+
+    rows = list(epoch_rows(folder))
     monitor = str(recipe.get("output.monitor", "top1"))
     best = [
         row["val"][monitor] for row in rows if row.get("best") and monitor in (row["val"] or {})
@@ -87,19 +88,3 @@ def describe(folder: Path) -> dict[str, Any]:
         "best": best[-1] if best else None,
         "state": "done" if finished else "can be resumed",
     }
-
-
-def _epochs(path: Path) -> list[dict[str, Any]]:
-    rows = []
-    try:
-        lines = path.read_text("utf-8", "replace").splitlines()
-    except OSError:
-        return []
-    for line in lines:
-        try:
-            row = json.loads(line)
-        except (ValueError, RecursionError):
-            continue
-        if isinstance(row, dict) and row.get("kind") == "epoch" and type(row.get("epoch")) is int:
-            rows.append(row)
-    return rows

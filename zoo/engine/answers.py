@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final, final
 import torch
 from torch import Tensor
 
-from zoo.engine.evaluate import has_classes
+from zoo.engine.evaluate import has_classes, ranks
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -99,7 +99,7 @@ class Recorder:
         if self._closely:
             own = targets[:, None]
             losses = -shares.gather(1, own)[:, 0]
-            row += (batch.indices.int(), losses, _ranks(outputs, own))
+            row += (batch.indices.int(), losses, ranks(outputs, targets).int())
             self._keep(outputs, targets, batch.indices)
         self._columns.append(row)
 
@@ -132,14 +132,6 @@ class Recorder:
             logits=logits,
             logit_labels=logit_labels,
         )
-
-
-def _ranks(outputs: Tensor, own: Tensor) -> Tensor:
-    """Places ``(N,)`` of the outputs at ``own`` ``(N, 1)``; equal ones are in order of their index."""
-    value = outputs.gather(1, own)
-    index = torch.arange(outputs.shape[1], device=outputs.device)
-    behind = (outputs < value).logical_or_((outputs == value).logical_and_(index >= own))
-    return (outputs.shape[1] - behind.sum(1)).int()
 
 
 def _joined(parts: Sequence[Tensor]) -> Tensor:

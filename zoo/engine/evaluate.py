@@ -137,13 +137,13 @@ def evaluate(
         Stopped: ``stop`` became true on some rank.
         DataError: Some rank cannot read an image; on every rank.
     """
-    tally = Tally()
+    tally = Tally(loss)
     seen: list[tuple[Tensor, Tensor]] = []
     stopped = False
     trouble: DataError | None = None
     try:
         for outputs, targets, batch in infer(model, batches, feed=feed, place=place):
-            tally.add(outputs, targets, loss)
+            tally.add(outputs, targets)
             if record:
                 record(outputs, targets, batch)
             if metrics:
@@ -165,24 +165,27 @@ def evaluate(
 
 
 class Tally:
-    """Sums over images. Kept on the device until the end, so that nothing waits for it."""
+    """Sums over images. Kept on the device until the end, so that nothing waits for it.
 
-    def __init__(self) -> None:
+    Args:
+        loss: Mean over the batch.
+    """
+
+    def __init__(self, loss: Loss) -> None:
+        self._averaging = Averaging(loss)
         self._losses: list[Tensor] = []
         self._divisors: list[Tensor] = []
         self._counts: list[int] = []
-        self._summed = False
         self._hits: list[Tensor] = []
         self._confusion: Tensor | None = None
         self.classes = False
 
-    def add(self, outputs: Tensor, targets: Tensor, loss: Loss) -> None:
+    def add(self, outputs: Tensor, targets: Tensor) -> None:
         """Take one batch: outputs ``(N, K)`` and targets ``(N, ...)``."""
         with torch.no_grad():
-            how = Averaging(loss)
+            how = self._averaging
             self._losses.append(how.loss(outputs, targets).detach().float())
             self._counts.append(len(outputs))
-            self._summed = how.summed
             if how.weighed:
                 self._divisors.append(how.divisor(outputs, targets))
             if has_classes(outputs, targets):
@@ -200,7 +203,7 @@ class Tally:
         n = float(sum(self._counts))
         sums = [0.0, 0.0, 0.0, n, n]
         if self._losses:
-            times = torch.tensor(1 if self._summed else self._counts, dtype=torch.float64)
+            times = torch.tensor(1 if self._averaging.summed else self._counts, dtype=torch.float64)
             sums[0] = float((torch.stack(self._losses).cpu().double() * times).sum())
         if self._divisors:
             sums[4] = float(torch.stack(self._divisors).cpu().double().sum())
@@ -235,8 +238,8 @@ def has_classes(outputs: Tensor, targets: Tensor) -> bool:
 def hits(outputs: Tensor, targets: Tensor) -> Tensor:
     """Count top-1 and top-5 hits.
 
-    Equal outputs are ranked by their index, as ``argmax`` does, so that a model that gives the
-    same number for everything scores 1 in K; an output that is nan is never a hit.
+    A model that gives the same number for everything scores 1 in K; an output that is nan is never
+    a hit.
 
     Args:
         outputs: ``(N, K)``.
@@ -245,12 +248,27 @@ def hits(outputs: Tensor, targets: Tensor) -> Tensor:
     Returns:
         ``(2,)`` fp32 on the device.
     """
+    rank = ranks(outputs, targets)
+    return torch.stack([rank < 1, rank < min(5, outputs.shape[1])]).sum(1).float()
+
+
+def ranks(outputs: Tensor, targets: Tensor) -> Tensor:
+    """Places of the true classes among the outputs, 0 = the largest; those of nan are the last.
+
+    Equal outputs are ranked by their index, as ``argmax`` does.
+
+    Args:
+        outputs: ``(N, K)``.
+        targets: Class indices ``(N,)``.
+
+    Returns:
+        ``(N,)`` int64 on the device.
+    """
     column = targets[:, None]
     own = outputs.gather(1, column)
     index = torch.arange(outputs.shape[1], device=outputs.device)
     behind = (outputs < own).logical_or_((outputs == own).logical_and_(index >= column))
-    rank = outputs.shape[1] - behind.sum(1)  # a nan is behind nothing, so its rank is the last
-    return torch.stack([rank < 1, rank < min(5, outputs.shape[1])]).sum(1).float()
+    return outputs.shape[1] - behind.sum(1)  # a nan is behind nothing
 
 
 def _compute(

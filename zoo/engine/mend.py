@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import math
 import os
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from zoo.core import compose
+from zoo.core.metadata import WEIGHTS_FILE
+from zoo.engine.history import epoch_rows
 from zoo.engine.saving import tensorfile
 from zoo.engine.saving.checkpoint import read_state, save_weights
-from zoo.engine.saving.keeper import BEST
 from zoo.engine.saving.repair import best_state, state_after
 from zoo.engine.saving.rundir import RunFolder
 from zoo.engine.saving.state import unpack
@@ -47,7 +47,7 @@ def mend(folder: Path, done: RunResult) -> str:
         BusyError: Another process has the folder.
         DiskError: The file cannot be written.
     """
-    path = folder / BEST
+    path = folder / WEIGHTS_FILE
     if done.best_epoch is None or os.environ.get("RANK", "0") != "0":
         return ""
     wrong = _wrong(path)
@@ -63,7 +63,7 @@ def mend(folder: Path, done: RunResult) -> str:
         raise _lost(folder, f"{path} is {wrong}, and {error.message}") from error
     with RunFolder.open(folder) as held:
         save_weights(path, _judged(state), _record(state.info, done), staging=held.staging)
-        text = f"{BEST} was {wrong}, and is written again from checkpoints/{source.name}"
+        text = f"{WEIGHTS_FILE} was {wrong}, and is written again from checkpoints/{source.name}"
         held.log(text)
     return text
 
@@ -84,11 +84,11 @@ def mend_begun(run: RunFolder, at: Position) -> str:
         CheckpointError: No epoch follows, or the weights cannot be read.
         DiskError: The file cannot be written.
     """
-    wrong = "" if at.best_epoch is None else _wrong(run.path / BEST)
+    wrong = "" if at.best_epoch is None else _wrong(run.path / WEIGHTS_FILE)
     if not wrong:
         return ""
     assert at.best_epoch is not None
-    lost = f"{run.path / BEST} is {wrong}, and the state of epoch {at.best_epoch + 1}, the best, is"
+    lost = f"{run.path / WEIGHTS_FILE} is {wrong}, and the state of epoch {at.best_epoch + 1}, the best, is"
     source, state = state_after(run.path, at.best_epoch + 1), None
     if source is not None:
         with contextlib.suppress(CheckpointError):
@@ -99,8 +99,8 @@ def mend_begun(run: RunFolder, at: Position) -> str:
         at.best, at.best_epoch, at.waited = None, None, 0
         return f"{lost} not kept: the best of the epochs that follow will be"
     info = replace(state.info, metrics=_measured(run, at.best_epoch))
-    save_weights(run.path / BEST, _judged(state), info, staging=run.staging)
-    return f"{BEST} was {wrong}, and is written again from checkpoints/{state.path.name}"
+    save_weights(run.path / WEIGHTS_FILE, _judged(state), info, staging=run.staging)
+    return f"{WEIGHTS_FILE} was {wrong}, and is written again from checkpoints/{state.path.name}"
 
 
 def _judged(state: State) -> dict[str, Any]:
@@ -111,11 +111,13 @@ def _judged(state: State) -> dict[str, Any]:
 
 def _measured(run: RunFolder, epoch: int) -> dict[str, float]:
     """What an epoch was written down to have reached on the validation images."""
-    with contextlib.suppress(OSError, ValueError, KeyError, TypeError, AttributeError):
-        for line in run.metrics.read_text("utf-8").splitlines():
-            row = json.loads(line)
-            if row["kind"] == "epoch" and row["epoch"] == epoch:
-                return {key: value for key, value in row["val"].items() if math.isfinite(value)}
+    for row in epoch_rows(run.path):
+        if row["epoch"] == epoch and isinstance(row.get("val"), dict):
+            return {
+                name: value
+                for name, value in row["val"].items()
+                if isinstance(value, int | float) and math.isfinite(value)
+            }
     return {}
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from zoo.core import compose
-from zoo.core.metadata import CheckpointInfo
+from zoo.core.metadata import WEIGHTS_FILE, CheckpointInfo
 from zoo.core.recipe import Recipe
 from zoo.core.registry import Registry
 from zoo.data.images import Splits
@@ -38,7 +38,7 @@ from zoo.engine.rehearse import require_exact
 from zoo.engine.reports import EpochReport, Note, SavedReport, StepReport
 from zoo.engine.result import RESULT_FILE, RunResult
 from zoo.engine.saving import checkpoint
-from zoo.engine.saving.keeper import BEST, Keeper, drift, environment
+from zoo.engine.saving.keeper import Keeper, drift, environment
 from zoo.engine.saving.rundir import RunFolder, check_name
 from zoo.engine.sizes import fit_input
 from zoo.engine.start.weights import find_start
@@ -352,7 +352,7 @@ def _finish(
     """Put the proof into the best weights, write the result."""
     assert run.dir is not None
     at = made.live.position
-    weights = run.dir / BEST
+    weights = run.dir / WEIGHTS_FILE
     metrics: dict[str, float] = {}
     if keeper.folder is not None and weights.is_file():
         tensors, info = checkpoint.load_weights(weights)

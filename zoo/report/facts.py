@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -10,6 +9,8 @@ import torch
 
 from zoo import __version__
 from zoo.engine.transforms import EVALUATION
+from zoo.errors import HubError
+from zoo.hub.files import sha256_file
 from zoo.report.markup import Markup, joined, name, tag
 
 if TYPE_CHECKING:
@@ -78,9 +79,8 @@ def _classes(found: Judgement) -> str:
 def digest(path: Path) -> str:
     """The sha256 of a file, as ``sha256sum`` gives it; empty if it is gone."""
     try:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
-    except OSError:
+        return sha256_file(path)
+    except HubError:
         return ""
 
 

@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from zoo.core.metadata import WEIGHTS_FILE
+from zoo.engine.history import epoch_rows
 from zoo.engine.result import read_result
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
-
     from zoo.engine.start.loaded import Loaded
-
-_LONGEST = 1_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +61,7 @@ def read_training(loaded: Loaded) -> Training | None:
     folder = loaded.path.parent
     if loaded.path.name != WEIGHTS_FILE or not (folder / "recipe.toml").is_file():
         return None
-    rows = {row["epoch"]: row for row in _rows(folder / "metrics.jsonl")}
+    rows = {row["epoch"]: row for row in epoch_rows(folder)}
     best = [number for number, row in rows.items() if row.get("best") is True]
     result = read_result(folder)
     return Training(
@@ -75,25 +70,6 @@ def read_training(loaded: Loaded) -> Training | None:
         proof=result.proof if result is not None else "",
         digest=loaded.info.recipe_digest,
     )
-
-
-def _rows(path: Path) -> Iterator[dict[str, Any]]:
-    """Lines about epochs; the many about steps, and torn ones, are passed over."""
-    try:
-        with path.open("rb") as file:
-            while line := file.readline(_LONGEST):
-                if b'"kind":"step"' in line[:40]:
-                    continue
-                try:
-                    row = json.loads(line)
-                except (ValueError, RecursionError):
-                    continue
-                if not isinstance(row, dict) or row.get("kind") != "epoch":
-                    continue
-                if type(row.get("epoch")) is int:
-                    yield row
-    except OSError:
-        return
 
 
 def _epoch(number: int, row: dict[str, Any]) -> Epoch:

@@ -8,12 +8,12 @@ import pytest
 import torch
 from tinyrun import CPU, TinyRun, fingerprint
 
-from zoo.core.metadata import CheckpointInfo
+from zoo.core.metadata import WEIGHTS_FILE, CheckpointInfo
 from zoo.engine.processes.distributed import ALONE
 from zoo.engine.saving import keeper as keeper_module
 from zoo.engine.saving.atomic import disk_error
 from zoo.engine.saving.checkpoint import list_states, load_weights
-from zoo.engine.saving.keeper import BEST, Keeper, drift, environment
+from zoo.engine.saving.keeper import Keeper, drift, environment
 from zoo.engine.saving.live import Position
 from zoo.engine.saving.rundir import RunFolder
 from zoo.errors import DiskError, NumericsError
@@ -58,13 +58,13 @@ def test_two_states_are_the_least(folder, live):
 def test_a_metric_that_is_not_a_number_is_left_out_of_the_record(folder, live):
     best = {"top1": 0.5, "loss": float("inf"), "matthews": float("nan")}
     Keeper(folder, INFO).save(at(live, 4), reason="epoch", best=best)
-    _, info = load_weights(folder.path / BEST)
+    _, info = load_weights(folder.path / WEIGHTS_FILE)
     assert info.metrics == {"top1": 0.5}
 
 
 def test_the_best_weights_are_the_judged_ones_with_their_metrics(folder, live):
     Keeper(folder, INFO).save(at(live, 4), reason="epoch", best={"top1": 0.5})
-    tensors, info = load_weights(folder.path / BEST)
+    tensors, info = load_weights(folder.path / WEIGHTS_FILE)
     assert (info.step, info.metrics) == (4, {"top1": 0.5})
     assert torch.equal(tensors["0.weight"], live.ema.module[0].weight)
 
@@ -79,7 +79,7 @@ def test_a_model_that_is_not_finite_is_never_saved(folder, live):
         keeper.save(at(live, 2), reason="epoch", best={"loss": 0.1})
     assert caught.value.exit_code == 9
     assert [step for step, _ in list_states(folder.path)] == [1]
-    assert not (folder.path / BEST).exists()
+    assert not (folder.path / WEIGHTS_FILE).exists()
 
 
 def test_resume_restores_the_newest_good_one_and_rewinds_the_metrics(folder, live, tmp_path):
@@ -229,7 +229,7 @@ def test_going_back_waits_for_the_save_that_is_being_written(folder, live, monke
 def test_each_refusal_has_its_reason_and_leaves_the_save_before(folder, live, monkeypatch, number):
     keeper = Keeper(folder, INFO)
     keeper.save(at(live, 1), reason="epoch", best={"loss": 1.0})
-    before = (folder.path / BEST).read_bytes()
+    before = (folder.path / WEIGHTS_FILE).read_bytes()
 
     def refuse(*_args, **_kwargs):
         raise OSError(number, os.strerror(number))
@@ -238,7 +238,7 @@ def test_each_refusal_has_its_reason_and_leaves_the_save_before(folder, live, mo
     reasons = {errno.EDQUOT: "quota", errno.EROFS: "read-only", errno.EIO: "input/output"}
     with pytest.raises(DiskError, match=f"{reasons[number]}.*; the state of step 1 stays valid"):
         keeper.save(at(live, 2), reason="epoch", best={"loss": 0.5})
-    assert (folder.path / BEST).read_bytes() == before
+    assert (folder.path / WEIGHTS_FILE).read_bytes() == before
     assert [step for step, _ in list_states(folder.path)] == [1]
     assert not list(folder.staging.iterdir())
 

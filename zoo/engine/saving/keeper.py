@@ -44,8 +44,6 @@ if TYPE_CHECKING:
     from zoo.engine.saving.moment import Moment
     from zoo.engine.saving.rundir import RunFolder
 
-BEST = WEIGHTS_FILE
-
 
 def environment(place: Place, world: World, **more: Any) -> dict[str, Any]:
     """What must be equal for a resumed run to give the same bits."""
@@ -237,7 +235,7 @@ class Keeper:
         if best is not None:
             finite = {name: value for name, value in best.items() if math.isfinite(value)}
             info = replace(self.info, epoch=moment.epoch, step=moment.step, metrics=finite)
-            save_weights(self.folder.path / BEST, moment.weights(), info, staging=staging)
+            save_weights(self.folder.path / WEIGHTS_FILE, moment.weights(), info, staging=staging)
         save_state(path, moment, self.info, environment=self.environment, staging=staging)
 
     def _make_room(self) -> bool:

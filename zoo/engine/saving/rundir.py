@@ -28,6 +28,7 @@ from typing import IO, TYPE_CHECKING, Any, Self
 
 from filelock import FileLock, Timeout
 
+from zoo.engine.history import METRICS_FILE
 from zoo.engine.saving import atomic
 from zoo.errors import BusyError, DiskError, UsageError
 
@@ -120,7 +121,7 @@ class RunFolder:
     @property
     def metrics(self) -> Path:
         """The metrics file."""
-        return self.path / "metrics.jsonl"
+        return self.path / METRICS_FILE
 
     def write_text(self, name: str, text: str) -> Path:
         """Make or replace a small text file of the run atomically.
