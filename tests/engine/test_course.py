@@ -141,6 +141,52 @@ def test_patience_ends_the_run_and_says_so(tmp_path):
     assert made.remarks() == []
 
 
+def test_time_that_is_up_ends_the_epoch_and_the_run(tmp_path):
+    made = course(tmp_path, max_seconds=0.05)
+    windows = made.windows()
+    window = next(windows)
+    made.advance(window, Outcome(8, 0.5, 1, 1, None, updated=True, flags=made.flags()))
+    time.sleep(0.06)
+    assert made.flags()[4]
+    made.advance(next(windows), Outcome(8, 0.5, 1, 1, None, updated=True, flags=made.flags()))
+    assert list(windows) == []
+    made.end_epoch(val())
+    at = made.live.position
+    assert (at.finished, at.epoch, at.batch) == (True, 1, 0)
+    assert made.remarks() == [
+        "the time (0.05 s) is up after 1 of 3 epochs, the last of them cut short at 4 of 6 batches"
+    ]
+
+
+def test_an_epoch_that_would_not_end_in_time_is_not_begun(tmp_path):
+    made = course(tmp_path, max_seconds=0.5)
+    made.begin_epoch()
+    made.live.position.batch = 6
+    made.end_epoch(val())
+    assert not made.live.position.finished
+    made.begin_epoch()
+    time.sleep(0.3)
+    made.live.position.batch = 6
+    made.end_epoch(val())
+    assert made.live.position.finished
+    (said,) = made.remarks()
+    assert "up after 2 of 3 epochs; with --epochs 2" in said
+
+
+def test_another_ranks_clock_ends_the_epoch_here(tmp_path):
+    made = course(tmp_path, max_seconds=60.0)
+    windows = made.windows()
+    made.advance(next(windows), Outcome(8, 0.5, 1, 1, None, updated=True, flags=(0, 0, 0, 0, 1)))
+    assert list(windows) == []
+
+
+def test_what_is_left_of_the_time_bounds_the_forecast(tmp_path):
+    made = course(tmp_path, max_seconds=0.5, epochs=1000)
+    made.begin_epoch()
+    time.sleep(0.02)
+    assert made.advance([None] * 2, OUTCOME).eta <= 0.5
+
+
 def test_an_unknown_metric_to_monitor_is_said(tmp_path):
     with pytest.raises(UsageError, match="there is no 'auc' to monitor"):
         course(tmp_path, monitor="auc").end_epoch(val())
@@ -160,7 +206,7 @@ def test_signals_are_flags_that_ranks_agree_on(tmp_path):
     assert made.flags()[:2] == (False, False)
     stop.request(signal.SIGTERM)
     time.sleep(0.02)
-    assert made.flags() == (False, True, True, False)
+    assert made.flags() == (False, True, True, False, False)
     assert made.stop_asked(OUTCOME)
     error = made.interrupted()
     assert (error.code, error.signal) == (143, signal.SIGTERM)

@@ -1,6 +1,7 @@
 import json
 import math
 import time
+from dataclasses import replace
 
 import pytest
 import torch
@@ -235,6 +236,54 @@ def test_asked_to_stop_it_saves_and_leaves(tmp_path, step):
                 stop.request()
     assert caught.value.code == 130
     assert list_states(run.folder)[0][0] == step
+
+
+class Slow(TinyLoader):
+    def epoch(self, epoch, start_batch=0):
+        for batch in super().epoch(epoch, start_batch):
+            time.sleep(0.04)
+            yield batch
+
+
+def limited(folder, seconds):
+    run = TinyRun(folder, epochs=50, loader=Slow())
+    run.rules = replace(run.rules, max_seconds=seconds)
+    return run
+
+
+def test_a_run_ends_within_its_time_judged_and_saved(tmp_path):
+    began = time.monotonic()
+    run = limited(tmp_path / "run", 1.2)
+    reports = list(run.go())
+    assert time.monotonic() - began < 2.4
+    epochs = [r for r in reports if isinstance(r, EpochReport)]
+    assert 1 < len(epochs) < 6
+    assert all(r.val is not None for r in epochs)
+    assert run.live.position.finished
+    assert "is up after" in next(r.text for r in reports if isinstance(r, Note))
+    assert (run.folder / WEIGHTS_FILE).is_file()
+    again = limited(run.folder, 1.2)
+    assert list(again.go()) == []
+
+
+def test_a_resumed_run_has_the_time_that_was_left(tmp_path):
+    stop = Stop()
+    first = limited(tmp_path / "other", 1.2)
+    heard = []
+
+    def listen():
+        for report in first.go(stop=stop):
+            heard.append(report)
+            if kinds(heard).count("step") == 9:
+                stop.request(2)
+
+    with pytest.raises(Interrupted):
+        listen()
+    spent = first.live.position.seconds
+    assert 0.5 < spent < 1.2
+    second = limited(first.folder, 1.2)
+    more = [r for r in second.go() if isinstance(r, StepReport)]
+    assert 1 <= len(more) <= 12
 
 
 def test_asked_while_evaluating_it_saves_and_evaluates_again_later(tmp_path):

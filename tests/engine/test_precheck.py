@@ -57,6 +57,7 @@ def test_every_built_in_part_passes_with_its_defaults(kind):
         ({"data__train_options": {"zoom": 3}}, "no option 'zoom'"),
         ({"output__monitor": "per-class"}, "gives several numbers"),
         ({"output__save_every": "soon"}, "soon"),
+        ({"optim__max_time": "soon"}, "soon"),
         ({"data__views": "many"}, "many"),
     ],
     ids=str,

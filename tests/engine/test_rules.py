@@ -1,6 +1,6 @@
 import pytest
 
-from zoo.engine.rules import Rules, parse_every
+from zoo.engine.rules import Rules, parse_every, parse_time
 from zoo.errors import UsageError
 
 
@@ -22,6 +22,19 @@ def test_steps_and_times_are_read(text, found):
 def test_anything_else_is_refused(text):
     with pytest.raises(UsageError, match="neither a number of steps nor a time"):
         parse_every(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "found"), [(None, None), ("90s", 90.0), ("30m", 1800.0), ("1.5h", 5400.0)]
+)
+def test_times_are_read(text, found):
+    assert parse_time(text) == found
+
+
+@pytest.mark.parametrize("text", ["", "90", "0m", "-1m", "nanm", "infh", "m", "2d"])
+def test_what_is_no_time_is_refused(text):
+    with pytest.raises(UsageError, match="is no time"):
+        parse_time(text)
 
 
 def test_rules_cannot_be_changed_while_they_are_followed():

@@ -84,6 +84,7 @@ def no_run():
         (["resnet18", "--project", "400,200"], "ends in 200 outputs but there are 3", "400,3"),
         (["resnet18", "--batch-transform", "standard"], "is for single images", "--transform"),
         (["resnet18", "--save-every", "soon"], "save_every", "200"),
+        (["resnet18", "--max-time", "2"], "'2' is no time", "2h"),
         (["resnet18", "--name", "../x"], "cannot be a run's name", "letters"),
         (["resnet18", "--optimizer-option", "nesterov"], "is not NAME=VALUE", "NAME=VALUE"),
         (["resnet18", "--optimizer-option", "nesterof=true"], "no option 'nesterof'", "nesterov"),

@@ -47,6 +47,7 @@ METAVARS: Final = {
     "device": "NAME",
     "eval_transform": "NAME",
     "loss": "NAME",
+    "max_time": "TIME",
     "metric": "NAME",
     "monitor": "NAME",
     "name": "NAME",

@@ -111,6 +111,10 @@ def _check_words(recipe: Recipe, known: registry.Registry) -> None:
         from zoo.engine.rules import parse_every
 
         parse_every(output.save_every)
+    if recipe.optim.max_time is not None:
+        from zoo.engine.rules import parse_time
+
+        parse_time(recipe.optim.max_time)
     if output.name is not None:
         from zoo.engine.saving.rundir import check_name
 

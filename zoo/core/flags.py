@@ -67,6 +67,7 @@ KEYWORDS: Final[dict[str, str]] = {
     "lr_decay_stage": "optim.stage_lr_decay",
     "ema": "optim.ema",
     "patience": "optim.patience",
+    "max_time": "optim.max_time",
     "on_nan": "optim.on_nan",
     "device": "device.device",
     "precision": "device.precision",

@@ -264,6 +264,13 @@ class OptimPart:
         Count | None,
         Meta(description="Stop after this many epochs without a better monitored metric."),
     ] = None
+    max_time: Annotated[
+        str | None,
+        Meta(
+            description="End the run, evaluated and saved, within this time of training: 90s, 30m, "
+            "2h."
+        ),
+    ] = None
     on_nan: Annotated[
         Literal["stop", "skip", "rollback"],
         Meta(description="Non-finite loss: stop, skip the step, or roll back to the last save."),

@@ -35,7 +35,7 @@ from zoo.engine.prefix.use import use_prefix
 from zoo.engine.processes import distributed, sharded
 from zoo.engine.processes.deal import Deal, deal
 from zoo.engine.reading import keep_images
-from zoo.engine.rules import Rules, parse_every
+from zoo.engine.rules import Rules, parse_every, parse_time
 from zoo.engine.saving.live import Live
 from zoo.engine.timings import Waited
 from zoo.engine.trainsize import size_line, training_input, trains_partly
@@ -361,7 +361,7 @@ def make_rules(recipe: Recipe, registry: Registry) -> Rules:
         registry: Where metrics are; they say whether more of them is better.
 
     Raises:
-        UsageError: ``save_every`` is not a count or a time.
+        UsageError: ``save_every`` is not a count or a time, or ``max_time`` no time.
         UnknownNameError: ``monitor`` is not something that is measured.
     """
     steps, seconds = parse_every(recipe.output.save_every)
@@ -377,6 +377,7 @@ def make_rules(recipe: Recipe, registry: Registry) -> Rules:
         on_nan=recipe.optim.on_nan,
         save_steps=steps,
         save_seconds=seconds,
+        max_seconds=parse_time(recipe.optim.max_time),
     )
 
 

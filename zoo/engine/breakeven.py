@@ -44,7 +44,7 @@ class BreakEven:
             **parts: What :func:`zoo.engine.loop.fit` takes, ``place`` among it.
         """
         brief = replace(rules, monitor="loss", goal="min", patience=None, save_steps=None)
-        brief = replace(brief, save_seconds=None, on_nan="skip")
+        brief = replace(brief, save_seconds=None, max_seconds=None, on_nan="skip")
         parts = {**parts, "place": replace(parts["place"], compile=False)}
         tensors, skeleton = live.capture()
         kept = {name: tensor.clone() for name, tensor in tensors.items()}, skeleton

@@ -5,16 +5,16 @@ from __future__ import annotations
 import math
 import signal
 import time
-from contextlib import contextmanager
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
+from zoo.engine.budget import Budget, ending
 from zoo.engine.evaluate import Evaluation, evaluate
 from zoo.engine.processes.deal import keep_batches
 from zoo.engine.processes.sharded import gathered
 from zoo.engine.reports import EpochReport, Note, SavedReport, StepReport
 from zoo.engine.rules import MOST_ROLLBACKS, MOST_SKIPPED, Rules
-from zoo.errors import DataError, Interrupted, NumericsError, UsageError, ZooError
+from zoo.errors import DataError, Interrupted, NumericsError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -72,9 +72,10 @@ class Course:
         self._saved_at = self._epoch_began = self._clock = time.monotonic()
         self._trained = self._evaluated = 0.0
         self._images = self._steps = self._gone = 0
-        self._slow = self._lost = False
+        self._slow = self._lost = self._over = False
         self.trouble: DataError | None = None
         at = live.position
+        self.budget = Budget(rules.max_seconds, at.seconds)
         if not self.batches:
             raise DataError(
                 "the training images do not fill one batch", hint="--set data.batch_size=N, fewer"
@@ -112,7 +113,7 @@ class Course:
             return
         batches = iter(self.train.epoch(at.epoch, at.batch))
         try:
-            while window := list(islice(batches, self.rules.accumulate)):
+            while not self._over and (window := list(islice(batches, self.rules.accumulate))):
                 yield window
         except DataError as error:
             if self.world.size == 1:
@@ -123,11 +124,12 @@ class Course:
             _moment(batches, "close")
 
     def flags(self) -> tuple[int, ...]:
-        """What this rank wants the others to know: Ctrl-C, SIGTERM, time to save, a lost save."""
+        """What this rank wants the others to know: Ctrl-C, SIGTERM, time to save, a lost save, time up."""
         asked, limit = self.signal, self.rules.save_seconds
         late = limit is not None and time.monotonic() - self._saved_at >= limit
         lost = self.keeper is not None and self.keeper.failed
-        return asked == signal.SIGINT, asked not in (0, signal.SIGINT), late, lost
+        over = not self.budget.fits(self._evaluated)
+        return asked == signal.SIGINT, asked not in (0, signal.SIGINT), late, lost, over
 
     def save_due(self, outcome: Outcome) -> bool:
         """Whether a save inside the epoch is due, the same on every rank."""
@@ -160,7 +162,7 @@ class Course:
         rate = max(self.live.schedule.rates)
         self._trained += now - self._clock
         self._clock = now
-        self._lost = any(outcome.flags[3:])
+        self._lost, self._over = any(outcome.flags[3:4]), any(outcome.flags[4:])
         self._images += outcome.n
         self._steps += 1
         at.batch += len(window)
@@ -194,9 +196,9 @@ class Course:
         left = self.steps_per_epoch * (self.rules.epochs - at.epoch) - math.ceil(
             at.batch / self.rules.accumulate
         )
-        return left * self._trained / max(1, self._steps) + self._evaluated * (
-            self.rules.epochs - at.epoch
-        )
+        work = left * self._trained / max(1, self._steps)
+        evaluations = self._evaluated * (self.rules.epochs - at.epoch)
+        return min(work + evaluations, max(0.0, self.budget.left))
 
     def evaluate(
         self,
@@ -269,6 +271,7 @@ class Course:
             waited=at.waited,
             seconds=time.monotonic() - self._epoch_began,
         )
+        batch = at.batch
         at.epoch, at.batch, at.sums = at.epoch + 1, 0, [0.0, 0.0, 0.0, 0.0]
         if self._gone:
             self._notes.append(f"steps left out, their loss was not finite: {self._gone}")
@@ -276,8 +279,20 @@ class Course:
         weary = rules.patience is not None and at.waited >= rules.patience
         if weary and at.epoch < rules.epochs:
             self._notes.append(f"no better {rules.monitor} for {at.waited} epochs: stopping early")
-        at.finished = at.epoch >= rules.epochs or weary
+        late = self._late(report.seconds)
+        if late and not weary and at.epoch < rules.epochs and rules.max_seconds:
+            said = ending(
+                rules.max_seconds, at.epoch, rules.epochs, batch=batch, batches=self.batches
+            )
+            self._notes.append(said)
+        at.finished = at.epoch >= rules.epochs or weary or late
         return report
+
+    def _late(self, seconds: float) -> bool:
+        """Whether there is no time for another epoch of so many seconds, the same on every rank."""
+        if self.rules.max_seconds is None:
+            return False
+        return self.world.share(self._over or not self.budget.fits(seconds))
 
     def _better(self, value: float, best: float) -> bool:
         return value < best if self.rules.goal == "min" else value > best
@@ -293,7 +308,7 @@ class Course:
         metrics = None
         if report is not None and (report.best or self.live.position.best_epoch is None):
             metrics = report.val.to_dict() if report.val else {"train/loss": report.loss}
-        start = time.monotonic()
+        start, self.live.position.seconds = time.monotonic(), self.budget.spent
         done = [self.keeper.begin(self.live, reason=reason, best=metrics)]
         self._saved_at = self._clock = time.monotonic()
         if reason in ("stop", "error"):
@@ -318,26 +333,6 @@ class Course:
         found = self.keeper.collect(wait=wait or self._lost) if self.keeper else None
         if found is not None:
             yield found
-
-    @contextmanager
-    def left_safely(self) -> Iterator[None]:
-        """Wait for the save that is being written where the block is left by an error.
-
-        Raises:
-            DiskError: It could not be written, and the consumer only closed the generator; any
-                other error stands, with a note.
-        """
-        try:
-            yield
-        except BaseException as error:
-            try:
-                if self.keeper is not None:
-                    self.keeper.drain()
-            except ZooError as lost:
-                if isinstance(error, GeneratorExit):
-                    raise
-                error.add_note(f"besides: {lost.message}")
-            raise
 
     def not_finite(self, window: Sequence[Any], outcome: Outcome) -> str:
         """Decide what to do about a step whose loss or gradient is not finite.

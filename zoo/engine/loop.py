@@ -14,6 +14,7 @@ from zoo.engine.evaluate import Stopped
 from zoo.engine.processes import wrapping
 from zoo.engine.processes.distributed import ALONE
 from zoo.engine.reports import Note
+from zoo.engine.saving.keeper import left_safely
 from zoo.engine.step import Stepper
 from zoo.errors import DataError
 
@@ -84,7 +85,7 @@ def fit(
         live, loss=loss, feed=feed, place=place, world=world, seed=rules.seed, clip=rules.clip
     )
     module: nn.Module | None = None
-    with course.left_safely():
+    with left_safely(keeper):
         while not live.position.finished:
             if thaw(live.position.epoch) or module is None:
                 module = wrapping.wrap(cut(live.model), world, place)

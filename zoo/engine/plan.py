@@ -299,7 +299,8 @@ def _training(recipe: Recipe, steps: int) -> str:
         f", label smoothing {recipe.loss.label_smoothing:g}" if recipe.loss.label_smoothing else ""
     )
     epochs, each = _several(optim.epochs, "epoch"), _several(steps, "step")
+    limit = f", {optim.max_time} at most" if optim.max_time else ""
     return (
-        f"{epochs} x {each} of {_several(batch, 'image')}; {recipe.loss.name}{smooth}; "
+        f"{epochs} x {each} of {_several(batch, 'image')}{limit}; {recipe.loss.name}{smooth}; "
         f"{optim.name}, lr {optim.lr:g}, {optim.schedule}{warm}; seed {recipe.device.seed}"
     )

@@ -82,7 +82,7 @@ def rehearse(live: Live, rules: Rules, *, steps: int = 2, **parts: Any) -> Rehea
         DiskError: There is no room for the save.
     """
     rules = replace(rules, monitor="loss", goal="min", patience=None, save_steps=None)
-    rules = replace(rules, save_seconds=None, on_nan="skip")
+    rules = replace(rules, save_seconds=None, max_seconds=None, on_nan="skip")
     start = _snapshot(live)
     try:
         _train(live, rules, steps, parts)

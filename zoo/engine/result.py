@@ -30,7 +30,7 @@ class RunResult:
         seconds: Of training and evaluating, all sittings together if resumed counts the last.
         freeze: The printed freeze plan, or empty.
         proof: The freeze proof's line, or empty.
-        stopped_early: Whether patience ended it.
+        stopped_early: Whether patience or the time ended it.
         timings: Seconds by topic (:data:`zoo.engine.timings.TOPICS`), until the first step, and in
             all; of the last sitting.
     """

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Literal
 
 from zoo.errors import UsageError
 
+_UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0}
 MOST_SKIPPED = 10
 """Steps left out one after another before a run gives up."""
 MOST_ROLLBACKS = 3
@@ -29,6 +31,7 @@ class Rules:
         on_nan: What to do when the loss is not finite.
         save_steps: Also save after this many optimizer steps.
         save_seconds: Also save after this many seconds.
+        max_seconds: End after this many seconds of training.
         go_on: Command that resumes the run, for messages.
         whole: Images of a micro-batch over all processes, which a resumed run has to keep;
             0 = not looked at.
@@ -44,6 +47,7 @@ class Rules:
     on_nan: Literal["stop", "skip", "rollback"] = "stop"
     save_steps: int | None = None
     save_seconds: float | None = None
+    max_seconds: float | None = None
     go_on: str = ""
     whole: int = 0
 
@@ -56,17 +60,34 @@ def parse_every(text: str | None) -> tuple[int | None, float | None]:
     """
     if text is None:
         return None, None
-    units = {"s": 1.0, "m": 60.0, "h": 3600.0}
-    try:
-        if text[-1:] in units:
-            seconds = float(text[:-1]) * units[text[-1]]
-            if 0 < seconds < math.inf:
-                return None, seconds
-        elif int(text) > 0:
+    seconds = _seconds(text)
+    if seconds is not None:
+        return None, seconds
+    with suppress(ValueError):
+        if int(text) > 0:
             return int(text), None
-    except ValueError:
-        pass
     raise UsageError(
         f"output.save_every: {text!r} is neither a number of steps nor a time",
         hint="200 (steps), 90s, 10m or 1h",
     )
+
+
+def parse_time(text: str | None) -> float | None:
+    """Read ``90s``, ``10m`` or ``1.5h`` as seconds.
+
+    Raises:
+        UsageError: It is none of these.
+    """
+    seconds = None if text is None else _seconds(text)
+    if text is not None and seconds is None:
+        raise UsageError(f"optim.max_time: {text!r} is no time", hint="90s, 30m or 2h")
+    return seconds
+
+
+def _seconds(text: str) -> float | None:
+    """What a number with a unit of time says; ``None`` where it is something else."""
+    with suppress(ValueError):
+        seconds = float(text[:-1]) * _UNITS.get(text[-1:], math.nan)
+        if 0 < seconds < math.inf:
+            return seconds
+    return None

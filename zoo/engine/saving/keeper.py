@@ -31,10 +31,10 @@ from zoo.engine.saving.checkpoint import (
     state_path,
 )
 from zoo.engine.saving.moment import HostCopy
-from zoo.errors import CheckpointError, DiskError, NumericsError
+from zoo.errors import CheckpointError, DiskError, NumericsError, ZooError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
     from pathlib import Path
 
     from zoo.core.metadata import CheckpointInfo
@@ -281,3 +281,27 @@ class Keeper:
 
 def _size(tensors: Any) -> int:
     return sum(t.numel() * t.element_size() for t in tensors if isinstance(t, torch.Tensor))
+
+
+@contextlib.contextmanager
+def left_safely(keeper: Keeper | None) -> Iterator[None]:
+    """Wait for the save that is being written where the block is left by an error.
+
+    Args:
+        keeper: Whose save; without one nothing is waited for.
+
+    Raises:
+        DiskError: It could not be written, and the consumer only closed the generator; any
+            other error stands, with a note.
+    """
+    try:
+        yield
+    except BaseException as error:
+        try:
+            if keeper is not None:
+                keeper.drain()
+        except ZooError as lost:
+            if isinstance(error, GeneratorExit):
+                raise
+            error.add_note(f"besides: {lost.message}")
+        raise

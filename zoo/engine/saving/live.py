@@ -49,6 +49,7 @@ class Position:
         views: Random views of each training image that the run takes in turn, decided when it
             began; 0 = fresh ones every epoch, ``None`` = nothing was decided.
         parts: Whether a head's views come back in parts of the map that it pools.
+        seconds: Of training until then, where the run has a limit.
     """
 
     epoch: int = 0
@@ -68,6 +69,7 @@ class Position:
     sums: list[float] = field(default_factory=lambda: [0.0, 0.0, 0.0, 0.0])
     views: int | None = None
     parts: bool = False
+    seconds: float = 0.0
 
 
 @dataclass(slots=True, kw_only=True)
