@@ -334,6 +334,29 @@ def test_nan_skip_leaves_the_step_out_and_goes_on(tmp_path):
     assert run.live.position.step == 6
 
 
+@pytest.mark.parametrize("way", ["skip", "rollback"])
+def test_a_broken_gradient_is_no_step_either(tmp_path, way):
+    steps = []
+
+    def loss(outputs, targets):
+        value = functional.cross_entropy(outputs, targets)
+        if torch.is_grad_enabled():
+            steps.append(1)
+            if len(steps) == 9:  # a loss of an ordinary value whose gradient is nan
+                return value + (outputs * 0).abs().sum().sqrt()
+        return value
+
+    run = TinyRun(tmp_path / "run", accumulate=1, mixup=False, on_nan=way, loss=loss)
+    reports = list(run.go())
+    assert all(torch.isfinite(p).all() for p in run.live.model.parameters())
+    assert run.live.position.finished
+    if way == "skip":
+        assert run.live.position.skipped == 1
+    else:
+        said = [r.text for r in reports if isinstance(r, Note)]
+        assert any("the gradient is nan at step 9" in text for text in said)
+
+
 def test_nan_rollback_goes_back_slower_and_leaves_the_window_out(tmp_path):
     run = TinyRun(
         tmp_path / "run", loader=TinyLoader(poison=(4,)), mixup=False, on_nan="rollback",

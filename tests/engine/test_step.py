@@ -89,6 +89,30 @@ def test_clipping_bounds_the_update_and_tells_the_norm():
     assert float((before - live.model[1].weight).detach().norm()) <= 0.0101
 
 
+def broken_gradient(outputs, targets):
+    """A loss of an ordinary value whose gradient is nan: the slope of a root at zero, times zero."""
+    return functional.cross_entropy(outputs, targets) + (outputs * 0).abs().sum().sqrt()
+
+
+@pytest.mark.parametrize("careful", [False, True])
+def test_a_broken_gradient_behind_a_finite_loss_is_left_out_if_somebody_looks(careful):
+    live = linear()
+    before = live.model[1].weight.detach().clone()
+    outcome = stepper(live, loss=broken_gradient, careful=careful).step(live.model, batches(4))
+    assert math.isfinite(outcome.loss)
+    assert outcome.updated is not careful
+    assert torch.equal(live.model[1].weight, before) == careful
+    assert (outcome.norm is not None) == careful
+
+
+def test_looking_at_the_gradient_changes_nothing():
+    live, other = linear(), linear()
+    window = batches(4, 3)
+    plain = stepper(live).step(live.model, window)
+    assert stepper(other, careful=True).step(other.model, window) == plain
+    assert torch.equal(live.model[1].weight, other.model[1].weight)
+
+
 def test_soft_targets_have_hits_too():
     def soften(images, labels):
         return images, functional.one_hot(labels, 3).float() * 0.9 + 0.03

@@ -81,9 +81,7 @@ def fit(
     """
     course = Course(live, rules, train=train, val=val, place=place, world=world, keeper=keeper)
     course.watch(stop)
-    stepper = Stepper(
-        live, loss=loss, feed=feed, place=place, world=world, seed=rules.seed, clip=rules.clip
-    )
+    stepper = Stepper(live, loss=loss, feed=feed, place=place, world=world, **rules.steps)
     module: nn.Module | None = None
     with left_safely(keeper):
         while not live.position.finished:

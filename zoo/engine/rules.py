@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from zoo.errors import UsageError
 
@@ -50,6 +50,11 @@ class Rules:
     max_seconds: float | None = None
     go_on: str = ""
     whole: int = 0
+
+    @property
+    def steps(self) -> dict[str, Any]:
+        """What a :class:`zoo.engine.step.Stepper` has to know of them."""
+        return {"seed": self.seed, "clip": self.clip, "careful": self.on_nan != "stop"}
 
 
 def parse_every(text: str | None) -> tuple[int | None, float | None]:

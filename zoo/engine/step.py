@@ -47,7 +47,8 @@ class Outcome:
         loss: Mean per image.
         top1: Hits; ``None`` without class targets.
         top5: Hits among the five largest.
-        norm: Of the gradient before clipping; ``None`` without clipping.
+        norm: Of the gradient before clipping; ``None`` without clipping, unless it is why the
+            parameters were not changed.
         updated: Whether the parameters were changed.
         flags: How many ranks raised each flag.
     """
@@ -72,6 +73,7 @@ class Stepper:
         world: The ranks.
         seed: Of the run.
         clip: Largest norm of the gradient.
+        careful: Whether to leave out a step whose gradient is not finite, also without ``clip``.
     """
 
     def __init__(
@@ -84,11 +86,13 @@ class Stepper:
         world: World,
         seed: int,
         clip: float | None = None,
+        careful: bool = False,
     ) -> None:
         self.live, self.feed = live, feed
         self._averaging = Averaging(loss)
         self.place, self.world = place, world
         self.seed, self.clip = seed, clip
+        self._looks = bool(clip) or (careful and live.scaler is None)  # a scaler looks by itself
         self._notes: list[str] = []
         self._blank: tuple[Tensor, Tensor] | None = None
         self._buffers: list[Tensor] = []
@@ -137,7 +141,7 @@ class Stepper:
         loss, top1, top5, known, divisor, *agreed = self.world.sum([*mine, *flags()])
         if self._averaging.weighed and divisor:
             self._scale(count / divisor)
-        norm = self._norm() if self.clip and math.isfinite(loss) else None
+        norm = self._norm() if self._looks and math.isfinite(loss) else None
         finite = math.isfinite(loss) and (norm is None or live.scaler or math.isfinite(norm))
         if finite:
             self._update()
@@ -149,7 +153,7 @@ class Stepper:
             loss=loss / (divisor or 1.0),
             top1=top1 if known else None,
             top5=top5 if known else None,
-            norm=norm,
+            norm=norm if self.clip or not finite else None,
             updated=bool(finite),
             flags=tuple(int(flag) for flag in agreed),
         )
@@ -269,11 +273,15 @@ class Stepper:
         return value, outputs.detach()
 
     def _norm(self) -> float:
-        assert self.clip is not None
+        """Norm of the gradient, which is clipped if it is to be."""
         if self.live.scaler:
             self.live.scaler.unscale_(self.live.optimizer)
         trained = [p for group in self.live.optimizer.param_groups for p in group["params"]]
-        return float(whole(nn.utils.clip_grad_norm_(trained, self.clip)))
+        if self.clip:
+            return float(whole(nn.utils.clip_grad_norm_(trained, self.clip)))
+        return float(
+            whole(nn.utils.get_total_norm([p.grad for p in trained if p.grad is not None]))
+        )
 
     def _update(self) -> None:
         live = self.live
