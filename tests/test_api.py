@@ -7,10 +7,7 @@ import torch
 from torch import nn
 
 import zoo
-from zoo.core.compose import digest, from_dict
 from zoo.core.request import request as ask
-from zoo.engine.reports import EpochReport
-from zoo.engine.result import RunResult
 from zoo.errors import FreezeError, UnknownNameError, UsageError
 
 SMALL = {
@@ -51,44 +48,6 @@ def test_a_models_record():
     assert zoo.model_info("resnet18").params == 11_689_512
     with pytest.raises(UnknownNameError):
         zoo.model_info("resnt18")
-
-
-@pytest.mark.parametrize("verb", ["train", "finetune"])
-def test_python_and_the_command_line_mean_the_same_recipe(command_line, verb):
-    """One request, spelt as keywords and as flags: one digest."""
-    keywords = {**SMALL, "weights": "none", "lr": 0.05, "seed": 3}
-    result = getattr(zoo, verb)("tutorials/lenet", **keywords, name="python")
-    code, out, _ = command_line(
-        verb, "tutorials/lenet", *as_flags(keywords), "--name", "shell", "--json"
-    )
-    assert code == 0
-    told = json.loads(out)
-    assert told["metrics"] == result.metrics
-    recipes = [zoo.load(name).info.recipe for name in ("python", "shell")]
-    assert digest(from_dict(recipes[0])) == digest(from_dict(recipes[1]))
-
-
-def test_the_loop_is_yours_to_break():
-    seen = []
-    for event in zoo.fit("train", "tutorials/lenet", **{**SMALL, "epochs": 3}, name="half"):
-        seen.append(type(event).__name__)
-        if isinstance(event, EpochReport) and event.epoch == 1:
-            break
-    assert "StepReport" in seen
-    result = zoo.resume("half")
-    whole = zoo.train("tutorials/lenet", **{**SMALL, "epochs": 3}, name="whole")
-    assert result.metrics == whole.metrics
-    ours, theirs = zoo.load("half").model, zoo.load("whole").model
-    for one, other in zip(ours.parameters(), theirs.parameters(), strict=True):
-        assert torch.equal(one, other)
-
-
-def test_a_result_says_everything():
-    result = zoo.train("tutorials/lenet", **SMALL, set={"optim.lr": 0.5}, out="there", name="x")
-    assert isinstance(result, RunResult)
-    assert result.dir.as_posix() == "there/x"
-    assert result.weights.is_file()
-    assert zoo.load(result.dir).info.recipe["optim"]["lr"] == 0.5
 
 
 def test_a_created_model_is_a_plain_module():

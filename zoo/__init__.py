@@ -12,17 +12,14 @@ if TYPE_CHECKING:
         create_model,
         evaluate,
         export,
-        finetune,
-        fit,
         freeze_upto,
         list_models,
         load,
         model_info,
         predict,
-        resume,
         summary,
-        train,
     )
+    from zoo.engine.verbs import find_lr, finetune, fit, resume, train
     from zoo.errors import ZooError
     from zoo.hub.verbs import pull, push
 
@@ -32,8 +29,9 @@ _LAZY = {
     "create_model": "zoo.api",
     "evaluate": "zoo.api",
     "export": "zoo.api",
-    "finetune": "zoo.api",
-    "fit": "zoo.api",
+    "find_lr": "zoo.engine.verbs",
+    "finetune": "zoo.engine.verbs",
+    "fit": "zoo.engine.verbs",
     "freeze_upto": "zoo.api",
     "list_models": "zoo.api",
     "load": "zoo.api",
@@ -41,9 +39,9 @@ _LAZY = {
     "predict": "zoo.api",
     "pull": "zoo.hub.verbs",
     "push": "zoo.hub.verbs",
-    "resume": "zoo.api",
+    "resume": "zoo.engine.verbs",
     "summary": "zoo.api",
-    "train": "zoo.api",
+    "train": "zoo.engine.verbs",
     "ZooError": "zoo.errors",
 }
 
@@ -53,6 +51,7 @@ __all__ = [
     "create_model",
     "evaluate",
     "export",
+    "find_lr",
     "finetune",
     "fit",
     "freeze_upto",

@@ -6,9 +6,9 @@
 
     zoo.list_models("resnet*")
     model = zoo.create_model("resnet18:imagenet1k_v1", classes=300)   # a plain nn.Module
-    result = zoo.finetune("resnet18", data="photos", freeze_upto="layer3")
-    for report in zoo.fit("finetune", "resnet18", data="photos"): ...
-    zoo.predict(result.dir, ["cat.jpg"])
+    zoo.predict("runs/resnet18-photos-001", ["cat.jpg"])
+
+Those that train are in :mod:`zoo.engine.verbs`, those of the Hub in :mod:`zoo.hub.verbs`.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from zoo.core.request import request
 from zoo.errors import UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from torch import nn
 
@@ -30,7 +30,6 @@ if TYPE_CHECKING:
     from zoo.engine.freezing.plan import FreezePlan
     from zoo.engine.judge import Prediction
     from zoo.engine.judgement import Judgement
-    from zoo.engine.result import RunResult
     from zoo.engine.start.loaded import Loaded
     from zoo.explain.summary import Summary
     from zoo.exporting.formats import ExportResult
@@ -184,89 +183,6 @@ def freeze_upto(
 
     spec = model_info(name) if name else None
     return freeze.freeze_upto(model, target, frozen_bn=frozen_bn, spec=spec)
-
-
-def fit(
-    verb: str,
-    model: str | None = None,
-    *,
-    recipe: str | Path | None = None,
-    set: Mapping[str, Any] | Iterable[str] = (),  # noqa: A002 - the flag's name
-    note: Callable[[str], None] | None = None,
-    **keywords: Any,
-) -> Iterator[Any]:
-    """Run, and yield what happens: plans, step and epoch reports, saves, the result last.
-
-    The loop is yours to break: the run can be resumed from its last save.
-
-    Args:
-        verb: ``finetune`` or ``train``.
-        model: Model reference; may stand in the recipe file instead.
-        recipe: Recipe file.
-        set: Recipe fields by dotted key, or ``KEY=VALUE`` texts.
-        note: Told about downloads and waits.
-        **keywords: The flags of the command line with underscores (:mod:`zoo.core.flags`).
-
-    Raises:
-        ZooError: Anything that is wrong.
-    """
-    from zoo.engine.run import conduct
-    from zoo.engine.watch import Watch
-
-    known = registries.load()
-    file = Path(recipe) if recipe is not None else None
-    composed = request(verb, model, keywords, registry=known, file=file, sets=set)
-    watch = Watch(note=note) if note else Watch()
-    return conduct(composed.recipe, known, watch=watch)
-
-
-def finetune(model: str | None = None, **keywords: Any) -> RunResult:
-    """Fine-tune a pretrained model; see :func:`fit` for the arguments.
-
-    Example::
-
-        zoo.finetune("resnet18", data="photos", freeze_upto="layer3", epochs=5)
-
-    Raises:
-        ZooError: Anything that is wrong.
-    """
-    return _last(fit("finetune", model, **keywords))
-
-
-def train(model: str | None = None, **keywords: Any) -> RunResult:
-    """Train a model from scratch; see :func:`fit` for the arguments.
-
-    Raises:
-        ZooError: Anything that is wrong.
-    """
-    return _last(fit("train", model, **keywords))
-
-
-def resume(run: str | Path, *, runs: str = "runs") -> RunResult:
-    """Go on with an interrupted run.
-
-    Args:
-        run: A run's name or folder.
-        runs: Folder that runs lie in.
-
-    Raises:
-        ZooError: No such run, it is in use, or its data changed.
-    """
-    from zoo.engine.resume import go_on
-    from zoo.engine.start.stored import run_folder
-
-    return _last(go_on(run_folder(str(run), runs), registries.load()))
-
-
-def _last(events: Iterator[Any]) -> RunResult:
-    from zoo.engine.result import RunResult
-
-    result = None
-    for event in events:
-        result = event if isinstance(event, RunResult) else None
-    if result is None:
-        raise UsageError("this process does not hold the result", hint="look at rank 0")
-    return result
 
 
 def evaluate(

@@ -9,9 +9,9 @@ import pytest
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
-    import zoo.api
+    import zoo
 
-    return zoo.api.train(
+    return zoo.train(
         "tutorials/lenet",
         data="digits",
         epochs=1,

@@ -36,7 +36,7 @@ def photographs(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def run(photographs, tmp_path_factory):
-    return zoo.api.train(
+    return zoo.train(
         "tutorials/catdog",
         data=str(photographs),
         epochs=2,

@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 
@@ -14,14 +15,17 @@ from zoo.cli.output import Out
 from zoo.cli.progress import Live, duration
 from zoo.core import registry
 from zoo.core.request import request
+from zoo.errors import UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
     from zoo.core.compose import Composed
     from zoo.core.recipe import Recipe
 
 _DRY = ("plan", "full")
+NOTHING_ELSE: Final[Mapping[str, bool]] = MappingProxyType({})
+"""A run that is nothing but a run."""
 
 
 def training_command(verb: str, help_text: str) -> click.Command:
@@ -47,6 +51,7 @@ def training_command(verb: str, help_text: str) -> click.Command:
         type=click.Choice(_DRY),
         help="Print the plan and stop; full: build the model first and count everything.",
     )
+    @click.option("--find-lr", is_flag=True, help="Try learning rates, suggest one, and stop.")
     @click.option("--retries", type=click.IntRange(0), default=0, help="Restarts with --nproc.")
     @click.option("--timings", is_flag=True, help="Show at the end where the time went.")
     @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
@@ -55,11 +60,13 @@ def training_command(verb: str, help_text: str) -> click.Command:
         file: Path | None,
         sets: tuple[str, ...],
         dry_run: str | None,
+        find_lr: bool,
         retries: int,
         timings: bool,
         as_json: bool,
         **options: Any,
     ) -> int:
+        _check_ends(find_lr=find_lr, dry_run=dry_run)
         out = Out("json" if as_json else "table")
         known = registry.load()
         values = keyword_values(options)
@@ -75,11 +82,20 @@ def training_command(verb: str, help_text: str) -> click.Command:
             _check_paths(composed.recipe, known)
         if composed.recipe.device.nproc > 1 and alone:
             return _launch(composed, retries)
-        return run_and_show(
-            out, verb, composed, stop_before_training=dry_run == "full", timings=timings
-        )
+        how = {"dry": dry_run == "full", "find_lr": find_lr}
+        return run_and_show(out, verb, composed, how=how, timings=timings)
 
     return recipe_options()(command)
+
+
+def _check_ends(*, find_lr: bool, dry_run: str | None) -> None:
+    """Refuse several flags that each end a run in another way.
+
+    Raises:
+        UsageError: There are two of them.
+    """
+    if find_lr and dry_run:
+        raise UsageError("--find-lr trains a little, --dry-run nothing", hint="leave one out")
 
 
 def _check_words(recipe: Recipe, known: registry.Registry) -> None:
@@ -161,7 +177,7 @@ def run_and_show(
     composed: Composed | None,
     *,
     resume: Path | None = None,
-    stop_before_training: bool = False,
+    how: Mapping[str, bool] = NOTHING_ELSE,
     timings: bool = False,
 ) -> int:
     """Run, show what happens, and print what came out.
@@ -171,16 +187,21 @@ def run_and_show(
         verb: ``finetune``, ``train`` or ``resume``.
         composed: The recipe; ``None`` when resuming.
         resume: The run folder to go on with.
-        stop_before_training: Stop once everything is built and counted.
+        how: What :func:`zoo.engine.run.conduct` is told besides: ``dry``, ``find_lr``.
         timings: Whether to show where the time went.
     """
     main = os.environ.get("RANK", "0") == "0"
     with Live(show=out.form != "json" and main) as live:
         live.line(f"zoo {verb}" + (f" {composed.recipe.model.name}" if composed else ""))
         result: Any = None
-        for event in _events(composed, resume, live, stop_before_training=stop_before_training):
+        for event in _events(composed, resume, live, how):
             result = _show(event, live) or result
     if result is not None and main:
+        if how.get("find_lr"):
+            from zoo.cli.rates import show_rates
+
+            show_rates(out, result)
+            return 0
         summary(out, result)
         if timings:
             from zoo.cli.timings import show
@@ -190,7 +211,7 @@ def run_and_show(
 
 
 def _events(
-    composed: Composed | None, resume: Path | None, live: Live, *, stop_before_training: bool
+    composed: Composed | None, resume: Path | None, live: Live, how: Mapping[str, bool]
 ) -> Iterable[Any]:
     from zoo.engine.resume import go_on
     from zoo.engine.run import conduct
@@ -205,7 +226,7 @@ def _events(
     if resume is not None:
         return go_on(resume, registry.load(), watch=watch)
     assert composed is not None
-    return conduct(composed.recipe, registry.load(), watch=watch, dry=stop_before_training)
+    return conduct(composed.recipe, registry.load(), watch=watch, **how)
 
 
 def _show(event: Any, live: Live) -> Any:
@@ -215,6 +236,9 @@ def _show(event: Any, live: Live) -> Any:
         rate = f"{event.images_per_second:.0f} img/s, {duration(event.eta)} left"
         detail = f"{event.batch}/{event.batches}  loss {event.loss:.3f}  {rate}"
         live.update(f"  epoch {event.epoch + 1}", event.batch, event.batches, detail)
+    elif kind == "Tried":
+        detail = f"{event.step}/{event.steps}  rate {event.rate:.1e}  loss {event.loss:.3f}"
+        live.update("  learning rates", event.step, event.steps, detail)
     elif kind == "EpochReport":
         live.clear()
         live.line("  " + epoch_line(event))
@@ -229,7 +253,7 @@ def _show(event: Any, live: Live) -> Any:
                 live.line(f"  {' ' * width}  {line}")
         for note in event.notes:
             live.line(f"  note: {note}")
-    elif kind == "RunResult":
+    elif kind in ("RunResult", "RangeTest"):
         live.clear()
         return event
     return None

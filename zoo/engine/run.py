@@ -34,6 +34,7 @@ from zoo.engine.processes.deal import change, deal, require_processes, require_s
 from zoo.engine.processes.distributed import World
 from zoo.engine.processes.launch import note_run
 from zoo.engine.processes.signals import Stop
+from zoo.engine.rangetest import CONSTANT, find_rate
 from zoo.engine.rehearse import require_exact
 from zoo.engine.reports import EpochReport, Note, SavedReport, StepReport
 from zoo.engine.result import RESULT_FILE, RunResult
@@ -55,11 +56,12 @@ if TYPE_CHECKING:
     from zoo.engine.freezing.frozen import Frozen
     from zoo.engine.place import Place
     from zoo.engine.prefix.setting import Views
+    from zoo.engine.rangetest import RangeTest, Tried
     from zoo.engine.reports import Report
     from zoo.engine.start.start import Start
     from zoo.engine.timings import Timings
 
-    Event = Plan | Report | RunResult
+    Event = Plan | Report | Tried | RangeTest | RunResult
 
 RECIPE_FILE = "recipe.toml"
 
@@ -86,7 +88,12 @@ class Run:
 
 
 def conduct(
-    recipe: Recipe, registry: Registry, *, watch: Watch | None = None, dry: bool = False
+    recipe: Recipe,
+    registry: Registry,
+    *,
+    watch: Watch | None = None,
+    dry: bool = False,
+    find_lr: bool = False,
 ) -> Iterator[Event]:
     """Run a recipe from the beginning.
 
@@ -95,6 +102,7 @@ def conduct(
         registry: Where its parts are.
         watch: Told about downloads and waits.
         dry: Stop before anything is written; the second plan is the last event.
+        find_lr: Instead of the run, make a range test of its learning rate; nothing is written.
 
     Yields:
         Plans, the loop's reports, and the result.
@@ -104,6 +112,8 @@ def conduct(
     """
     watch = watch or Watch()
     clock = watch.clock
+    if find_lr:  # the test has a schedule of its own
+        recipe = compose.changed(recipe, CONSTANT)
     with ExitStack() as stack:
         world = distributed.from_environment()
         require_processes(recipe, world)
@@ -133,7 +143,7 @@ def conduct(
             frozen = freeze_model(built, recipe, pretrained=start.pretrained, images=share)
             start = replace(start, tensors=None)  # the model has them
         run = Run(recipe=recipe, registry=registry, splits=splits, built=built, world=world)
-        yield from carry_out(run, frozen, start, place, stack, watch, dry=dry)
+        yield from carry_out(run, frozen, start, place, stack, watch, dry=dry, find_lr=find_lr)
 
 
 def _pinned(recipe: Recipe, splits: Splits, world: World) -> Recipe:
@@ -167,6 +177,7 @@ def carry_out(
     watch: Watch,
     *,
     dry: bool = False,
+    find_lr: bool = False,
     begun: Views | None = None,
 ) -> Iterator[Event]:
     """The second half of a run, new or resumed (``begun``: what training was shown until now)."""
@@ -181,8 +192,10 @@ def carry_out(
             begun=begun,
         )  # fmt: skip
     require_same_images(run.splits.fingerprint, world)
-    if dry:
+    if dry or find_lr:
         yield live_plan(recipe, run.built, made, None)
+        if find_lr:
+            yield from find_rate(made, world, peak=recipe.optim.lr)
         return
     resumed = run.dir is not None
     folder = _opened(run, stack)

@@ -10,7 +10,7 @@ import pytest
 import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-import zoo.api
+import zoo
 from zoo.testing import plugin_contract
 from zoo_tensorboard import TensorBoard
 
@@ -58,7 +58,7 @@ def followed(tmp_path_factory):
         "data.workers": 0,
         "device.threads": 1,
     }
-    run = zoo.api.train(
+    run = zoo.train(
         "tutorials/catdog", data="demo", classes=4, epochs=2, set=settings, freeze_upto="conv1"
     )
     events = EventAccumulator(str(run.dir / "tensorboard"))

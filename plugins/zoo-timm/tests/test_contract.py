@@ -30,7 +30,7 @@ KINDS = {"test_resnet": "layer2", "test_vit": "block1", "test_coatnet": "stage1"
 def finetune(name, folder, **options):
     extra = options.pop("set", {})
     settings = {"freeze.allow_random_frozen": True, "output.dir": str(folder), **SHORT, **extra}
-    return zoo.api.finetune(f"timm/{name}", classes=4, epochs=1, set=settings, **options)
+    return zoo.finetune(f"timm/{name}", classes=4, epochs=1, set=settings, **options)
 
 
 @pytest.fixture(scope="module")

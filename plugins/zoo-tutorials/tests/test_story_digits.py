@@ -7,19 +7,17 @@ import pytest
 
 @pytest.mark.slow
 def test_lenet_reads_digits_that_it_has_never_seen(tmp_path):
-    import zoo.api
+    import zoo
 
-    run = zoo.api.train(
-        "lenet", data="digits", set={"output.dir": str(tmp_path), "data.workers": 0}
-    )
+    run = zoo.train("lenet", data="digits", set={"output.dir": str(tmp_path), "data.workers": 0})
     assert run.metrics["n"] == 397
     assert run.metrics["top1"] >= 0.97
 
 
 def test_the_perceptron_learns_them_too(tmp_path):
-    import zoo.api
+    import zoo
 
-    run = zoo.api.train(
+    run = zoo.train(
         "tutorials/mlp",
         data="digits",
         epochs=4,

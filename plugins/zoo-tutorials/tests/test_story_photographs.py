@@ -33,7 +33,7 @@ def root(tmp_path_factory):
 
 
 def test_lenet_on_cifar10_in_batches_of_four(root, tmp_path):
-    run = zoo.api.train(
+    run = zoo.train(
         "lenet",
         data="cifar10",
         epochs=2,
@@ -70,7 +70,7 @@ def test_lenet_on_cifar10_in_batches_of_four(root, tmp_path):
 
 def test_catdog_on_a_folder_of_photographs(tmp_path):
     cats_and_dogs(tmp_path / "pets")
-    run = zoo.api.train(
+    run = zoo.train(
         "tutorials/catdog",
         data=str(tmp_path / "pets"),
         epochs=6,

@@ -22,7 +22,7 @@ def root(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def run(root, tmp_path_factory):
-    return zoo.api.train(
+    return zoo.train(
         "tutorials/mlp",
         data="fashion-mnist",
         epochs=5,
@@ -70,7 +70,7 @@ def test_torch_and_torchvision_alone_find_the_same_accuracy_and_loss(run, root):
 
 def test_a_prediction_is_told_beside_the_truth_by_name(run, root, tmp_path):
     """``Predicted: "Ankle boot", Actual: "Ankle boot"``, after enough epochs to know."""
-    trained = zoo.api.train(
+    trained = zoo.train(
         "tutorials/mlp",
         data="fashion-mnist",
         epochs=3,

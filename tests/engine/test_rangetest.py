@@ -1,0 +1,107 @@
+import math
+from dataclasses import replace
+
+import pytest
+import torch
+from tinyrun import CPU, TinyRun
+from torch.nn import functional
+
+from zoo.core import compose
+from zoo.engine.feed import Feed
+from zoo.engine.processes.distributed import ALONE
+from zoo.engine.rangetest import CONSTANT, LEAST, MOST, Tried, range_test, read
+from zoo.engine.saving.live import Live
+from zoo.engine.schedule import Schedule
+
+RATES = [1e-6 * 10 ** (7 * k / 99) for k in range(100)]
+
+
+def curve(noise=0.0, *, seed=0):
+    """Flat at 2, down from 1e-3 to its lowest near 0.1, up and away from 0.3 on."""
+    drawn = torch.randn(100, generator=torch.Generator().manual_seed(seed)).tolist()
+    found = []
+    for rate, error in zip(RATES, drawn, strict=True):
+        x = math.log10(rate)
+        fall = min(max((x + 3) / 2, 0.0), 1.0)
+        found.append(2 - fall + max(0.0, x + 0.8) * 6 + noise * error)
+    return found
+
+
+def test_half_of_the_rate_of_the_lowest_loss_is_suggested():
+    found = read(RATES, curve(), diverged=False)
+    assert found.lowest == pytest.approx(0.1, rel=0.3)
+    assert found.suggestion == pytest.approx(found.lowest / 2, rel=0.05)
+    assert f"{found.suggestion:.2g}" == f"{found.suggestion:g}"
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_noise_moves_it_little(seed):
+    found = read(RATES, curve(0.1, seed=seed), diverged=False)
+    assert 0.015 < found.suggestion < 0.2
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_a_loss_that_only_scatters_suggests_nothing(seed):
+    drawn = torch.randn(100, generator=torch.Generator().manual_seed(seed)).mul(0.1).add(2.3)
+    assert read(RATES, drawn.tolist(), diverged=False).suggestion is None
+
+
+def test_the_loss_that_is_no_number_is_left_out():
+    found = read(RATES[:80], [*curve()[:79], math.nan], diverged=True)
+    assert len(found.rates) == len(found.losses) == len(found.smooth) == 79
+    assert found.diverged
+    assert math.isfinite(found.suggestion)
+
+
+def swept(tmp_path, *, peak=0.05, steps=60, ratio=1.0, **how):
+    """A range test of a tiny run; its steps, the rates of its groups at each, what was found."""
+    run = TinyRun(tmp_path / "unused", ema=None, mixup=False, accumulate=1, **how)
+    weights = [p for p in run.live.model.parameters() if p.ndim > 1]
+    others = [p for p in run.live.model.parameters() if p.ndim <= 1]
+    optimizer = torch.optim.SGD(
+        [{"params": weights, "lr": peak}, {"params": others, "lr": peak * ratio}], momentum=0.9
+    )
+    live = Live(model=run.live.model, optimizer=optimizer, schedule=Schedule(optimizer))
+    rates, tried = [], []
+    going = range_test(
+        live, replace(run.rules, epochs=2), peak=peak, steps=steps, train=run.train, place=CPU,
+        loss=functional.cross_entropy, feed=Feed(CPU, None, ()), world=ALONE,
+    )  # fmt: skip
+    while True:
+        rates.append(live.schedule.rates if tried else None)
+        try:
+            tried.append(next(going))
+        except StopIteration as end:
+            return tried, rates, end.value
+
+
+def test_rates_grow_by_one_factor_and_groups_keep_their_ratio(tmp_path):
+    tried, rates, found = swept(tmp_path, ratio=0.1)
+    assert all(isinstance(step, Tried) for step in tried)
+    assert [step.step for step in tried] == list(range(1, len(tried) + 1))
+    assert tried[0].rate == pytest.approx(LEAST)
+    growth = (MOST / LEAST) ** (1 / 59)
+    for number, step in enumerate(tried):
+        assert step.rate == pytest.approx(LEAST * growth**number)
+    for number, at in enumerate(rates[1:-1], start=1):  # read after a step: those of the next
+        assert at == pytest.approx((tried[number].rate, tried[number].rate / 10))
+    assert found.rates == pytest.approx([step.rate for step in tried][: len(found.rates)])
+    assert not (tmp_path / "unused").exists()
+
+
+def test_it_goes_on_over_epochs_and_ends_where_the_loss_runs_away(tmp_path):
+    tried, _, found = swept(tmp_path, steps=60)
+    assert len(tried) > 12  # two epochs have twelve steps
+    assert found.diverged
+    assert len(tried) < 60
+    assert 0.001 < found.suggestion < 1.0
+
+
+def test_steps_that_end_before_are_no_divergence(tmp_path):
+    tried, _, found = swept(tmp_path, steps=2)
+    assert (len(tried), found.suggestion) == (2, None)
+
+
+def test_a_recipe_says_constant_meanwhile():
+    recipe = compose.compose("finetune", [("x", {"model.name": "resnet18"})]).recipe
+    assert compose.changed(recipe, CONSTANT).optim.schedule == "constant"
