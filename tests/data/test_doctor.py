@@ -115,3 +115,21 @@ def test_a_picture_whose_stream_breaks_off_is_a_problem(tmp_path, look):
     data[100:-600] = b"\xff" * (len(data) - 700)
     put(root / "cat" / "odd.tiff", bytes(data))
     assert list(look(root).problems) == ["train/cat/odd.tiff"]
+
+
+def test_groups_are_looked_at(tmp_path, look):
+    folder(tmp_path / "set", each=4)
+    rows = [f"set/{c}/{n}.jpg,{c},p{n // 2}" for c in ("cat", "dog") for n in range(4)]
+    put(tmp_path / "set.csv", "\n".join(["path,label,group", *rows]).encode())
+    found = look(tmp_path / "set.csv")
+    assert found.ok
+    assert any("groups are kept together (column group): 1 of 2" in note for note in found.notes)
+    alone = [row.rpartition(",")[0] + ",p" + row.split(",")[1] for row in rows]
+    put(tmp_path / "set.csv", "\n".join(["path,label,group", *alone]).encode())
+    found = look(tmp_path / "set.csv")
+    assert "no class has images of two groups" in found.problems["validation images"]
+    torn = [f"{row},{'train' if n % 4 else 'val'}" for n, row in enumerate(rows)]
+    put(tmp_path / "set.csv", "\n".join(["path,label,group,split", *torn]).encode())
+    assert any(
+        "1 group is in more than one split" in w for w in look(tmp_path / "set.csv").warnings
+    )

@@ -3,7 +3,7 @@ from pictures import folder, jpeg, put
 
 from zoo.core.recipe import DataPart
 from zoo.data import folders
-from zoo.errors import DataError
+from zoo.errors import DataError, UsageError
 
 
 def test_trees_of_a_folder_with_splits(tmp_path):
@@ -102,3 +102,30 @@ def test_a_missing_folder_is_named_by_its_option(tmp_path):
     with pytest.raises(DataError) as caught:
         folders.gather(DataPart(val="nix"), tmp_path / "set")
     assert caught.value.hint == "--val FOLDER"
+
+
+def test_groups_in_more_than_one_split_are_warned_about(tmp_path):
+    folder(tmp_path / "set", ["cat"], each=6)
+    rows = ["p2,train", "p2,val", "p10,train", "p10,test", "p3,train", ",val"]
+    lines = [f"set/cat/{n}.jpg,cat,{row}" for n, row in enumerate(rows)]
+    put(tmp_path / "t.csv", "\n".join(["path,label,group,split", *lines]).encode())
+    trees, facts = folders.gather(DataPart(), tmp_path / "t.csv")
+    findings = folders.checked(trees, DataPart(), facts, None)
+    assert folders.suspicions(trees, findings, ["cat", "dog"]) == [
+        "2 groups are in more than one split (column group): 'p2' (train, val), 'p10' (test, train)"
+    ]
+
+
+def test_a_fold_of_what_has_validation_images_is_refused_with_a_way(tmp_path):
+    for part in ("train", "val"):
+        folder(tmp_path / "set" / part)
+    with pytest.raises(UsageError, match=r"'.*set' has its own") as caught:
+        folders.gather(DataPart(fold="1/2"), tmp_path / "set")
+    assert caught.value.hint.endswith(f"--data {tmp_path / 'set' / 'train'}")
+    put(
+        tmp_path / "t.csv",
+        b"path,label,split\nset/train/cat/0.jpg,cat,train\nset/val/cat/0.jpg,cat,val",
+    )
+    with pytest.raises(UsageError, match="has its own") as caught:
+        folders.gather(DataPart(fold="1/2"), tmp_path / "t.csv")
+    assert "the column split out of the table" in caught.value.hint

@@ -167,3 +167,18 @@ def test_notes_count_what_is_converted(tmp_path):
         "transparency laid over white: 1 image",
         "CMYK converted to RGB: 1 image",
     )
+
+
+def test_groups_are_part_of_the_fingerprint_where_they_decide_who_validates(tmp_path):
+    tree, found = look(folder(tmp_path / "set"))
+    before = guard.fingerprint({"train": tree}, found)
+    stated = guard.fingerprint({"train": tree, "val": tree}, found)
+    tree.groups = {"cat/0.jpg": "p1", "cat/1.jpg": ""}
+    assert guard.fingerprint({"train": tree, "val": tree}, found) == stated
+    grouped = guard.fingerprint({"train": tree}, found)
+    assert grouped != before
+    assert guard.fingerprint({"": tree}, found) == grouped  # as an evaluation looks at them
+    tree.groups = {"cat/0.jpg": "p2", "cat/1.jpg": ""}
+    assert guard.fingerprint({"train": tree}, found) not in (before, grouped)
+    tree.groups = {"cat/0.jpg": ""}
+    assert guard.fingerprint({"train": tree}, found) == before

@@ -171,3 +171,14 @@ def test_what_a_set_prints_does_not_reach_stdout(capsys):
     out, err = capsys.readouterr()
     assert out == ""
     assert "verified" in err
+
+
+def test_a_fold_is_of_the_training_images_and_leaves_test_alone():
+    shelf = Shelf(lambda split: Items([0, 1] * 6), splits=("train", "test"))
+    parts = [open_odd(shelf, fold=f"{n}/3") for n in (1, 2, 3)]
+    held = [key for part in parts for key in part.val.keys]
+    assert sorted(held) == sorted(f"odd/train/{n}" for n in range(12))
+    assert all(len(part.test) == 12 for part in parts)
+    assert "4 images of train held out for validation: fold 2 of 3" in parts[1].notes
+    with pytest.raises(UsageError, match="odd has a split val"):
+        open_odd(Shelf(lambda split: Items([0, 1]), splits=("train", "val")), fold="1/3")

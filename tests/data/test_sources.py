@@ -190,3 +190,39 @@ def test_left_out_images_stay_left_out(opened, tmp_path):
     assert splits.train.on_bad == "skip"
     assert torch.is_tensor(splits.train.load(0))
     assert "left out 1 of 9 files: 'cat/bad.jpg'" in splits.notes
+
+
+def test_folds_are_a_partition_and_do_not_depend_on_the_seed(opened, tmp_path):
+    root = folder(tmp_path / "set", ["a", "b"], each=7)
+    parts = [opened(root, fold=f"{n}/3", seed=n) for n in (1, 2, 3)]
+    held = [key for part in parts for key in part.val.keys]
+    assert sorted(held) == sorted([*parts[0].train.keys, *parts[0].val.keys])
+    assert len(set(held)) == 14
+    assert {part.fingerprint for part in parts} == {opened(root).fingerprint}
+    assert [len(part.val) for part in parts] == [5, 4, 5]
+    assert "held out 5 of 14 images for validation: fold 1 of 3" in parts[0].notes
+
+
+def test_a_fold_keeps_what_tests_apart(opened, tmp_path):
+    folder(tmp_path / "set" / "train", each=6)
+    folder(tmp_path / "set" / "test", each=2, start=50)
+    splits = opened(tmp_path / "set", fold="1/3")
+    assert (len(splits.train), len(splits.val), len(splits.test)) == (8, 4, 4)
+
+
+@pytest.mark.parametrize("how", [{"fold": "2/3"}, {}])
+def test_groups_of_a_table_are_not_torn(opened, tmp_path, how):
+    folder(tmp_path / "set", each=8)
+    rows = [f"set/{c}/{n}.jpg,{c},{c}{n // 2}" for c in ("cat", "dog") for n in range(8)]
+    put(tmp_path / "set.csv", "\n".join(["path,label,group", *rows]).encode())
+    splits = opened(tmp_path / "set.csv", **how)
+    groups = [{row.rpartition(",")[2] for row in rows if row.split(",")[0] in images.keys}
+              for images in (splits.train, splits.val)]  # fmt: skip
+    assert not groups[0] & groups[1]
+    assert groups[0] | groups[1] == {f"{c}{n}" for c in ("cat", "dog") for n in range(4)}
+    assert any("groups are kept together (column group)" in note for note in splits.notes)
+    put(
+        tmp_path / "plain.csv",
+        "\n".join(["path,label", *(r.rpartition(",")[0] for r in rows)]).encode(),
+    )
+    assert opened(tmp_path / "plain.csv", **how).fingerprint != splits.fingerprint

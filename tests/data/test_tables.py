@@ -62,3 +62,13 @@ def test_missing_files_are_collected(table):
 def test_what_makes_no_sense_is_refused_with_its_line(table, text, words):
     with pytest.raises(DataError, match=words):
         read_table(table(text))
+
+
+def test_groups(table):
+    trees = read_table(table("path,label,group\n0.jpg,cat, p1 \n1.jpg,cat,\n2.jpg,dog,P1\n"))
+    assert trees["train"].groups == {"0.jpg": "p1", "1.jpg": "", "2.jpg": "P1"}
+    assert read_table(table("path,label\n0.jpg,cat\n"))["train"].groups == {}
+    with pytest.raises(DataError, match=r"'0\.jpg' is in two groups, 'a' and 'b'"):
+        read_table(table("path,label,group\n0.jpg,cat,a\n0.jpg,cat,b\n"))
+    with pytest.raises(DataError, match="2 columns, 3 needed"):
+        read_table(table("path,label,group\n0.jpg,cat\n"))

@@ -181,3 +181,8 @@ def test_a_dry_run_downloads_nothing(tmp_path):
         early_plan(wanted, registry.load())
     assert caught.value.hint == "a dry run downloads nothing: leave --dry-run out"
     assert list(tmp_path.iterdir()) == []
+
+
+def test_the_fold_is_said(photos):
+    said = dict(early_plan(recipe(data=str(photos), fold="2/3"), registry.load()).lines)
+    assert said["data"].endswith(" validation images (fold 2/3)")

@@ -65,6 +65,7 @@ METAVARS: Final = {
     "unfreeze_at": "EPOCHS:STAGE",
     "data": "SOURCE",
     "val": "FOLDER",
+    "fold": "N/K",
     "cache_size": "SIZE",
     "train_size": "PIXELS|same|auto",
     "shrink": "PIXELS",

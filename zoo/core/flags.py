@@ -32,6 +32,7 @@ KEYWORDS: Final[dict[str, str]] = {
     "data": "data.source",
     "val": "data.val",
     "val_fraction": "data.val_fraction",
+    "fold": "data.fold",
     "batch_size": "data.batch_size",
     "size": "data.size",
     "train_size": "data.train_size",

@@ -123,6 +123,13 @@ class DataPart:
         float,
         Meta(gt=0.0, lt=1.0, description="Share held out per class when there is no val set."),
     ] = 0.2
+    fold: Annotated[
+        str | None,
+        Meta(
+            description="N/K, e.g. 2/5: hold out fold N of K instead of a share; every image is in "
+            "one fold."
+        ),
+    ] = None
     batch_size: Annotated[int, Meta(ge=1, description="Images per optimizer micro-batch.")] = 32
     workers: Annotated[
         Natural | None,

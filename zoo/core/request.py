@@ -71,6 +71,10 @@ def request(
         raise registry.hook_errors[0]
     if spec is not None:
         check_weights(spec, composed.recipe.model.weights)
+    if composed.recipe.data.fold is not None:
+        from zoo.core.folding import check_fold
+
+        check_fold(composed)
     if composed.recipe.freeze.unfreeze_at:
         from zoo.core.unfreezing import check_unfreezing
 

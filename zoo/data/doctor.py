@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from zoo.data import folders, guard, labels
+from zoo.data.apart import set_apart
 from zoo.data.places import DEFAULT_FOLDER, locate
-from zoo.data.split import hold_out
 from zoo.errors import DataError
 
 if TYPE_CHECKING:
@@ -232,7 +232,7 @@ def _structure(
         if role != "train":
             checks[f"classes of {role}"] = partial(folders.compare, order, tree, role, data)
     if "val" not in trees and not found.problems:
-        checks["validation images"] = partial(_hold_out, trees["train"], findings, data)
+        checks["validation images"] = partial(_hold_out, found, trees["train"], findings, data)
     for what, check in checks.items():
         try:
             check()
@@ -241,12 +241,16 @@ def _structure(
             found.hints.append(error.hint)
 
 
-def _hold_out(tree: Tree, findings: dict[str, guard.Finding], data: DataPart) -> None:
+def _hold_out(
+    found: Examination, tree: Tree, findings: dict[str, guard.Finding], data: DataPart
+) -> None:
     """Try what a run would do for want of validation images; which ones it takes is no matter."""
     known = [label for label, files in enumerate(tree.classes.values()) for _ in files]
     twins = [(file.size, findings[file.path].crc) for file in tree.files()]
     keys = [file.key for file in tree.files()]
-    hold_out(known, keys, fraction=data.val_fraction, seed=0, twins=twins)
+    groups = [tree.groups.get(key, "") for key in keys]
+    parts = set_apart(data, list(tree.classes), known, keys, seed=0, twins=twins, groups=groups)
+    found.notes += parts.notes
 
 
 def duplicates(trees: dict[str, Tree], findings: dict[str, guard.Finding]) -> list[tuple[str, ...]]:

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Final
 
 from zoo.core import names
 from zoo.data import guard, labels
+from zoo.data.apart import refuse_fold
+from zoo.data.groups import COLUMN
 from zoo.data.images import FileReader, ImageSet
 from zoo.data.scan import (
     File,
@@ -47,11 +49,20 @@ def gather(data: DataPart, path: Path) -> tuple[dict[str, Tree], list[str]]:
             trees["test"] = scan(layout.test)
     if data.val is not None:
         trees["val"] = _validation(Path(data.val).expanduser())
+    if "val" in trees:
+        refuse_fold(data, f"{quote(str(path))} has its own", _without_val(path))
     for role, tree in trees.items():
         if tree.ignored:
             what = ", ".join(f"{name} ({count})" for name, count in tree.ignored.most_common())
             facts.append(f"passed over in {role}: {what}")
     return trees, facts
+
+
+def _without_val(path: Path) -> str:
+    """How a fold of data that has validation images can be had."""
+    if path.is_file():
+        return "leave --fold out, or the column split out of the table, to fold all images"
+    return f"leave --fold out, or fold the training images alone: --data {find_layout(path).train}"
 
 
 def _validation(path: Path) -> Tree:
@@ -206,7 +217,22 @@ def suspicions(
             f"{_are(len(clashes))} in more than one class, byte for byte: "
             f"{one[2].key} and {other[2].key}"
         )
-    return warnings
+    return warnings + _straddling(trees)
+
+
+def _straddling(trees: Mapping[str, Tree]) -> list[str]:
+    """Groups in more than one split: a stated split is taken as it is, and said to leak."""
+    roles: dict[str, set[str]] = defaultdict(set)
+    for role, tree in trees.items():
+        for file in tree.files():
+            if group := tree.groups.get(file.key):
+                roles[group].add(role)
+    found = sorted((group for group in roles if len(roles[group]) > 1), key=names.natural_key)
+    if not found:
+        return []
+    torn = [f"{quote(group)} ({', '.join(sorted(roles[group]))})" for group in found]
+    are = "1 group is" if len(torn) == 1 else f"{len(torn)} groups are"
+    return [f"{are} in more than one split (column {COLUMN}): {labels.listed(torn, 5)}"]
 
 
 def facts_of(sets: Mapping[str, ImageSet], order: Sequence[str]) -> list[str]:

@@ -164,6 +164,8 @@ def fingerprint(trees: Mapping[str, Tree], findings: Mapping[str, Finding]) -> s
             for file in files:
                 row = f"{file.key}\0{file.size}\0{findings[file.path].crc}\0"
                 digest.update(os.fsencode(row))
+                if role != "test" and "val" not in trees and (group := tree.groups.get(file.key)):
+                    digest.update(os.fsencode(f"group\0{group}\0"))  # they decide who validates
     return digest.hexdigest()
 
 

@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Any, Final, overload
 
 from zoo.core import settings
 from zoo.core.specs import DatasetSpec
+from zoo.data.apart import refuse_fold, set_apart
 from zoo.data.images import ImageSet, ItemReader, Splits
 from zoo.data.labels import ASKED, check_range, compare, expect
-from zoo.data.split import hold_out
 from zoo.errors import DataError, UsageError, ZooError
 
 if TYPE_CHECKING:
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 _VALIDATION: Final = ("val", "valid", "validation", "test")
 _SAMPLES: Final = 16
+_FOLDABLE: Final = "leave --fold out, or fold images of your own: --data FOLDER"
 _GIVEN: Final = {
     "root": "--data-root",
     "split": "--val",
@@ -74,7 +75,7 @@ def open_named(
     """Open a data set of the registry.
 
     Its ``val`` split validates, else its ``test`` split (said in a note), else a share of
-    ``train`` is held out.
+    ``train`` is held out. With a fold, that of ``train`` is, and ``test`` is left alone.
 
     Args:
         data: How to read it; ``data.options`` go to the data set.
@@ -91,7 +92,7 @@ def open_named(
     """
     spec = registry.find("dataset", name)
     assert isinstance(spec, DatasetSpec)
-    splits = _choose(spec, data.val)
+    splits = _choose(spec, data)
     options = dict(data.options)
     if classes is not None and "classes" in spec.options:
         options.setdefault("classes", classes)
@@ -110,9 +111,11 @@ def open_named(
         if splits["val"] == "test":
             notes.append("validated on the test split: it has no other")
     else:
-        kept, held = hold_out(train.labels, train.keys, fraction=data.val_fraction, seed=seed)
-        val, train = train.subset(held, f"{spec.name}/val"), train.subset(kept)
-        notes.append(f"{len(held)} images of {splits['train']} held out for validation")
+        parts = set_apart(data, train.classes, train.labels, train.keys, seed=seed)
+        val, train = train.subset(parts.held, f"{spec.name}/val"), train.subset(parts.kept)
+        which = f": {parts.fold}" if parts.fold else ""
+        notes += [f"{len(val)} images of {splits['train']} held out for validation{which}"]
+        notes += parts.notes
     return Splits(
         name=spec.qualified,
         train=train,
@@ -125,9 +128,9 @@ def open_named(
     )
 
 
-def _choose(spec: DatasetSpec, wanted: str | None) -> dict[str, str]:
+def _choose(spec: DatasetSpec, data: DataPart) -> dict[str, str]:
     """Role -> the data set's own name of the split."""
-    chosen = {"train": spec.splits[0]}
+    chosen, wanted = {"train": spec.splits[0]}, data.val
     if wanted is not None:
         if wanted not in spec.splits:
             raise DataError(
@@ -137,6 +140,10 @@ def _choose(spec: DatasetSpec, wanted: str | None) -> dict[str, str]:
         chosen["val"] = wanted
     elif found := [name for name in _VALIDATION if name in spec.splits[1:]]:
         chosen["val"] = found[0]
+    if data.fold is not None and chosen.get("val") == "test" and wanted is None:
+        del chosen["val"]
+    if "val" in chosen:
+        refuse_fold(data, f"{spec.qualified} has a split {chosen['val']}", _FOLDABLE)
     if "test" in spec.splits and "test" not in chosen.values():
         chosen["test"] = "test"
     return chosen

@@ -65,12 +65,14 @@ class Tree:
         classes: Class name -> files, both in text order.
         ignored: What was passed over -> how often.
         broken: Key -> why it cannot be read.
+        groups: Key -> what the image belongs to and is not torn from, where that is known.
     """
 
     root: Path
     classes: dict[str, list[File]] = field(default_factory=dict)
     ignored: Counter[str] = field(default_factory=Counter)
     broken: dict[str, str] = field(default_factory=dict)
+    groups: dict[str, str] = field(default_factory=dict)
 
     def files(self) -> Iterator[File]:
         """All files, class by class."""

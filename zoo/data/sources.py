@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, Final
 from zoo.core.recipe import MAX_PIXELS
 from zoo.core.specs import DatasetSpec
 from zoo.data import folders, guard, labels, named
+from zoo.data.apart import set_apart
 from zoo.data.images import ImageSet, Splits
 from zoo.data.places import DEFAULT_FOLDER, check_paths, locate
 from zoo.data.scan import Tree, file_at, holds_class_folders, images_below, quote
 from zoo.data.shrink import shrunk_splits
-from zoo.data.split import hold_out
 from zoo.errors import DataError
 
 if TYPE_CHECKING:
@@ -153,11 +153,15 @@ def _files(
     if "val" not in sets:
         whole = sets["train"]
         twins = [(file.size, findings[file.path].crc) for file in trees["train"].files()]
-        kept, held = hold_out(
-            whole.labels, whole.keys, fraction=data.val_fraction, seed=seed, twins=twins
+        groups = [trees["train"].groups.get(key, "") for key in whole.keys]
+        parts = set_apart(
+            data, order, whole.labels, whole.keys, seed=seed, twins=twins, groups=groups
         )
-        sets["train"], sets["val"] = whole.subset(kept), whole.subset(held, f"{path.name}/val")
-        facts.append(f"held out {len(held)} of {len(whole)} images for validation, seed {seed}")
+        sets["train"] = whole.subset(parts.kept)
+        sets["val"] = whole.subset(parts.held, f"{path.name}/val")
+        by = f": {parts.fold}" if parts.fold else f", seed {seed}"
+        facts.append(f"held out {len(parts.held)} of {len(whole)} images for validation{by}")
+        facts += parts.notes
     facts += folders.facts_of(sets, order)
     return Splits(
         name=path.name or str(path),

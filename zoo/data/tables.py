@@ -1,4 +1,4 @@
-"""A data set as a table: a ``.csv`` with the columns ``path`` and ``label``, and maybe ``split``."""
+"""A data set as a table: a ``.csv`` with the columns ``path`` and ``label``, maybe ``split`` and ``group``."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, TextIO
 
+from zoo.data.groups import COLUMN
 from zoo.data.scan import SPLIT_NAMES, Tree, file_at, quote
 from zoo.errors import DataError
 
@@ -18,10 +19,11 @@ _COLUMNS: Final[dict[str, tuple[str, ...]]] = {
     "path": ("path", "image", "file", "filename", "filepath", "image_path"),
     "label": ("label", "class", "target", "category"),
     "split": ("split", "set", "subset"),
+    COLUMN: (COLUMN,),
 }
 MAX_LINE: Final = 65_536
 """Characters of a line; a path and a label have a few hundred."""
-_HINT: Final = "first line: path,label (and split, if you like: train, val or test)"
+_HINT: Final = "first line: path,label (if you like, split: train, val or test; and group)"
 
 
 def read_table(path: Path) -> dict[str, Tree]:
@@ -33,11 +35,12 @@ def read_table(path: Path) -> dict[str, Tree]:
         path: A ``.csv`` (commas, semicolons or tabs) in UTF-8, with a heading line.
 
     Returns:
-        ``train`` and, if the table has a column for it, ``val`` and ``test``.
+        ``train`` and, if the table has a column for it, ``val`` and ``test``; with the group of
+        each image, if there is a column for that.
 
     Raises:
         DataError: Columns are missing, a line is incomplete or endless, a path leads elsewhere, a
-            split or a label makes no sense.
+            split, a label or a group makes no sense.
     """
     trees: dict[str, Tree] = {}
     try:
@@ -134,6 +137,11 @@ def _take(
     if seen.setdefault(key, label) != label:
         raise DataError(f"{where}: {quote(key)} is both {seen[key]!r} and {label!r}")
     tree = trees.setdefault(known[0], Tree(path.parent))
+    group = row[places[COLUMN]].strip() if COLUMN in places else None
+    if group is not None and tree.groups.setdefault(key, group) != group:
+        raise DataError(
+            f"{where}: {quote(key)} is in two groups, {tree.groups[key]!r} and {group!r}"
+        )
     files = tree.classes.setdefault(label, [])
     try:
         files.append(file_at(_inside(path, key, where), key))

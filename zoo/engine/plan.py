@@ -139,7 +139,7 @@ def make_plan(recipe: Recipe, spec: ModelSpec | None, splits: Splits, shown: Inp
         ("model", _model(recipe, spec, len(splits.classes))),
         ("weights", _weights(recipe, spec)),
         ("freeze", _freeze(recipe)),
-        ("data", data_line(splits)),
+        ("data", data_line(splits, recipe.data.fold)),
         ("input", _input(recipe, shown)),
         ("training", _training(recipe, steps)),
         ("device", f"{recipe.device.device}, precision {recipe.device.precision}"),
@@ -180,11 +180,16 @@ def stem(recipe: Recipe, splits: Splits) -> str:
     return f"{model}-{data}"
 
 
-def data_line(splits: Splits) -> str:
-    """Counts of a data set for people."""
+def data_line(splits: Splits, fold: str | None = None) -> str:
+    """Counts of a data set for people.
+
+    Args:
+        splits: The opened data.
+        fold: Which fold validates, ``N/K``, if it is one.
+    """
     return (
         f"{splits.name}: {len(splits.classes)} classes, {len(splits.train):,} training and "
-        f"{len(splits.val):,} validation images"
+        f"{len(splits.val):,} validation images" + (f" (fold {fold})" if fold else "")
     )
 
 

@@ -6,6 +6,7 @@ import types
 
 import pytest
 import torch
+from pictures import folder
 
 from zoo.core import registry
 from zoo.core.request import request
@@ -87,3 +88,12 @@ def test_each_part_has_its_own_transform_and_both_have_the_libraries():
     for text in plain.values():
         assert version_of("torchvision") in text
         assert version_of("pillow") in text
+
+
+def test_outputs_of_one_fold_are_not_those_of_another(tmp_path):
+    """Of as many images, both of them: rows stand for other images."""
+    photos = str(folder(tmp_path / "set", ["a", "b", "c"], each=6))
+    texts = [identity(data=photos, fold=f"{n}/3") for n in (1, 2)]
+    for part in ("train", "val"):
+        assert texts[0][part] != texts[1][part]
+    assert "fold" not in identity(data=photos)["train"].replace(photos, "")

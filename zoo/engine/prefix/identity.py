@@ -51,6 +51,7 @@ def identity_of(
     """
     data = recipe.data
     shared = f"{splits.fingerprint} {data.val_fraction} {recipe.device.seed} {built.input}"
+    shared += f" fold {data.fold}" if data.fold else ""
     shared += f" shrunk to {data.shrink}" if data.shrink else ""
     shared += f" {version_of('torchvision')} {version_of('pillow')}"
     shared += f" {code_of(built.spec, registry)} {code_of_layers(built.model)}"
