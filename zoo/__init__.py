@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from zoo.engine.verbs import find_lr, finetune, fit, resume, train
     from zoo.errors import ZooError
     from zoo.hub.verbs import pull, push
+    from zoo.report.preview import preview
 
 __version__ = "0.1.0"
 
@@ -37,6 +38,7 @@ _LAZY = {
     "load": "zoo.api",
     "model_info": "zoo.api",
     "predict": "zoo.api",
+    "preview": "zoo.report.preview",
     "pull": "zoo.hub.verbs",
     "push": "zoo.hub.verbs",
     "resume": "zoo.engine.verbs",
@@ -59,6 +61,7 @@ __all__ = [
     "load",
     "model_info",
     "predict",
+    "preview",
     "pull",
     "push",
     "resume",

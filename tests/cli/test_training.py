@@ -1,4 +1,5 @@
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -166,3 +167,46 @@ def test_the_summary_names_folder_proof_and_next_commands(capsys, tmp_path):
         assert piece in out
     training.summary(Out("json"), result)
     assert json.loads(capsys.readouterr().out)["name"] == "one"
+
+
+def test_a_preview_is_a_picture_and_no_run(zoo):
+    line = ("train", MODEL, *SMALL, "--batch-transform", "mixup")
+    code, out, err = zoo(*line, "--preview", "look.png")
+    assert (code, err) == (0, "")
+    assert out.splitlines() == [
+        "preview  look.png: 8 images, 6 epochs",
+        "note: mixup mixes whole batches of these: not in the picture",
+        "note: the run ends after 1 epoch; in brackets, what a longer one would show",
+    ]
+    assert [path.name for path in Path().iterdir()] == ["look.png"]
+    _, out, _ = zoo(*line, "--preview", "more.png", "--json", "--nproc", "2")
+    found = json.loads(out)
+    assert found["preview"] == "more.png"
+    assert len(found["images"]) == 8
+    assert Path("more.png").read_bytes() == Path("look.png").read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("flags", "words", "hint"),
+    [
+        (["--preview", "here.png"], "is there; it is not written over", "--preview here-2.png"),
+        (["--preview", "x.gif"], "is a PNG picture", "--preview x.png"),
+        (["--preview", "no/x.png"], "no folder no for the preview", "mkdir -p no"),
+        (["--preview", "x.png", "--dry-run"], "both stop before training", "leave one of them out"),
+    ],
+)
+def test_a_preview_that_cannot_be_written_is_said_before_torch(shell, tmp_path, flags, words, hint):
+    (tmp_path / "here.png").write_bytes(b"mine")
+    (tmp_path / "torch.py").write_text("raise SystemExit('torch was imported')")
+    path = os.pathsep.join([str(tmp_path), *filter(None, [os.environ.get("PYTHONPATH")])])
+    done = shell("finetune", "resnet18", "--data", "demo", *flags, cwd=tmp_path, PYTHONPATH=path)
+    assert done.returncode == 2
+    assert words in done.stderr
+    assert f"hint: {hint}" in done.stderr
+    assert (tmp_path / "here.png").read_bytes() == b"mine"
+
+
+def test_one_of_several_processes_draws_it(zoo, monkeypatch):
+    monkeypatch.setenv("RANK", "1")
+    assert zoo("train", MODEL, *SMALL, "--preview", "look.png") == (0, "", "")
+    assert list(Path().iterdir()) == []

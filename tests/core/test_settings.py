@@ -103,3 +103,13 @@ def test_the_launchers_own_variable_is_in_the_table_too():
 
     assert NOTE == "ZOO_RUN_NOTE"
     assert NOTE in settings.VARIABLES
+
+
+@pytest.mark.parametrize("before", [None, "0", "1"])
+def test_a_while_without_the_network(monkeypatch, before):
+    monkeypatch.delenv("ZOO_OFFLINE", raising=False)
+    if before is not None:
+        monkeypatch.setenv("ZOO_OFFLINE", before)
+    with settings.without_network():
+        assert settings.offline()
+    assert os.environ.get("ZOO_OFFLINE") == before

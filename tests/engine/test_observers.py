@@ -4,8 +4,11 @@ import pytest
 import torch
 from torch import nn
 
-from zoo.core.recipe import OutputPart, Recipe
-from zoo.engine.observers import Observers
+from zoo.core.recipe import DataPart, OutputPart, Recipe
+from zoo.core.specs import InputSpec
+from zoo.data.loaders import Loader
+from zoo.data.sources import open_data
+from zoo.engine.observers import Observers, first_images
 from zoo.errors import PluginError, UnknownNameError
 
 PLUGIN = """
@@ -218,3 +221,11 @@ def test_hooks_that_do_not_load_are_named_once_or_end_a_strict_run(site, fresh):
     assert len(said) == 1
     with pytest.raises(PluginError, match="plugin late"):
         Observers(known, strict=True)
+
+
+def test_trackers_are_shown_what_training_begins_with_also_from_memory(known):
+    """Small sets lie in memory and are drawn from by another way than files are."""
+    images = open_data(DataPart(source="digits"), registry=known, channels=1).train
+    look = known.build("transform", "shift", InputSpec(size=(1, 28, 28)))
+    loader = Loader(images, look, batch_size=16, seed=3)
+    assert torch.equal(first_images(images, look, 3), next(loader.epoch(0)).images)

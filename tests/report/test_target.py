@@ -1,11 +1,18 @@
-"""zoo.report.target: over an earlier report, never over anything else."""
+"""zoo.report.target: a report over an earlier one, never over anything else; a picture over nothing."""
 
 import os
 
 import pytest
 
 from zoo.errors import DiskError, UsageError
-from zoo.report.target import HEAD, check_target, is_report, write_page
+from zoo.report.target import (
+    HEAD,
+    check_picture,
+    check_target,
+    is_report,
+    write_page,
+    write_picture,
+)
 
 
 def test_a_report_is_replaced(tmp_path):
@@ -74,3 +81,40 @@ def test_a_disk_that_refuses_leaves_the_earlier_report(tmp_path, monkeypatch):
     monkeypatch.undo()
     assert path.read_text() == HEAD + "one"
     assert [p.name for p in tmp_path.iterdir()] == ["r.html"]
+
+
+def test_a_picture_is_written_over_nothing(tmp_path):
+    path = tmp_path / "a.png"
+    write_picture(path, b"one")
+    (tmp_path / "a-2.png").symlink_to("gone")
+    with pytest.raises(UsageError, match="is there; it is not written over") as caught:
+        write_picture(path, b"two")
+    assert caught.value.hint == f"--preview {tmp_path / 'a-3.png'}"
+    with pytest.raises(UsageError, match="is there"):
+        check_picture(tmp_path / "a-2.png")
+    assert path.read_bytes() == b"one"
+
+
+def test_what_is_no_place_for_a_picture(tmp_path):
+    with pytest.raises(UsageError, match="is a folder") as caught:
+        check_picture(tmp_path)
+    assert caught.value.hint == f"--preview {tmp_path / 'preview.png'}"
+    for name in ("a.gif", "a.jpg", "a"):
+        with pytest.raises(UsageError, match=f"is a PNG picture, not '{name}'") as caught:
+            check_picture(tmp_path / name)
+        assert caught.value.hint == f"--preview {tmp_path / 'a.png'}"
+    with pytest.raises(UsageError, match="no folder") as caught:
+        check_picture(tmp_path / "gone" / "a.png")
+    assert caught.value.hint == f"mkdir -p {tmp_path / 'gone'}"
+    check_picture(tmp_path / "a.PNG")
+
+
+def test_a_disk_that_refuses_leaves_no_picture(tmp_path, monkeypatch):
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(DiskError, match="the disk is full") as caught:
+        write_picture(tmp_path / "a.png", b"x")
+    assert "--preview" in caught.value.hint
+    assert list(tmp_path.iterdir()) == []

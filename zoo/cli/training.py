@@ -26,6 +26,12 @@ if TYPE_CHECKING:
 _DRY = ("plan", "full")
 NOTHING_ELSE: Final[Mapping[str, bool]] = MappingProxyType({})
 """A run that is nothing but a run."""
+_PREVIEW = click.option(
+    "--preview",
+    type=click.Path(path_type=Path),
+    metavar="FILE.png",
+    help="Write a picture of what training will be shown, and stop.",
+)
 
 
 def training_command(verb: str, help_text: str) -> click.Command:
@@ -52,6 +58,7 @@ def training_command(verb: str, help_text: str) -> click.Command:
         help="Print the plan and stop; full: build the model first and count everything.",
     )
     @click.option("--find-lr", is_flag=True, help="Try learning rates, suggest one, and stop.")
+    @_PREVIEW
     @click.option("--retries", type=click.IntRange(0), default=0, help="Restarts with --nproc.")
     @click.option("--timings", is_flag=True, help="Show at the end where the time went.")
     @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
@@ -61,12 +68,13 @@ def training_command(verb: str, help_text: str) -> click.Command:
         sets: tuple[str, ...],
         dry_run: str | None,
         find_lr: bool,
+        preview: Path | None,
         retries: int,
         timings: bool,
         as_json: bool,
         **options: Any,
     ) -> int:
-        _check_ends(find_lr=find_lr, dry_run=dry_run)
+        _check_ends({"--dry-run": dry_run, "--find-lr": find_lr, "--preview": preview})
         out = Out("json" if as_json else "table")
         known = registry.load()
         values = keyword_values(options)
@@ -75,11 +83,15 @@ def training_command(verb: str, help_text: str) -> click.Command:
         alone = "RANK" not in os.environ  # of several processes one says it, later
         if alone:
             _check_words(composed.recipe, known)
+        if preview is not None:
+            _check_preview(preview)
         if dry_run == "plan":
             _show_plan(out, composed)
             return 0
         if alone:
             _check_paths(composed.recipe, known)
+        if preview is not None:
+            return _show_preview(out, composed.recipe, known, preview)
         if composed.recipe.device.nproc > 1 and alone:
             return _launch(composed, retries)
         how = {"dry": dry_run == "full", "find_lr": find_lr}
@@ -88,14 +100,17 @@ def training_command(verb: str, help_text: str) -> click.Command:
     return recipe_options()(command)
 
 
-def _check_ends(*, find_lr: bool, dry_run: str | None) -> None:
-    """Refuse several flags that each end a run in another way.
+def _check_ends(given: Mapping[str, object]) -> None:
+    """Refuse two flags that each stop before training, in another way.
 
     Raises:
         UsageError: There are two of them.
     """
-    if find_lr and dry_run:
-        raise UsageError("--find-lr trains a little, --dry-run nothing", hint="leave one out")
+    ends = [flag for flag, value in given.items() if value]
+    if len(ends) > 1:
+        raise UsageError(
+            f"{ends[0]} and {ends[1]} both stop before training", hint="leave one of them out"
+        )
 
 
 def _check_words(recipe: Recipe, known: registry.Registry) -> None:
@@ -163,6 +178,29 @@ def _show_plan(out: Out, composed: Composed) -> None:
     out.pairs(plan.lines, indent=2)
     for note in plan.notes:
         out.line(f"  note: {note}")
+
+
+def _check_preview(path: Path) -> None:
+    """Say at once, before torch is imported, that a preview cannot be written."""
+    from zoo.report.target import check_picture
+
+    check_picture(path)
+
+
+def _show_preview(out: Out, recipe: Recipe, known: registry.Registry, path: Path) -> int:
+    if os.environ.get("RANK", "0") != "0":  # one process of several draws it
+        return 0
+    from zoo.report.preview import write_preview
+
+    found = write_preview(recipe, known, path)
+    if out.form == "json":
+        rows = [{"class": row.name, "image": row.key} for row in found.rows]
+        out.json({"preview": str(path), "images": rows, "notes": list(found.notes)})
+        return 0
+    out.pairs([("preview", f"{path}: {len(found.rows)} images, {len(found.epochs)} epochs")])
+    for note in found.notes:
+        out.line(f"note: {note}")
+    return 0
 
 
 def _launch(composed: Composed, retries: int) -> int:

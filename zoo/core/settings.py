@@ -6,8 +6,12 @@ Nothing else in zoo looks at the environment (the Hub client reads its own ``HF_
 from __future__ import annotations
 
 import os
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 VARIABLES: Final[dict[str, str]] = {
     "ZOO_CACHE": "Folder for downloads and caches; default ~/.cache/zoo.",
@@ -38,6 +42,20 @@ def debug() -> bool:
 def offline() -> bool:
     """Whether no network request may be made."""
     return _flag("ZOO_OFFLINE") or _flag("HF_HUB_OFFLINE")
+
+
+@contextmanager
+def without_network() -> Iterator[None]:
+    """Be :func:`offline` for a while, whatever the environment says."""
+    before = os.environ.get("ZOO_OFFLINE")
+    os.environ["ZOO_OFFLINE"] = "1"
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ["ZOO_OFFLINE"]
+        else:
+            os.environ["ZOO_OFFLINE"] = before
 
 
 def endpoint() -> str:

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from zoo.core.resolve import resolve
-from zoo.data.views import View, order, undisturbed
+from zoo.data.shown import shown
+from zoo.data.views import order, undisturbed
 from zoo.errors import PluginError
 
 if TYPE_CHECKING:
@@ -176,8 +177,7 @@ def first_images(images: ImageSet, transform: Augmentation, seed: int) -> Tensor
         uint8 ``(N, C, H, W)``, at most 16; ``None`` if they cannot be read, which the loop says.
     """
     rows = order(len(images), seed=seed, epoch=0)[:_SHOWN].tolist()
-    with undisturbed():
-        drawn = View(images, transform, seed).__getitems__([(0, index) for index in rows])
+    (drawn,) = shown(images, transform, rows, [0], seed=seed)
     return drawn.batch.images if drawn.batch else None
 
 

@@ -1,8 +1,9 @@
-"""Where a report may be written: over an earlier report, never over anything else. No torch."""
+"""Where reports and pictures may be written: over an earlier report, never over anything else. No torch."""
 
 from __future__ import annotations
 
 import os
+from itertools import count
 from typing import TYPE_CHECKING, Final
 
 from zoo.engine.saving import atomic
@@ -33,16 +34,65 @@ def check_target(path: Path) -> None:
             f"a report is an HTML page, not {path.name!r}",
             hint=f"--report {path.with_name(f'{path.stem}.html')}",
         )
-    folder = path.parent
-    if not folder.is_dir():
-        raise UsageError(f"there is no folder {folder} for the report", hint=f"mkdir -p {folder}")
     if os.path.lexists(path) and not is_report(path):
         other = path.with_name(f"{path.stem}-report{path.suffix}")
         raise UsageError(
             f"{path} is no report of zoo's; it is not written over", hint=f"--report {other}"
         )
+    _check_folder(path.parent, "report")
+
+
+def _check_folder(folder: Path, what: str) -> None:
+    if not folder.is_dir():
+        raise UsageError(f"there is no folder {folder} for the {what}", hint=f"mkdir -p {folder}")
     if not os.access(folder, os.W_OK | os.X_OK):
-        raise DiskError(f"cannot write into {folder}: permission denied", hint="--report FILE")
+        raise DiskError(f"cannot write into {folder}: permission denied", hint=f"--{what} FILE")
+
+
+def check_picture(path: Path) -> None:
+    """Make sure that a preview can be written, before anything expensive is done.
+
+    Args:
+        path: The file to make.
+
+    Raises:
+        UsageError: It is no name for a PNG picture, it is there already, or its folder is not.
+        DiskError: The folder may not be written.
+    """
+    if path.is_dir():
+        raise UsageError(f"{path} is a folder", hint=f"--preview {path / 'preview.png'}")
+    if path.suffix.lower() != ".png":
+        raise UsageError(
+            f"a preview is a PNG picture, not {path.name!r}",
+            hint=f"--preview {path.with_name(f'{path.stem}.png')}",
+        )
+    if os.path.lexists(path):
+        other = next(name for n in count(2) if not os.path.lexists(name := _numbered(path, n)))
+        raise UsageError(f"{path} is there; it is not written over", hint=f"--preview {other}")
+    _check_folder(path.parent, "preview")
+
+
+def _numbered(path: Path, number: int) -> Path:
+    return path.with_name(f"{path.stem}-{number}{path.suffix}")
+
+
+def write_picture(path: Path, data: bytes) -> None:
+    """Write a preview, whole or not at all.
+
+    Args:
+        path: The file.
+        data: A PNG picture.
+
+    Raises:
+        UsageError: Meanwhile there is a file of that name.
+        DiskError: The system refused.
+    """
+    check_picture(path)
+    try:
+        atomic.write_bytes(path, data)
+    except DiskError as error:
+        error.hint = "free some space, or choose another place with --preview FILE"
+        raise
 
 
 def is_report(path: Path) -> bool:
