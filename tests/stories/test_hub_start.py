@@ -53,3 +53,21 @@ def test_finetune_from_the_hub_and_remember_where_from(hub, home):
     repeat = home.zoo("--offline", "predict", "hub:ann/net", "missing.jpg")
     assert repeat.code == 3
     assert not hub.seen
+
+
+@pytest.mark.slow
+def test_a_preview_asks_no_hub(hub, home):
+    """What the repository says of its input decides the pixels, so it has to be here."""
+    files = {"model.safetensors": as_bytes(built("resnet18", 3)), "config.json": CONFIG}
+    repository(hub, "ann/net", files)
+    line = ("finetune", "hub:ann/net", "--classes", "4", "--preview", "look.png")
+    done = home.zoo(*line)
+    assert done.code == 6
+    assert "a preview downloads nothing" in done.error
+    assert not hub.seen
+    assert done.hint.endswith("zoo pull hub:ann/net")
+    assert home.zoo("pull", "hub:ann/net").code == 0
+    hub.seen.clear()
+    assert home.zoo(*line).code == 0
+    assert not hub.seen
+    assert (home.work / "look.png").is_file()

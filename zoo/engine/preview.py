@@ -29,6 +29,7 @@ from zoo.engine.start.weights import choose_weights, find_start
 from zoo.engine.transforms import auto_transform, image_transform
 from zoo.engine.work import suited, work_of
 from zoo.errors import DataError, HubError
+from zoo.hub.failures import MissingError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -125,7 +126,7 @@ def _start(recipe: Recipe, registry: Registry, spec: ModelSpec | None) -> Start:
         try:
             with without_network():
                 return find_start(recipe, registry)
-        except HubError as error:
+        except MissingError as error:
             raise HubError(
                 f"a preview downloads nothing, and {wanted} says what its model is shown",
                 hint=f"zoo pull {wanted}",
