@@ -107,6 +107,12 @@ def test_epochs_are_called_what_they_are(photos):
     assert torch.equal(kept.rows[0].training[3], kept.rows[0].training[1])
 
 
+def test_a_transform_that_draws_nothing_keeps_no_views(photos):
+    found = look(data=photos, size=64, epochs=9, transform="center-crop", **BEHIND)
+    assert (found.epochs[5], found.notes) == ("epoch 6", ())
+    assert torch.equal(found.rows[0].training[5], found.rows[0].evaluation)
+
+
 def test_what_is_mixed_by_batch_is_said(photos):
     found = look(data=photos, size=64, epochs=6, batch_transform=["mixup", "cutmix"])
     assert found.notes == ("mixup + cutmix mix whole batches of these: not in the picture",)
