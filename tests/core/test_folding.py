@@ -22,6 +22,7 @@ def test_a_fold_is_a_number_and_how_many_there_are():
         ("2", "'2' is not N/K", "--fold 2/5"),
         ("2/5/7", "is not N/K", "--fold 2/5"),
         ("-1/5", "is not N/K", "--fold 2/5"),
+        ("02/5", "is not N/K", "--fold 2/5"),
         ("²/5", "is not N/K", "--fold 2/5"),
         ("", "is not N/K", "--fold 2/5"),
         ("0/5", "numbered from 1 to 5", "--fold 1/5"),

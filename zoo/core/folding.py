@@ -11,7 +11,7 @@ from zoo.errors import UsageError
 if TYPE_CHECKING:
     from zoo.core.compose import Composed
 
-_FOLD = re.compile(r"(\d{1,6})/(\d{1,6})\Z", re.ASCII)
+_FOLD = re.compile(r"(0|[1-9]\d{0,5})/(0|[1-9]\d{0,5})\Z", re.ASCII)
 
 
 def parse_fold(text: str) -> tuple[int, int]:
