@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from zoo.engine.judge import Prediction
     from zoo.engine.judgement import Judgement
     from zoo.engine.start.loaded import Loaded
-    from zoo.explain.summary import Summary
+    from zoo.explaining.summary import Summary
     from zoo.exporting.formats import ExportResult
 
 
@@ -122,7 +122,7 @@ def summary(name: str, *, classes: int | None = None, **options: Any) -> Summary
     """
     import torch
 
-    from zoo.explain.summary import summarise
+    from zoo.explaining.summary import summarise
 
     known = registries.load()
     spec = known.model(names.parse(name).qualified)

@@ -9,7 +9,7 @@ from zoo.core.specs import InputSpec
 from zoo.engine.freezing.cone import find_cone
 from zoo.engine.standins import call_with, stand_ins
 from zoo.engine.tryout import forward_once
-from zoo.explain.summary import summarise
+from zoo.explaining.summary import summarise
 
 
 class Twice(nn.Module):

@@ -2,27 +2,28 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
-
-import torch
 
 from zoo.core import compose
 from zoo.core.recipe import DataPart, DevicePart, Recipe
 from zoo.data.labels import align
-from zoo.data.loaders import make_loader
 from zoo.data.shrink import shrunk
-from zoo.data.sources import open_data, open_for_evaluation, open_images
-from zoo.engine.cores import usable_cores
+from zoo.data.sources import open_data, open_for_evaluation
 from zoo.engine.evaluate import evaluate, infer
 from zoo.engine.feed import Feed
-from zoo.engine.parts import is_convolutional
 from zoo.engine.place import choose, settle
-from zoo.engine.transforms import image_transform
+from zoo.engine.showing import (
+    class_name,
+    eval_loader,
+    explained,
+    folder_of,
+    moved,
+    recipe_of,
+    show,
+)
 from zoo.engine.work import suited, work_of
-from zoo.errors import CheckpointError, DataError, UsageError
+from zoo.errors import DataError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -90,7 +91,7 @@ def judge(
     from zoo.engine.assemble import build_loss, build_metrics
     from zoo.engine.judgement import judgement
 
-    recipe = compose.changed(_recipe(loaded), changes or {})
+    recipe = compose.changed(recipe_of(loaded), changes or {})
     named = recipe.output.metrics if metrics is None else metrics
     qualified = [registry.find("metric", name).qualified for name in named]
     further = build_metrics(qualified, registry, len(loaded.classes), loaded.classes)
@@ -101,12 +102,12 @@ def judge(
     if not len(images):
         raise DataError(f"{name} has no images")
     device = device or DevicePart(precision=recipe.device.precision)
-    place = _settled(loaded, device, _recipe(loaded).data.batch_size)
-    loader = _loader(recipe, registry, loaded, images, place)
+    place = _settled(loaded, device, recipe_of(loaded).data.batch_size)
+    loader = eval_loader(recipe, registry, loaded, images, place)
     recorder = Recorder(len(images), closely=closely)
-    with _explained(loaded):
+    with explained(loaded):
         found = evaluate(
-            _moved(loaded, place),
+            moved(loaded, place),
             loader.epoch(0),
             loss=build_loss(recipe, registry, place),
             feed=Feed(place, loaded.input),
@@ -155,74 +156,30 @@ def predict(
     Raises:
         DataError: Nothing there, or unreadable files.
     """
-    opened = open_images(paths, channels=loaded.input.size[0], on_bad_image=on_bad_image)
-    recipe = _recipe(loaded)
-    part = device or DevicePart(precision="fp32")
-    place = choose(part, conv=is_convolutional(loaded.model))
-    settle(place)
-    images = shrunk(opened.images, recipe.data.shrink)
-    loader = _loader(recipe, registry, loaded, images, place)
-    known = set(loaded.classes)
-    feed = Feed(place, loaded.input)
-    made = infer(_moved(loaded, place), loader.epoch(0), feed=feed, place=place)
+    shown = show(loaded, registry, paths, device=device, on_bad_image=on_bad_image)
+    place, known = shown.place, set(loaded.classes)
+    made = infer(moved(loaded, place), shown.loader.epoch(0), feed=shown.feed, place=place)
     for outputs, _, batch in _each(loaded, made):
         shares, order = outputs.softmax(1).topk(min(top, outputs.shape[1]), 1)
         for row, index in enumerate(batch.indices.tolist()):
-            key = opened.images.keys[index]
-            folder = _folder_of(key)
+            key = shown.images.keys[index]
+            folder = folder_of(key)
             yield Prediction(
                 image=key,
                 top=tuple(
-                    (_name(loaded, int(label)), float(share))
+                    (class_name(loaded, int(label)), float(share))
                     for label, share in zip(order[row], shares[row], strict=True)
                 ),
                 actual=folder if folder in known else None,
             )
-    for text in (*opened.notes, *loader.notes):
+    for text in shown.notes:
         if note is not None:
             note(text)
 
 
-@contextlib.contextmanager
-def _explained(loaded: Loaded) -> Iterator[None]:
-    """Say so if the model does not take the images that its file says it takes.
-
-    Raises:
-        CheckpointError: It does not; any other failure stays what it is.
-    """
-    try:
-        yield
-    except RuntimeError as error:
-        from zoo.engine.tryout import try_out
-
-        try:
-            try_out(loaded.model.cpu(), loaded.input, name="its model")
-        except UsageError as refused:
-            raise CheckpointError(
-                f"what {loaded.path} says of its input is wrong: {refused.message}",
-                hint="get the file again from where it was trained",
-            ) from error
-        raise
-
-
 def _each(loaded: Loaded, made: Iterator[Any]) -> Iterator[Any]:
-    with _explained(loaded):
+    with explained(loaded):
         yield from made
-
-
-def _name(loaded: Loaded, label: int) -> str:
-    return loaded.classes[label] if label < len(loaded.classes) else str(label)
-
-
-def _folder_of(key: str) -> str:
-    """The folder that an image was found in; one that is a link belongs where the link lies."""
-    from pathlib import Path
-
-    return Path(os.path.abspath(key)).parent.name  # noqa: PTH100 - resolve() follows the link
-
-
-def _recipe(loaded: Loaded) -> Recipe:
-    return compose.from_dict(loaded.info.recipe) if loaded.info.recipe else Recipe()
 
 
 def _images(
@@ -266,25 +223,3 @@ def _settled(loaded: Loaded, part: DevicePart, batch_size: int) -> Place:
     place = suited(choose(part), part, work_of(loaded.model, loaded.input), batch_size)
     settle(place)
     return place
-
-
-def _moved(loaded: Loaded, place: Place) -> torch.nn.Module:
-    if place.channels_last:
-        return loaded.model.to(place.device, memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
-    return loaded.model.to(place.device)
-
-
-def _loader(
-    recipe: Recipe, registry: Registry, loaded: Loaded, images: ImageSet, place: Place
-) -> Any:
-    return make_loader(
-        images,
-        image_transform(recipe, registry, loaded.input, train=False),
-        batch_size=recipe.data.batch_size,
-        workers=recipe.data.workers,
-        threads=place.threads,
-        cores=usable_cores(),
-        device=place.device.type,
-        seed=recipe.device.seed,
-        train=False,
-    )

@@ -9,7 +9,7 @@ from torch import nn
 
 from zoo.core.specs import InputSpec
 from zoo.errors import UsageError
-from zoo.explain.summary import summarise
+from zoo.explaining.summary import summarise
 
 
 def rows(model, expects=None):
