@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     )
     from zoo.engine.verbs import find_lr, finetune, fit, resume, train
     from zoo.errors import ZooError
+    from zoo.explaining.verbs import embed, explain
     from zoo.hub.verbs import pull, push
     from zoo.report.preview import preview
 
@@ -28,7 +29,9 @@ __version__ = "0.1.0"
 
 _LAZY = {
     "create_model": "zoo.api",
+    "embed": "zoo.explaining.verbs",
     "evaluate": "zoo.api",
+    "explain": "zoo.explaining.verbs",
     "export": "zoo.api",
     "find_lr": "zoo.engine.verbs",
     "finetune": "zoo.engine.verbs",
@@ -51,7 +54,9 @@ __all__ = [
     "ZooError",
     "__version__",
     "create_model",
+    "embed",
     "evaluate",
+    "explain",
     "export",
     "find_lr",
     "finetune",

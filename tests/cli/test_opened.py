@@ -44,6 +44,22 @@ def test_predict_eval_and_export_a_published_model(zoo, folder, photos):
     assert (folder / "squeezenet1_1.safetensors").is_file()
 
 
+def test_a_published_model_is_looked_into_as_a_run_is(zoo, folder, photos):
+    image = photos / "light" / "3.png"
+    code, out, err = zoo("explain", "squeezenet1_1", image, "--class", "tench", "--json")
+    assert code == 0, err
+    (found,) = json.loads(out)
+    assert (found["class"], found["layer"]) == ("tench", "features.12")
+    assert (folder / "explained" / "3.png").is_file()
+    code, out, err = zoo("embed", "squeezenet1_1:mine", image, "--out", "e.csv", "--json")
+    assert code == 0, err
+    told = json.loads(out)
+    assert (told["features"], told["model"]) == (512, "squeezenet1_1:mine")
+    code, _, err = zoo("explain", "squeezenet1_1", image, "--class", "tenck")
+    assert code == 2
+    assert "the model has no class 'tenck'\nhint: did you mean tench" in err
+
+
 def test_a_name_that_is_nothing_is_said_with_what_is_close(zoo, folder, photos):
     code, _, err = zoo("predict", "squeezenet1_9", photos)
     assert code == 5

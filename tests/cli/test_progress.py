@@ -4,7 +4,7 @@ import sys
 import pytest
 
 from zoo.cli import progress
-from zoo.cli.progress import Live, duration
+from zoo.cli.progress import Live, duration, images_done
 
 
 class Terminal(io.StringIO):
@@ -65,7 +65,9 @@ def test_a_terminal_gets_one_live_line_and_lines_above_it(monkeypatch):
         live.line("epoch 1 done [not markup]")
         live.update("epoch 2", 0, None)
         live.bytes("download", 5, 10)
+        images_done(live, "embedding", 1200, 2400)
     shown = screen.getvalue()
+    assert "1,200 of 2,400 images" in shown
     assert "epoch 1 done [not markup]" in shown
     assert "epoch 2" in shown
     assert "download" in shown

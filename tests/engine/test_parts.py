@@ -9,7 +9,14 @@ from torch import nn
 from zoo.core import registry
 from zoo.core.metadata import CheckpointInfo
 from zoo.core.recipe import ModelPart, Recipe, SurgeryPart
-from zoo.engine.parts import build, is_convolutional, restore, skeleton, surgery_record
+from zoo.engine.parts import (
+    build,
+    headless,
+    is_convolutional,
+    restore,
+    skeleton,
+    surgery_record,
+)
 from zoo.engine.start.start import Start, input_of
 from zoo.errors import CheckpointError, PluginError, UsageError
 
@@ -198,3 +205,29 @@ def test_a_target_that_gives_no_model_is_named(site, fresh):
     fresh.cache_clear()
     with pytest.raises(PluginError, match="model bare/odd: builtins:dict gave a dict"):
         made(start("bare/odd"))
+
+
+@pytest.mark.parametrize("project", [(), (5, 3)])
+def test_a_model_without_its_last_layer_shares_the_rest(project):
+    built = made(start(), project=project)
+    info = CheckpointInfo(
+        model="tutorials/lenet", num_classes=3, surgery=surgery_record(built.surgery)
+    )
+    model = built.model.eval()
+    bare = headless(model, info, registry.load())
+    last = model.fc3[2] if project else model.fc3
+    images = torch.randn(2, 1, 32, 32)
+    features = bare(images)
+    assert features.shape == (2, 5 if project else 84)
+    torch.testing.assert_close(last(features), model(images))
+    assert isinstance(last, nn.Linear)
+    assert bare.conv1.weight is model.conv1.weight
+    assert {id(p) for p in bare.parameters()} < {id(p) for p in model.parameters()}
+
+
+def test_a_model_that_gives_features_already_is_left_as_it_is():
+    built = made(start(), drop_last=True)
+    info = CheckpointInfo(model="tutorials/lenet", surgery={"drop_last": True})
+    images = torch.randn(2, 1, 32, 32)
+    found = headless(built.model.eval(), info, registry.load())(images)
+    torch.testing.assert_close(found, built.model(images))

@@ -85,6 +85,13 @@ def modules(line, tmp_path):
         ("finetune resnet18 --data demo --shrink 10", 250, 2),
         ("predict resnet18 pyproject.toml --device cud", 265, 2),
         ("eval resnet18 --device cud", 265, 2),
+        ("explain resnet18 nope.jpg", 230, 3),
+        ("explain nope pyproject.toml", 230, 5),
+        ("explain resnet18 pyproject.toml --out /dev/null/x", 230, 2),
+        ("embed resnet18 nope.jpg --out x.csv", 230, 3),
+        ("embed resnet18 pyproject.toml --out x.npy", 230, 2),
+        ("embed resnet18 pyproject.toml", 230, 2),
+        ("embed resnet18 . --like nope.jpg", 230, 3),
         ("doctor nope", 220, 3),
         ("eval resnet18 --metric nope", 230, 2),
         ("eval resnet18 --data nope", 230, 3),
@@ -99,11 +106,17 @@ def test_a_command_that_needs_no_torch_loads_none(line, most, code, tmp_path):
     assert len(names) <= most + LATER, f"{len(names)} modules, {most} + {LATER} allowed"
 
 
+def test_a_class_that_a_run_does_not_know_is_said_without_torch(finished_run, tmp_path):
+    code, names = modules(f"explain {finished_run} . --class drak", tmp_path)
+    assert code == 2
+    assert [name for name in HEAVY if name in names] == []
+
+
 @pytest.mark.parametrize(
     "command",
     [
         "list", "info", "plugins", "doctor", "finetune", "train", "resume", "runs", "diff", "eval",
-        "predict", "export", "pull", "push", "import", "lock", "verify", "mirror", "cache",
+        "predict", "explain", "embed", "export", "pull", "push", "import", "lock", "verify", "mirror", "cache",
     ],
 )  # fmt: skip
 def test_the_help_of_every_command_loads_no_torch(command, tmp_path):

@@ -44,6 +44,8 @@ COMMANDS: Final[dict[str, dict[str, tuple[str, str]]]] = {
     "Use": {
         "eval": ("zoo.cli.eval_:command", "Measure a model on images."),
         "predict": ("zoo.cli.predict:command", "Classify images."),
+        "explain": ("zoo.cli.explain:command", "Show where in images a model looks."),
+        "embed": ("zoo.cli.embed:command", "Images as vectors; find those that are alike."),
         "export": ("zoo.cli.export:command", "Write a checked safetensors, .pt2 or ONNX file."),
     },
     "Weights": {

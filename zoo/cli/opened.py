@@ -23,6 +23,7 @@ def opened(
     data: DataPart | None = None,
     parts: Iterable[tuple[str, str]] = (),
     device: str = "auto",
+    label: str | None = None,
 ) -> Loaded:
     """Load a trained model; what is not there of all that was named is said before torch is imported.
 
@@ -34,21 +35,27 @@ def opened(
         data: Labelled images that it will be judged by.
         parts: Kind and name of parts that will be used.
         device: Where it will compute.
+        label: A class that it must know; looked up here where a file states the classes.
 
     Raises:
         ZooError: It cannot be had.
     """
     from zoo.core import registry
+    from zoo.core.metadata import read_header
     from zoo.data.places import check_paths, check_there
     from zoo.engine.start.stored import find_trained
+    from zoo.explaining.target import find_class
 
     if device not in ("auto", "cpu"):
         from zoo.core.devices import check_device
 
         check_device(device)
     known = registry.load()
-    if not model.startswith("hub:"):
-        find_trained(model, known, runs)
+    path = None if model.startswith("hub:") else find_trained(model, known, runs)
+    if label is not None and path is not None:
+        info = read_header(path).info
+        if info is not None and info.classes:
+            find_class(label, info.classes)
     for kind, name in parts:
         known.find(kind, name)
     check_paths(images)

@@ -98,6 +98,11 @@ class Live:
         self._task = self._bar.add_task(title, total=total, detail="")
 
 
+def images_done(live: Live, title: str, done: int, total: int) -> None:
+    """Show how many images are done."""
+    live.update(title, done, total, f"{done:,} of {total:,} images")
+
+
 def duration(seconds: float) -> str:
     """Seconds as people say them: 45s, 3m 20s, 2h 05m."""
     whole = max(0, round(seconds))

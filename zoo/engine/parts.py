@@ -6,6 +6,7 @@ The order is build -> load weights -> surgery; freezing, the optimizer and wrapp
 
 from __future__ import annotations
 
+import copy
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -151,6 +152,27 @@ def restore(
         return _restored(start, registry, tensors, 0).eval()
     except CheckpointError as error:
         raise CheckpointError(f"{path}: {error.message}", hint=error.hint) from error
+
+
+def headless(model: nn.Module, info: CheckpointInfo, registry: Registry) -> nn.Module:
+    """A checkpoint's model without its last layer: it gives what that layer is given, (N, D).
+
+    Args:
+        model: As :func:`restore` gave it; it stays as it is, and the weights are shared with it.
+        info: What the checkpoint says.
+        registry: Where the architecture is.
+
+    Raises:
+        UsageError: The head is of a kind that cannot be dropped.
+    """
+    from zoo.engine.start.start import from_info
+
+    start = from_info(info, {}, registry, None, {}, {})
+    shared = {id(tensor): tensor for tensor in (*model.parameters(), *model.buffers())}
+    twin = copy.deepcopy(model, shared)
+    if not start.surgery.drop_last:
+        operate(twin, _last_layer(start), SurgeryPart(drop_last=True))
+    return twin
 
 
 def skeleton(info: CheckpointInfo, registry: Registry) -> tuple[Built, Start]:
