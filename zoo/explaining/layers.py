@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from contextlib import ExitStack
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
@@ -35,19 +35,22 @@ class _Pass:
     found: dict[str, Layer]
     answer: Tensor
 
-    def counts(self, path: str) -> bool:
-        """Whether the answer depends on a map's places, those without a place left out."""
-        if not (self.answer.requires_grad and self.outputs[path].requires_grad):
-            return False
+    def first_that_counts(self, paths: list[str]) -> str:
+        """The first path on whose places the answer depends, tokens without a place left out."""
+        hanging = [path for path in paths if self.outputs[path].requires_grad]
+        if not (hanging and self.answer.requires_grad):
+            return ""
         generator = torch.Generator().manual_seed(0)
         weights = torch.randn(self.answer.shape, generator=generator).to(self.answer)
-        (grad,) = cast(
-            "tuple[Tensor | None]",
-            torch.autograd.grad(
-                self.answer, self.outputs[path], weights, allow_unused=True, retain_graph=True
-            ),
+        tensors = [self.outputs[path] for path in hanging]
+        grads: tuple[Tensor | None, ...] = torch.autograd.grad(
+            self.answer, tensors, weights, allow_unused=True, retain_graph=True
         )
-        return grad is not None and bool(self.found[path].spatial.maps(grad).any())
+        pairs = zip(hanging, grads, strict=True)
+        return next((p for p, g in pairs if g is not None and self._maps(p, g).any()), "")
+
+    def _maps(self, path: str, tensor: Tensor) -> Tensor:
+        return self.found[path].spatial.maps(tensor)
 
 
 def find_layer(
@@ -105,9 +108,8 @@ def _deepest(model: nn.Module, done: _Pass, layout: Layout) -> Layer:
         called = [p for p in reversed(done.outputs) if p and any(inside(p, s) for s in paths)]
         within = [path for path in called if path in done.found]
         deepest = deepest or next(iter(within), "")
-        for path in _candidates(model, done, called, within):
-            if done.counts(path):
-                return done.found[path]
+        if best := done.first_that_counts(_candidates(model, done, called, within)):
+            return done.found[best]
     if deepest:  # its answer is always the same
         return done.found[deepest]
     raise UsageError(

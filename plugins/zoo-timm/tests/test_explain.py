@@ -1,0 +1,41 @@
+"""Where timm's models look: a layer with places is found in families of every kind."""
+
+import pytest
+import torch
+
+import zoo
+from zoo.core import registry
+from zoo.explaining.gradcam import grad_cam
+from zoo.explaining.layers import find_layer
+
+FAMILIES = {
+    "cait_xxs24_224": ("blocks_token_only.1.norm1", "NTC", 14, 1),
+    "convnext_atto": ("stages.3", "NCHW", 7, 0),
+    "deit_tiny_distilled_patch16_224": ("blocks.11.norm1", "NTC", 14, 2),
+    "efficientformer_l1": ("norm", "NTC", 7, 0),
+    "eva02_tiny_patch14_224": ("blocks.11", "NTC", 16, 1),
+    "levit_128s": ("stages.2", "NTC", 4, 0),
+    "mobilevit_xxs": ("final_conv", "NCHW", 8, 0),
+    "pvt_v2_b0": ("stages.3", "NCHW", 7, 0),
+    "swin_tiny_patch4_window7_224": ("norm", "NHWC", 7, 0),
+    "tnt_s_patch16_224": ("blocks.11.norm_out", "NTC", 14, 1),
+    "vit_tiny_patch16_224": ("blocks.11.norm1", "NTC", 14, 1),
+    "vit_little_patch16_reg4_gap_256": ("blocks.13", "NTC", 16, 4),
+    "xcit_nano_12_p16_224": ("cls_attn_blocks.1.norm1", "NTC", 14, 1),
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", FAMILIES)
+def test_a_layer_with_places_is_found(name):
+    torch.manual_seed(0)
+    spec = registry.load().model(f"timm/{name}")
+    model, images = zoo.create_model(spec.qualified), torch.randn(1, *spec.input.size)
+    layer = find_layer(model, images, spec)
+    found = (layer.path, layer.spatial.axes, layer.spatial.grid, layer.spatial.skip)
+    path, axes, side, skip = FAMILIES[name]
+    assert found == (path, axes, (side, side), skip)
+    heat, outputs = grad_cam(model, layer, images)
+    assert heat.shape == (1, side, side)
+    assert heat.isfinite().all()
+    torch.testing.assert_close(outputs, model(images).detach(), atol=1e-4, rtol=1e-4)
