@@ -111,7 +111,11 @@ def embed(
     """
     shown = show(loaded, registry, paths, device=device, on_bad_image=on_bad_image)
     moved(loaded, shown.place)
-    model = headless(loaded.model, loaded.info, registry)
+    try:
+        model = headless(loaded.model, loaded.info, registry)
+    except UsageError as error:
+        error.hint = "only a model with one head, a linear layer or a convolution, gives vectors"
+        raise
     vectors: list[Tensor] = []
     rows: list[int] = []
     with explained(loaded):

@@ -59,7 +59,7 @@ def draw(image: Tensor, heat: Tensor, *, left: str, right: str) -> bytes:
         pixels = panel.permute(1, 2, 0).contiguous().numpy().tobytes()
         page.paste(Image.frombytes("RGB", (wide, high), pixels), (x, _EDGE + _LINE))
     stream = io.BytesIO()
-    page.save(stream, "PNG", optimize=True)
+    page.save(stream, "PNG", compress_level=3)  # a tenth larger in half of the time
     return stream.getvalue()
 
 
@@ -75,7 +75,7 @@ def overlay(image: Tensor, heat: Tensor) -> Tensor:
     """
     size = image.shape[-2:]
     known = heat.float().nan_to_num(0.0, 0.0, 0.0)[None, None].cpu()
-    smooth = functional.interpolate(known, size, mode="bilinear")[0]
+    smooth = functional.interpolate(known, size, mode="bicubic")[0].clamp_min(0)
     share = smooth / smooth.max().clamp_min(torch.finfo(torch.float32).tiny)
     table = torch.tensor(_ANCHORS, dtype=torch.float32)
     place = share[0] * (len(table) - 1)

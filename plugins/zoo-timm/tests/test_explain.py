@@ -2,9 +2,13 @@
 
 import pytest
 import torch
+from PIL import Image
 
 import zoo
 from zoo.core import registry
+from zoo.core.metadata import CheckpointInfo
+from zoo.engine.start.loaded import Loaded
+from zoo.errors import UsageError
 from zoo.explaining.gradcam import grad_cam
 from zoo.explaining.layers import find_layer
 
@@ -39,3 +43,13 @@ def test_a_layer_with_places_is_found(name):
     assert heat.shape == (1, side, side)
     assert heat.isfinite().all()
     torch.testing.assert_close(outputs, model(images).detach(), atol=1e-4, rtol=1e-4)
+
+
+def test_heads_on_features_of_several_widths_give_no_vectors(tmp_path):
+    model = zoo.create_model("timm/crossvit_9_240")
+    info = CheckpointInfo(model="timm/crossvit_9_240", plugin="timm", num_classes=1000)
+    image = tmp_path / "a.png"
+    Image.new("RGB", (8, 8)).save(image)
+    with pytest.raises(UsageError, match="features of several widths") as caught:
+        zoo.embed(Loaded(model, info, image), [image], device="cpu")
+    assert caught.value.hint.startswith("only a model with one head")
