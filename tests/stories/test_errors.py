@@ -358,8 +358,8 @@ def test_images_of_a_class_that_the_model_does_not_know(zoo, done, tmp_path, mon
 
 def test_a_run_that_is_not_there_names_one_that_is(zoo, done, monkeypatch):
     monkeypatch.chdir(done)
-    for verb in (["eval"], ["predict"], ["resume"], ["export"]):
-        image = ["x.png"] if verb == ["predict"] else []
-        error, hint = complaint(zoo(*verb, "onee", *image), 5)
+    more = {"predict": ["x.png"], "explain": ["x.png"], "embed": ["x.png", "--out", "e.csv"]}
+    for verb in ("eval", "predict", "explain", "embed", "resume", "export"):
+        error, hint = complaint(zoo(verb, "onee", *more.get(verb, [])), 5)
         assert "no run 'onee'" in error
         assert "did you mean one?" in hint

@@ -88,4 +88,6 @@ def command(
         for rank, one in enumerate(found.nearest, 1)
     ]
     heads = ("rank", "similarity", "image", *["label"] * labelled)
+    if rows and out is not None:
+        said.line()
     said.table(heads, rows, right=("rank", "similarity"))
