@@ -197,6 +197,8 @@ def evaluate(
     precision: str | None = None,
     on_bad_image: str | None = None,
     report: str | Path | None = None,
+    corruptions: bool = False,
+    progress: Callable[[int, int], None] | None = None,
     runs: str = "runs",
 ) -> Judgement:
     """Measure a trained model on labelled images.
@@ -213,6 +215,9 @@ def evaluate(
             own images give its own numbers.
         on_bad_image: ``error`` or ``skip``; default: as in the run.
         report: HTML file to write as well: numbers, charts and the surest mistakes.
+        corruptions: Also measure on images that are spoilt: noisy, blurred, too bright, pale,
+            coarse, compressed.
+        progress: Told of spoilt images: how many of how many.
         runs: Folder that runs lie in.
 
     Raises:
@@ -230,6 +235,7 @@ def evaluate(
     given: dict[str, Any] = {"data.batch_size": batch_size, "data.on_bad_image": on_bad_image}
     given |= {"data.root": data_root, "device.precision": precision, "data.source": data}
     wish = judging(loaded.info.recipe, device, given) | {"closely": report is not None}
+    wish |= {"corruptions": corruptions, "progress": progress}
     found = judge(loaded, registries.load(), split=split, metrics=metric, **wish)
     if report is None:
         return found

@@ -42,6 +42,20 @@ def test_the_worst_classes_first(zoo, finished_run, photos):
     assert "recognised" not in zoo("eval", finished_run, "--data", photos, "--worst", "0")[1]
 
 
+def test_spoilt_images_are_a_table_of_their_own(zoo, finished_run, photos):
+    code, out, _ = zoo("eval", finished_run, "--data", photos, "--corruptions", "--worst", "0")
+    assert code == 0
+    head, names, *rows = out.partition("\n\n")[2].splitlines()
+    assert head.startswith("top-1 on spoilt images: ")
+    assert names.split() == ["SPOILT", "BY", "MILD", "MEDIUM", "STRONG"]
+    assert [row.split()[0] for row in rows][:3] == ["noise", "blur", "brightness"]
+    assert all(row.count("%") == 3 for row in rows)
+    line = ("eval", finished_run, "--data", photos, "--corruptions", "--json")
+    found = json.loads(zoo(*line)[1])["robustness"]
+    assert f"on average, as they are {100 * found['clean']:.1f} %" in head
+    assert f"{100 * found['mean']:.1f} % on average" in head
+
+
 def test_images_of_a_class_that_the_model_does_not_know(zoo, finished_run, photos, tmp_path):
     shutil.copytree(photos, tmp_path / "more")
     (tmp_path / "more" / "dark").rename(tmp_path / "more" / "grey")

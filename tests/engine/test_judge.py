@@ -207,6 +207,22 @@ def test_images_that_are_skipped_are_in_no_count(loaded, tmp_path):
     assert told["per_class"][loaded.classes[0]]["n"] == 4
 
 
+def test_spoilt_images_are_measured_if_asked_for(loaded):
+    told = []
+    found = judge(
+        loaded, registry.load(), device=CPU, corruptions=True, progress=lambda *n: told.append(n)
+    )
+    n = found.evaluation.n
+    assert found.robustness.n == n
+    assert found.robustness.clean == pytest.approx(found.evaluation.top1)
+    assert told[-1] == (n, n)
+    assert found.to_dict()["robustness"] == found.robustness.to_dict()
+    plain = judge(loaded, registry.load(), device=CPU)
+    assert plain.robustness is None
+    assert "robustness" not in plain.to_dict()
+    assert plain.to_dict()["loss"] == found.to_dict()["loss"]
+
+
 def test_images_that_it_was_trained_on_are_told_of(loaded, photos, tmp_path):
     import shutil
 

@@ -12,6 +12,7 @@ from judged import HOSTILE, drawn, judged, loaded_from
 import zoo
 from zoo.engine.evaluate import Evaluation
 from zoo.engine.judgement import Judgement
+from zoo.engine.robustness import Robustness
 from zoo.errors import UsageError
 from zoo.report.page import page, write_report
 from zoo.report.target import HEAD
@@ -154,6 +155,17 @@ def test_a_run_shows_its_training(finished_run, photos, tmp_path):
     assert path.stat().st_size < 200_000
     again = write_report(replace(found, report=None), loaded, path, when=WHEN)
     assert again.report == path
+
+
+def test_spoilt_images_are_a_section_if_they_were_measured(tmp_path):
+    found = judged("abc", *drawn(99, 3))
+    plain = page(found, loaded_from(tmp_path / "w"), WHEN)
+    assert "spoilt" not in plain
+    spoilt = {"noise": (0.9, 0.5, 0.25), "blur": (0.8, 0.6, 0.1)}
+    robust = replace(found, robustness=Robustness(n=99, clean=0.9, spoilt=spoilt))
+    words = " ".join(safe(page(robust, loaded_from(tmp_path / "w"), WHEN)).words)
+    for piece in ("What is left of it on spoilt images", "52.5", "25.0", "ImageNet-C"):
+        assert piece in words
 
 
 def test_another_file_is_refused_before_the_model_is_loaded(tmp_path):

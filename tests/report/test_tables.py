@@ -9,8 +9,17 @@ from judged import drawn, judged
 
 from zoo.engine.evaluate import Evaluation
 from zoo.engine.judgement import Judgement
+from zoo.engine.robustness import Robustness
 from zoo.report.intervals import resample
-from zoo.report.tables import LONG, SHOWN, class_table, headline, pair_table, table
+from zoo.report.tables import (
+    LONG,
+    SHOWN,
+    class_table,
+    headline,
+    pair_table,
+    robustness_table,
+    table,
+)
 
 
 def cells(markup):
@@ -27,6 +36,13 @@ def test_a_table():
     assert text.count('class="n"') == 3
     assert cells(text) == [[[], ["<", "1"], ["", "2"]]]
     assert "<thead>" not in table(["", "#"], [("x", "1")])
+
+
+def test_what_is_left_on_spoilt_images():
+    found = Robustness(n=8, clean=0.9, spoilt={"blur": (0.875, 0.6, 0.1), "jpeg": (1.0, 0.5, 0.0)})
+    text = robustness_table(found)
+    assert text.index("mild") < text.index("medium") < text.index("strong")
+    assert text.index("87.5") < text.index("60.0") < text.index("jpeg") < text.index("100.0")
 
 
 def test_the_headline():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import click
 from zoo.cli.opened import opened
 from zoo.cli.options import complete_trained
 from zoo.cli.output import Out
+from zoo.cli.progress import Live, images_done
 from zoo.cli.timings import show, started
 from zoo.core import registry
 from zoo.core.recipe import DataPart
@@ -44,6 +46,11 @@ from zoo.core.recipe import DataPart
     type=click.Path(path_type=Path),
     metavar="FILE.html",
     help="Write a page with all numbers, charts and the surest mistakes.",
+)
+@click.option(
+    "--corruptions",
+    is_flag=True,
+    help="Also on images that are spoilt: noisy, blurred, bright, pale, coarse, compressed.",
 )
 @click.option("--worst", type=click.IntRange(0), default=10, help="Classes to list.  [10]")
 @click.option("--dir", "runs", default="runs", metavar="FOLDER", help="Where runs lie.  [runs]")
@@ -81,7 +88,9 @@ def command(
     loaded = opened(model, runs, show=not as_json, data=data, parts=parts, device=options["device"])
     if clock:
         clock.lap("weights")
-    found = evaluate(loaded, metric=named or None, report=report, **options)
+    with Live(show=not as_json) as live:
+        done = partial(images_done, live, "spoilt images")
+        found = evaluate(loaded, metric=named or None, report=report, progress=done, **options)
     if clock:
         clock.lap("evaluate")
         show(out, clock.to_dict())
@@ -108,3 +117,17 @@ def command(
         out.line("\nleast recognised classes" if len(rows) < len(every) else "\nclasses")
         table = [(f"  {name}", n, f"{100 * share:.1f} %") for share, name, n in rows]
         out.table(("  class", "images", "recognised"), table, right=("images", "recognised"))
+    if found.robustness is not None:
+        _spoilt(out, found.robustness)
+
+
+def _spoilt(out: Out, found: Any) -> None:
+    """Print what is left on spoilt images; ``found`` is a :class:`zoo.engine.robustness.Robustness`."""
+    shares = found.to_dict()["corruptions"]
+    heads = ("  spoilt by", *next(iter(shares.values())))
+    rows = [
+        (f"  {kind}", *(f"{100 * v:.1f} %" for v in row.values())) for kind, row in shares.items()
+    ]
+    out.line(f"\ntop-1 on spoilt images: {100 * found.mean:.1f} % on average, as they are "
+             f"{100 * found.clean:.1f} %")  # fmt: skip
+    out.table(heads, rows, right=heads[1:])

@@ -31,8 +31,11 @@ if TYPE_CHECKING:
 
     from zoo.core.registry import Registry
     from zoo.data.images import ImageSet
+    from zoo.data.loaders import Loader
+    from zoo.engine.evaluate import Evaluation
     from zoo.engine.judgement import Judgement
     from zoo.engine.place import Place
+    from zoo.engine.robustness import Robustness
     from zoo.engine.start.loaded import Loaded
 
 _OWN = "most of these images are those that the model was trained on: others will fare worse"
@@ -68,6 +71,8 @@ def judge(
     device: DevicePart | None = None,
     changes: Mapping[str, Any] | None = None,
     closely: bool = False,
+    corruptions: bool = False,
+    progress: Callable[[int, int], None] | None = None,
 ) -> Judgement:
     """Measure a model.
 
@@ -81,11 +86,14 @@ def judge(
         changes: Fields of the run's recipe that are other now, by dotted key.
         closely: Whether single images and a sample of the outputs will be looked at: they are
             kept, and a temperature is fitted.
+        corruptions: Whether to measure on spoilt images as well.
+        progress: Told of spoilt images: how many of how many.
 
     Raises:
         DataError: No such images, or classes that the model does not know.
         DeviceError: The device is not there.
         UnknownNameError: No plugin has one of the metrics.
+        UsageError: Spoilt images are asked for, and there are no classes to tell right from wrong.
     """
     from zoo.engine.answers import Recorder  # predicting does without these
     from zoo.engine.assemble import build_loss, build_metrics
@@ -105,16 +113,20 @@ def judge(
     place = _settled(loaded, device, recipe_of(loaded).data.batch_size)
     loader = eval_loader(recipe, registry, loaded, images, place)
     recorder = Recorder(len(images), closely=closely)
+    feed = Feed(place, loaded.input)
     with explained(loaded):
         found = evaluate(
             moved(loaded, place),
             loader.epoch(0),
             loss=build_loss(recipe, registry, place),
-            feed=Feed(place, loaded.input),
+            feed=feed,
             place=place,
             metrics=further,
             record=recorder.add,
         )
+    robust = None
+    if corruptions:
+        robust = _spoilt(loaded, loader, found, feed=feed, place=place, progress=progress)
     return judgement(
         found,
         recorder.answers(),
@@ -126,6 +138,33 @@ def judge(
         split="all" if _OWN in notes else split if data is None or data.source is None else "",
         recipe=recipe,
         images=images if closely else None,
+        robustness=robust,
+    )
+
+
+def _spoilt(
+    loaded: Loaded,
+    loader: Loader,
+    found: Evaluation,
+    *,
+    feed: Feed,
+    place: Place,
+    progress: Callable[[int, int], None] | None,
+) -> Robustness | None:
+    from zoo.engine.robustness import measure
+
+    if found.top1 is None:
+        raise UsageError(
+            "without classes nothing says which answers on spoilt images are right",
+            hint="leave --corruptions out",
+        )
+    return measure(
+        loaded.model,
+        loader.epoch(0),
+        channels=loaded.input.size[0],
+        feed=feed,
+        place=place,
+        seen=lambda n: progress(n, found.n) if progress else None,
     )
 
 

@@ -12,6 +12,7 @@ from zoo.engine.answers import Answers
 from zoo.engine.calibration import Calibration, calibrate
 from zoo.engine.classwise import ClassScore, Confusion, macro_f1, most_confused, score_classes
 from zoo.engine.evaluate import Evaluation
+from zoo.engine.robustness import Robustness
 
 PAIRS = 100
 """Pairs of classes that :meth:`Judgement.to_dict` names, at most."""
@@ -35,6 +36,7 @@ class Judgement:
         answers: What was said of each image, if asked for.
         images: The images, if asked for.
         report: The report that was written, if one was.
+        robustness: What is left on spoilt images, if that was measured.
     """
 
     data: str
@@ -50,6 +52,7 @@ class Judgement:
     answers: Answers | None = None
     images: ImageSet | None = None
     report: Path | None = None
+    robustness: Robustness | None = None
 
     @property
     def macro_f1(self) -> float | None:
@@ -74,6 +77,8 @@ class Judgement:
         if self.scores:
             found["confused"] = [asdict(pair) for pair in self.confused()]
             found["calibration"] = self.calibration.to_dict() if self.calibration else None
+        if self.robustness:
+            found["robustness"] = self.robustness.to_dict()
         found["notes"] = list(self.notes)
         return found | ({"report": str(self.report)} if self.report else {})
 

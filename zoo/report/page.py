@@ -14,7 +14,7 @@ from zoo.report.markup import Markup, joined, name, tag
 from zoo.report.mistakes import gallery
 from zoo.report.reliability import diagram
 from zoo.report.style import stylesheet
-from zoo.report.tables import PAIRS, class_table, headline, pair_table, table
+from zoo.report.tables import PAIRS, class_table, headline, pair_table, robustness_table, table
 from zoo.report.target import HEAD, write_page
 from zoo.report.training import read_training
 from zoo.report.words import cautions, in_short, percent, several
@@ -83,6 +83,7 @@ def page(found: Judgement, loaded: Loaded, when: datetime) -> str:
         _section("Each class", *_classes(found)),
         _section("What is confused", *_confusion(found)),
         _section("What its probabilities are worth", *_calibration(found)),
+        _section("What is left of it on spoilt images", *_spoilt(found)),
         _section("The most confident mistakes", *_mistakes(found)),
         _section("How it was trained", *(_training(training) if training else ())),
     ]
@@ -186,6 +187,19 @@ def _calibration(found: Judgement) -> list[Markup]:
     side = tag("div", table(["", "#"], rows), _say(tail) if tail else None)
     drawn = tag("figure", diagram(measured.bins), tag("figcaption", explained))
     return [tag("div", drawn, side, class_="charts")]
+
+
+def _spoilt(found: Judgement) -> list[Markup]:
+    measured = found.robustness
+    if measured is None:
+        return []
+    said = (
+        "The share that is recognised when the same images are noisy, out of focus, overexposed, "
+        "pale, coarse or compressed hard (six corruptions of ImageNet-C, Hendrycks and Dietterich "
+        f"2019, its severities 1, 3 and 5). On average {percent(measured.mean)}, as they are "
+        f"{percent(measured.clean)}. Train with a stronger transform if it is to see such images."
+    )
+    return [_say(said), robustness_table(measured)]
 
 
 def _mistakes(found: Judgement) -> list[Markup]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Final
 
+from zoo.engine.corruptions import STRENGTHS
 from zoo.report.intervals import SEED, wilson
 from zoo.report.markup import Markup, joined, name, tag
 from zoo.report.words import percent, span
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
 
     from zoo.engine.classwise import ClassScore, Confusion
     from zoo.engine.judgement import Judgement
+    from zoo.engine.robustness import Robustness
     from zoo.report.intervals import Range, Resampled
     from zoo.report.markup import Piece
 
@@ -43,6 +45,13 @@ def table(heads: Sequence[str], rows: Iterable[Sequence[Piece]], style: str = ""
     head = tag("thead", tag("tr", top)) if any(head.strip("#") for head in heads) else None
     whole = tag("table", head, tag("tbody", body), class_=style or None)
     return tag("div", whole, class_="wide")
+
+
+def robustness_table(found: Robustness) -> Markup:
+    """What is left on spoilt images: a row for each way, a column for each strength."""
+    heads = ["spoilt by", *(f"#{strength}" for strength in STRENGTHS)]
+    rows = [(kind, *map(percent, shares)) for kind, shares in found.spoilt.items()]
+    return table(heads, rows)
 
 
 def headline(found: Judgement, drawn: Resampled | None) -> Markup:
