@@ -120,11 +120,16 @@ def _deepest(model: nn.Module, done: _Pass, layout: Layout) -> Layer:
 
 def _candidates(model: nn.Module, done: _Pass, called: list[str], within: list[str]) -> list[str]:
     """Maps of a stage to try, the deepest first; of tokens, what a block or a norm layer gives."""
-    if not within or done.found[within[0]].spatial.axes != "NTC":
-        return within
+    if not within:
+        return []
     inner = any(inside(within[0], path) for path in called if path != within[0])
-    norms = [p for p in within if "norm" in type(model.get_submodule(p)).__name__.lower()]
-    return norms if inner else [within[0], *norms]
+    first = [] if inner else within[:1]
+    modules = {path: model.get_submodule(path) for path in within[len(first) :]}
+    return first + [
+        path
+        for path, module in modules.items()
+        if done.found[path].spatial.axes != "NTC" or "norm" in type(module).__name__.lower()
+    ]
 
 
 def _run(model: nn.Module, images: Tensor) -> _Pass:

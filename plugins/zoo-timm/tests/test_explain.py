@@ -20,6 +20,7 @@ FAMILIES = {
     "eva02_tiny_patch14_224": ("blocks.11", "NTC", 16, 1),
     "levit_128s": ("stages.2", "NTC", 4, 0),
     "mobilevit_xxs": ("final_conv", "NCHW", 8, 0),
+    "pit_ti_224": ("transformers.2.blocks.3.norm1", "NTC", 7, 1),
     "pvt_v2_b0": ("stages.3", "NCHW", 7, 0),
     "swin_tiny_patch4_window7_224": ("norm", "NHWC", 7, 0),
     "tnt_s_patch16_224": ("blocks.11.norm_out", "NTC", 14, 1),
