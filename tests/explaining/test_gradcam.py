@@ -154,7 +154,7 @@ def test_one_image_or_many_have_the_same_maps():
 def test_tokens_are_found_where_torch_would_call_no_module_of_a_block():
     model = Tokens().eval()
     layer = find_layer(model, images())
-    assert layer == Layer("blocks.1.norm1", Spatial("NTC", (4, 4), 5))
+    assert layer == Layer("blocks.1.norm1", Spatial("NLC", (4, 4), 5))
     heat, _ = grad_cam(model, layer, images())
     assert heat.shape == (3, 4, 4)
     assert heat.any()

@@ -38,7 +38,7 @@ FAMILIES = {
     "squeezenet1_1": ("features.12", "NCHW", 13, 0),
     "swin_t": ("norm", "NHWC", 7, 0),
     "vgg11": ("features.20", "NCHW", 7, 0),
-    "vit_b_32": ("encoder.layers.encoder_layer_11.ln_1", "NTC", 7, 1),
+    "vit_b_32": ("encoder.layers.encoder_layer_11.ln_1", "NLC", 7, 1),
     "tutorials/catdog": ("conv2", "NCHW", 16, 0),
     "tutorials/lenet": ("conv2", "NCHW", 10, 0),
     "tutorials/resnet18-projected": ("layer4", "NCHW", 7, 0),
@@ -145,7 +145,7 @@ def test_patches_that_no_convolution_cut_out():
     """What tokens make of each other, 17 by 17 numbers, is no map, whatever its proportion."""
     model = Own().eval()
     layer = find_layer(model, torch.randn(1, 3, 32, 32))
-    assert layer == Layer("norm", Spatial("NTC", (4, 4), 1))
+    assert layer == Layer("norm", Spatial("NLC", (4, 4), 1))
 
 
 def test_rows_that_are_read_one_by_one_are_no_places():

@@ -128,7 +128,7 @@ def _candidates(model: nn.Module, done: _Pass, called: list[str], within: list[s
     return first + [
         path
         for path, module in modules.items()
-        if done.found[path].spatial.axes != "NTC" or "norm" in type(module).__name__.lower()
+        if done.found[path].spatial.axes != "NLC" or "norm" in type(module).__name__.lower()
     ]
 
 

@@ -1,7 +1,7 @@
 """Which outputs of layers are maps of the image, and how their axes lie: told by shapes alone.
 
 Convolutional networks give ``(N, C, H, W)``, others ``(N, H, W, C)``, and transformers sequences
-of tokens ``(N, T, C)``: the patches of the image, line by line, and before them tokens that stand
+of tokens ``(N, L, C)``: the patches of the image, line by line, and before them tokens that stand
 for no place (class, registers, distillation). How many those are follows from the grid of patches,
 which the convolution that made them has put out before; patches that were cut out otherwise are
 taken for square.
@@ -30,12 +30,12 @@ class Spatial:
     """How an output lies over the image.
 
     Attributes:
-        axes: ``NCHW``, ``NHWC`` or ``NTC``.
+        axes: ``NCHW``, ``NHWC`` or ``NLC``.
         grid: Rows and columns.
         skip: Tokens before those of the grid.
     """
 
-    axes: Literal["NCHW", "NHWC", "NTC"]
+    axes: Literal["NCHW", "NHWC", "NLC"]
     grid: Grid
     skip: int = 0
 
@@ -83,7 +83,7 @@ def spatial(shape: Sequence[int], image: Grid, grids: Iterable[Grid] = ()) -> Sp
     if len(shape) == 3:
         found = _of_tokens(shape[1], image, tuple(grids))
         if found is not None:
-            return Spatial("NTC", found, shape[1] - found[0] * found[1])
+            return Spatial("NLC", found, shape[1] - found[0] * found[1])
     return None
 
 

@@ -13,20 +13,20 @@ from zoo.explaining.gradcam import grad_cam
 from zoo.explaining.layers import find_layer
 
 FAMILIES = {
-    "cait_xxs24_224": ("blocks_token_only.1.norm1", "NTC", 14, 1),
+    "cait_xxs24_224": ("blocks_token_only.1.norm1", "NLC", 14, 1),
     "convnext_atto": ("stages.3", "NCHW", 7, 0),
-    "deit_tiny_distilled_patch16_224": ("blocks.11.norm1", "NTC", 14, 2),
-    "efficientformer_l1": ("norm", "NTC", 7, 0),
-    "eva02_tiny_patch14_224": ("blocks.11", "NTC", 16, 1),
-    "levit_128s": ("stages.2", "NTC", 4, 0),
+    "deit_tiny_distilled_patch16_224": ("blocks.11.norm1", "NLC", 14, 2),
+    "efficientformer_l1": ("norm", "NLC", 7, 0),
+    "eva02_tiny_patch14_224": ("blocks.11", "NLC", 16, 1),
+    "levit_128s": ("stages.2", "NLC", 4, 0),
     "mobilevit_xxs": ("final_conv", "NCHW", 8, 0),
-    "pit_ti_224": ("transformers.2.blocks.3.norm1", "NTC", 7, 1),
+    "pit_ti_224": ("transformers.2.blocks.3.norm1", "NLC", 7, 1),
     "pvt_v2_b0": ("stages.3", "NCHW", 7, 0),
     "swin_tiny_patch4_window7_224": ("norm", "NHWC", 7, 0),
-    "tnt_s_patch16_224": ("blocks.11.norm_out", "NTC", 14, 1),
-    "vit_tiny_patch16_224": ("blocks.11.norm1", "NTC", 14, 1),
-    "vit_little_patch16_reg4_gap_256": ("blocks.13", "NTC", 16, 4),
-    "xcit_nano_12_p16_224": ("cls_attn_blocks.1.norm1", "NTC", 14, 1),
+    "tnt_s_patch16_224": ("blocks.11.norm_out", "NLC", 14, 1),
+    "vit_tiny_patch16_224": ("blocks.11.norm1", "NLC", 14, 1),
+    "vit_little_patch16_reg4_gap_256": ("blocks.13", "NLC", 16, 4),
+    "xcit_nano_12_p16_224": ("cls_attn_blocks.1.norm1", "NLC", 14, 1),
 }
 
 
