@@ -10,16 +10,6 @@ import zoo
 from zoo.core.request import request as ask
 from zoo.errors import FreezeError, UnknownNameError, UsageError
 
-SMALL = {
-    "data": "demo", "classes": 3, "size": 32, "batch_size": 6, "workers": 0, "threads": 1,
-    "precision": "fp32", "device": "cpu", "epochs": 1,
-}  # fmt: skip
-
-
-def as_flags(keywords):
-    """The command line's spelling of Python's keywords."""
-    return [piece for k, v in keywords.items() for piece in (f"--{k.replace('_', '-')}", str(v))]
-
 
 @pytest.fixture
 def command_line(request):

@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from zoo.cli.opened import opened
-from zoo.cli.options import complete_trained
+from zoo.cli.options import complete_trained, image_options
 from zoo.cli.output import Out
 from zoo.cli.progress import Live, images_done
 from zoo.errors import UsageError
@@ -27,14 +27,7 @@ from zoo.explaining.target import check_file, check_image
 )
 @click.option("--like", metavar="IMAGE", help="List the images that are most like this one.")
 @click.option("--top", type=click.IntRange(1), default=5, help="How many of those.  [5]")
-@click.option("--device", default="auto", metavar="NAME", help="auto, cpu, cuda, cuda:N or mps.")
-@click.option(
-    "--on-bad-image",
-    type=click.Choice(["error", "skip"]),
-    default="error",
-    help="List unreadable images and stop, or name and skip them.  [error]",
-)
-@click.option("--dir", "runs", default="runs", metavar="FOLDER", help="Where runs lie.  [runs]")
+@image_options
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 def command(
     model: str,

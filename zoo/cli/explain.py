@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from zoo.cli.opened import opened
-from zoo.cli.options import complete_trained
+from zoo.cli.options import complete_trained, image_options
 from zoo.cli.output import Out
 from zoo.cli.progress import Live, images_done
 from zoo.explaining.target import check_folder
@@ -31,14 +31,7 @@ from zoo.explaining.target import check_folder
     metavar="FOLDER",
     help="Where pictures go; none is written over.  [explained]",
 )
-@click.option("--device", default="auto", metavar="NAME", help="auto, cpu, cuda, cuda:N or mps.")
-@click.option(
-    "--on-bad-image",
-    type=click.Choice(["error", "skip"]),
-    default="error",
-    help="List unreadable images and stop, or name and skip them.  [error]",
-)
-@click.option("--dir", "runs", default="runs", metavar="FOLDER", help="Where runs lie.  [runs]")
+@image_options
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 def command(
     model: str, images: tuple[str, ...], runs: str, out: Path, as_json: bool, **options: Any

@@ -138,6 +138,27 @@ class RecipeCommand(click.Command):
                     formatter.write_dl(records)
 
 
+def image_options(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the options of every command that shows images to a trained model."""
+    for option in reversed(_OF_IMAGES):
+        function = option(function)
+    return function
+
+
+_OF_IMAGES: Final = (
+    click.option(
+        "--device", default="auto", metavar="NAME", help="auto, cpu, cuda, cuda:N or mps."
+    ),
+    click.option(
+        "--on-bad-image",
+        type=click.Choice(["error", "skip"]),
+        default="error",
+        help="List unreadable images and stop, or name and skip them.  [error]",
+    ),
+    click.option("--dir", "runs", default="runs", metavar="FOLDER", help="Where runs lie.  [runs]"),
+)
+
+
 def _shape(annotation: Any) -> tuple[type, tuple[str, ...], bool]:
     """The plain type of a field, its choices if it has some, and whether ``None`` is allowed."""
     if get_origin(annotation) is Annotated:
