@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import copy
 import importlib.util
 import math
 import re
+import time
 import tomllib
 from pathlib import Path
 
 import pytest
 import torch
 import torchvision
+from cones import feeds, unfilled
 from safetensors.torch import load_file
 
 from zoo.core import registry
 from zoo.core.names import natural_key
 from zoo.engine.freezing.cone import Tracer, owned
+from zoo.engine.freezing.stages import problems
 from zoo.engine.saving.live import fill
 from zoo.hub.convert import convert
 
@@ -55,6 +59,7 @@ def test_the_script_measures_anew_and_keeps_what_people_wrote():
 def test_every_classifier_of_torchvision_is_there_in_natural_order():
     theirs = torchvision.models.list_models(module=torchvision.models)
     assert list(MODELS) == sorted(theirs, key=natural_key)
+    assert len(MODELS) == 80
     assert [s.target for s in MODELS.values()] == [f"torchvision.models:{name}" for name in MODELS]
 
 
@@ -65,7 +70,18 @@ def spec(request):
 
 @pytest.fixture(scope="module")
 def model(spec):
-    return build(spec)
+    """As anybody builds it, in memory that nobody fills."""
+    with unfilled():
+        return registry.load().build("model", spec.name)
+
+
+@pytest.fixture(scope="module")
+def traced(spec, model):
+    """Its graph, which is drawn once, and the seconds that this took."""
+    tracer = Tracer(model, spec.input, stages=spec.stages)
+    start = time.process_time()
+    tracer.trace()
+    return tracer, time.process_time() - start
 
 
 def test_parameters_are_counted_exactly(spec, model):
@@ -105,8 +121,15 @@ def test_every_parameter_has_exactly_one_place(spec, model):
         assert len(homes) == 1, f"{name} belongs to {homes or 'nothing'}"
 
 
-def test_stages_are_nested_cones(spec, model):
-    tracer = Tracer(model, spec.input)
+def test_the_graph_of_every_model_is_drawn_without_its_numbers(traced):
+    tracer, seconds = traced
+    assert tracer.how == "meta"
+    assert seconds < 2.0
+
+
+def test_stages_are_nested_cones(spec, model, traced):
+    tracer, _ = traced
+    assert problems(tracer, spec) == ()  # nested cones; every parameter in exactly one part
     seen = frozenset()
     for alias, paths in spec.stages:
         upstream = tracer.cone(paths).parameters
@@ -115,6 +138,17 @@ def test_stages_are_nested_cones(spec, model):
         assert upstream == seen, f"{alias}: {sorted(upstream ^ seen)[:4]}"
     seen |= owned(model, spec.neck)
     assert tracer.cone([spec.head]).parameters == seen | owned(model, [spec.head])
+
+
+def test_nothing_else_reaches_a_stage(spec, model, traced):
+    tracer, _ = traced
+    outside = {n for n, _ in model.named_parameters() if n.startswith((spec.head, *spec.aux))}
+    for _, paths in spec.stages:
+        assert not tracer.cone(paths).parameters & outside
+    if spec.stages:
+        path = spec.stages[len(spec.stages) // 2][1][-1]
+        assert not feeds(model, path, tracer.cone((path,)).parameters, spec.input)
+    assert all(p.requires_grad for p in model.parameters())
 
 
 def test_stage_names_are_distinct_and_modules_exist(spec, model):
@@ -235,7 +269,7 @@ OLD_NAMES = {  # as in torchvision's own files: from -> to
 
 @pytest.mark.parametrize("name", ["resnet18", "mnasnet0_5", *OLD_NAMES])
 def test_files_as_old_as_torchvisions_load(name, tmp_path):
-    made = build(MODELS[name])
+    made = copy.deepcopy(build(MODELS[name]))
     pattern, replacement = OLD_NAMES.get(name, ("$^", ""))
     old = {
         re.sub(pattern, replacement, key): torch.full(value.shape, 1.0, dtype=value.dtype)

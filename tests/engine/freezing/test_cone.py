@@ -1,80 +1,25 @@
+"""Every stage of every classifier is looked at in tests/house/test_catalogue.py, which builds them."""
+
 from __future__ import annotations
 
-import time
-
 import pytest
-import torch
+from cones import feeds, unfilled
 from torch import nn
-from torch.func import functional_call
 
 from zoo.core import registry
 from zoo.core.specs import InputSpec
-from zoo.engine.freezing.cone import Tracer, find_cone
-from zoo.engine.freezing.stages import problems
-from zoo.engine.freezing.trace import mode
+from zoo.engine.freezing.cone import find_cone
 from zoo.errors import FreezeError
 
 SMALL = InputSpec(size=(3, 8, 8))
-CLASSIFIERS = sorted(
-    name
-    for name, spec in registry.load().shelf("model").items()
-    if spec.target.startswith("torchv")
-)
-
-
-@pytest.fixture
-def unfilled(monkeypatch):
-    """Build models without filling their weights: only their structure matters here."""
-    for name in dir(nn.init):
-        if name.endswith("_") and not name.startswith("_"):
-            monkeypatch.setattr(nn.init, name, lambda tensor, *_, **__: tensor)
-
-
-def feeds(model, path, frozen, expects):
-    """Independently of the cone: does anything but ``frozen`` reach the output of ``path``?"""
-    tensors = {
-        n: nn.Parameter(torch.empty_like(p, device="meta"), requires_grad=n not in frozen)
-        for n, p in model.named_parameters()
-    }
-    tensors |= {n: torch.empty_like(b, device="meta") for n, b in model.named_buffers()}
-    found = []
-    hook = model.get_submodule(path).register_forward_hook(
-        lambda _m, _a, output: found.append(output.requires_grad)
-    )
-    with mode(model, training=False):
-        functional_call(model, tensors, (torch.empty((2, *expects.size), device="meta"),))
-    hook.remove()
-    return any(found)
-
-
-@pytest.mark.parametrize("name", CLASSIFIERS)
-def test_every_stage_of_every_classifier(name, unfilled):
-    found = registry.load()
-    spec = found.model(name)
-    model = found.build("model", name)
-    tracer = Tracer(model, spec.input, stages=spec.stages)
-    start = time.process_time()
-    tracer.trace()
-    assert tracer.how == "meta"
-    assert time.process_time() - start < 2.0
-    assert problems(tracer, spec) == ()  # nested cones; every parameter in exactly one part
-    outside = {n for n, _ in model.named_parameters() if n.startswith((spec.head, *spec.aux))}
-    for _, paths in spec.stages:
-        assert not tracer.cone(paths).parameters & outside
-    if spec.stages:
-        path = spec.stages[len(spec.stages) // 2][1][-1]
-        assert not feeds(model, path, tracer.cone((path,)).parameters, spec.input)
-    assert all(p.requires_grad for p in model.parameters())
-
-
-def test_the_catalogue_has_torchvision_s_classifiers():
-    assert len(CLASSIFIERS) == 80
 
 
 @pytest.mark.parametrize("name", ["resnet18", "vit_b_16", "inception_v3"])
-def test_a_cone_is_minimal(name, unfilled):
+def test_a_cone_is_minimal(name):
     found = registry.load()
-    spec, model = found.model(name), found.build("model", name)
+    spec = found.model(name)
+    with unfilled():
+        model = found.build("model", name)
     path = {"resnet18": "layer2.0", "inception_v3": "Mixed_5b"}.get(
         name, "encoder.layers.encoder_layer_0"
     )
