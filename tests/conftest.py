@@ -61,6 +61,31 @@ def own_folders(tmp_path_factory):
     patch.undo()
 
 
+@pytest.fixture(scope="session", autouse=True)
+def catalogues_read_once():
+    """The registry files of this repository are parsed once, not for every new registry.
+
+    That is most of what a new registry costs, and a test of the command line makes one. A file that
+    has changed is read again, every other file each time.
+    """
+    from zoo.core import manifest
+
+    real, known = manifest.read, {}
+
+    def read(path, **how):
+        if ROOT not in path.parents or not path.is_file():
+            return real(path, **how)
+        seen = path.stat()
+        key = (path, seen.st_mtime_ns, seen.st_size, seen.st_ino, *how.items())
+        if key not in known:
+            known[key] = real(path, **how)
+        return known[key]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(manifest, "read", read)
+        yield
+
+
 @pytest.fixture
 def fresh():
     """A registry that is read anew in this test, and again after it."""
