@@ -13,6 +13,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import forked
 import pytest
 from huggingface_hub.errors import HTTPError
 from loopback_hub import LoopbackHub
@@ -92,15 +93,18 @@ class Home:
             text=True,
         )
 
-    def run(self, *argv: str, env: Mapping[str, str | None] = {}, timeout: float = 120) -> Done:
+    def run(
+        self,
+        *argv: str,
+        env: Mapping[str, str | None] = {},
+        timeout: float = 120,
+        bare: bool = False,
+    ) -> Done:
+        """Run Python to its end; ``bare`` if it matters what it has imported."""
         started = time.monotonic()
-        process = self.start(*argv, env=env)
-        try:
-            out, err = process.communicate(timeout=timeout)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            raise
-        return Done(process.returncode, out, err, time.monotonic() - started)
+        run = forked.plain if bare else forked.run
+        done = run(list(argv), env=self.env(env), cwd=self.work, timeout=timeout)
+        return Done(done.returncode, done.stdout, done.stderr, time.monotonic() - started)
 
     def zoo(self, *argv: str, env: Mapping[str, str | None] = {}, timeout: float = 120) -> Done:
         """Run the command line itself."""

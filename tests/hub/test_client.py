@@ -78,7 +78,7 @@ def test_importing_the_room_costs_no_client(home):
         "import sys, zoo.hub.fetch, zoo.hub.publish, zoo.hub.lock, zoo.hub.mirror, zoo.hub.verify;"
         "print(sorted({'torch', 'huggingface_hub', 'safetensors', 'httpx', 'httpx2'} & set(sys.modules)))"
     )
-    assert home.run("-c", code).out.strip() == "[]"
+    assert home.run("-c", code, bare=True).out.strip() == "[]"
 
 
 def test_a_redirect_to_another_host_loses_the_token(hub, home):

@@ -72,11 +72,11 @@ def test_remembered_shapes_need_no_torch(home):
         "fit.expected_shapes(registry.load(), 'resnet18', num_classes=2, options={});"
         "print('torch' in sys.modules)"
     )
-    assert home.run("-c", code).out.strip() == "True"
-    assert home.run("-c", code).out.strip() == "False"
+    assert home.run("-c", code, bare=True).out.strip() == "True"
+    assert home.run("-c", code, bare=True).out.strip() == "False"
     for path in (home.path / "zoo" / "shapes").iterdir():
         path.write_text("damaged")
-    assert home.run("-c", code).out.strip() == "True"
+    assert home.run("-c", code, bare=True).out.strip() == "True"
 
 
 def test_shapes_of_a_header():

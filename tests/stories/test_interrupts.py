@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 
+import forked
 import pytest
 from safetensors.torch import load_file
 
@@ -26,11 +27,16 @@ TRAIN += "--ema 0.9 --accumulate 3 --save-every 5 --name run"
 
 
 def zoo(folder, *arguments, wait=True):
+    """What a command says and its exit code; or without waiting, a process to be interrupted."""
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONWARNINGS": "ignore"}
     for name in ("RANK", "WORLD_SIZE", "LOCAL_RANK"):
         environment.pop(name, None)
+    command = ["-m", "zoo", *arguments]
+    if wait and "--nproc" not in arguments:
+        done = forked.run(command, cwd=folder, env=environment)
+        return done.returncode, done.stdout + done.stderr
     process = subprocess.Popen(
-        [sys.executable, "-m", "zoo", *arguments],
+        [sys.executable, *command],
         cwd=folder, env=environment, text=True, start_new_session=True,
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
     )  # fmt: skip

@@ -11,6 +11,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import forked
 import pytest
 import torch
 from safetensors.torch import load_file
@@ -133,10 +134,8 @@ def test_two_nodes_started_by_hand_are_one_run(tmp_path):
     assert [entry.name for entry in (tmp_path / "runs").iterdir()] == ["run"]
     alone = tmp_path / "alone"
     alone.mkdir()
-    command = [sys.executable, "-m", "zoo", *train.split(), "--batch-size", "64"]
-    done = subprocess.run(
-        command, cwd=alone, env=environment(), capture_output=True, text=True, check=False
-    )
+    command = ["-m", "zoo", *train.split(), "--batch-size", "64"]
+    done = forked.run(command, cwd=alone, env=environment())
     assert done.returncode == 0, done.stdout + done.stderr
     two, one = last_state(tmp_path / "runs" / "run"), last_state(alone / "runs" / "run")
     for name, value in one.items():

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 
+import forked
 import pytest
 from safetensors.torch import load_file
 
@@ -28,11 +29,15 @@ Usually it is 5e-8; 1.5e-6 was seen where one process became two that share the 
 """
 
 
-def start(folder, *arguments):
+def environment():
     kept = {k: v for k, v in os.environ.items() if k not in ("RANK", "WORLD_SIZE", "LOCAL_RANK")}
+    return {**kept, "OMP_NUM_THREADS": "1", "PYTHONWARNINGS": "ignore"}
+
+
+def start(folder, *arguments):
     return subprocess.Popen(
         [sys.executable, "-m", "zoo", *arguments],
-        cwd=folder, env={**kept, "OMP_NUM_THREADS": "1", "PYTHONWARNINGS": "ignore"}, text=True,
+        cwd=folder, env=environment(), text=True,
         start_new_session=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
     )  # fmt: skip
 
@@ -43,7 +48,11 @@ def finish(process):
 
 
 def zoo(folder, *arguments):
-    return finish(start(folder, *arguments))
+    """What a command says, and its exit code; those of one process are forks."""
+    if " --nproc " in f" {' '.join(arguments)} ".replace(" --nproc 1 ", " "):
+        return finish(start(folder, *arguments))
+    done = forked.run(["-m", "zoo", *arguments], cwd=folder, env=environment())
+    return done.returncode, done.stdout + done.stderr
 
 
 def wait_for_steps(folder, count, process):
@@ -114,7 +123,7 @@ def test_a_killed_process_is_replaced_and_nothing_is_lost(alone, tmp_path):
         tmp_path, *TRAIN.split(), "--batch-size", "32", "--nproc", "2", "--retries", "1"
     )
     wait_for_steps(tmp_path, 7, process)
-    ranks = [pid for pid in below(process.pid) if environment(pid).get("RANK") == "1"]
+    ranks = [pid for pid in below(process.pid) if environment_of(pid).get("RANK") == "1"]
     os.kill(ranks[0], signal.SIGKILL)
     code, said = finish(process)
     assert code == 0, said
@@ -130,6 +139,6 @@ def below(pid):
     return [*mine, *(other for child in mine for other in below(child))]
 
 
-def environment(pid):
+def environment_of(pid):
     with open(f"/proc/{pid}/environ") as entries:
         return dict(word.split("=", 1) for word in entries.read().split("\0") if "=" in word)

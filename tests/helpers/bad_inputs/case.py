@@ -14,6 +14,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import forked
+
 ROOT = Path(__file__).resolve().parents[3]
 QUICK = ("--workers", "0", "--threads", "1", "--precision", "fp32", "--device", "cpu")
 SMALL = ("--size", "32", "--epochs", "1", "--batch-size", "6", *QUICK)
@@ -154,11 +156,9 @@ class Kitchen:
         self.last = _shown(argv)
         if not alone:
             return self._inside(argv)
-        done = subprocess.run(
-            [sys.executable, "-m", "zoo", *argv],
-            cwd=self.here, env=self.environment(), capture_output=True, text=True,
-            timeout=timeout, check=False, errors="replace", stdin=subprocess.DEVNULL,
-        )  # fmt: skip
+        done = forked.run(
+            ["-m", "zoo", *argv], cwd=self.here, env=self.environment(), timeout=timeout
+        )
         return Answer(done.returncode, done.stdout, done.stderr)
 
     def start(self, *arguments: object) -> subprocess.Popen[str]:
