@@ -24,6 +24,26 @@ def unfilled() -> Iterator[None]:
         yield
 
 
+def filled(model: nn.Module, seed: int = 1) -> nn.Module:
+    """Give an unfilled model numbers that keep signals alive: one piece of noise, over and over."""
+    noise = torch.randn(65_521, generator=torch.Generator().manual_seed(seed))
+    with torch.no_grad():
+        for name, tensor in model.named_parameters():
+            if tensor.ndim < 2:
+                tensor.fill_(0.0 if name.endswith("bias") else 1.0)
+                continue
+            flat, scale = tensor.view(-1), (2 / tensor[0].numel()) ** 0.5
+            for piece in flat.split(len(noise)):
+                torch.mul(noise[: len(piece)], scale, out=piece)
+        for module in model.modules():
+            if isinstance(module, nn.BatchNorm2d):
+                assert module.running_mean is not None
+                assert module.running_var is not None
+                module.running_mean.copy_(0.1 * noise[: module.num_features])
+                module.running_var.copy_(0.5 + noise[-module.num_features :].abs())
+    return model
+
+
 def feeds(model: nn.Module, path: str, frozen: frozenset[str], expects: Any) -> bool:
     """Independently of the cone: does anything but ``frozen`` reach the output of ``path``?"""
     tensors: dict[str, torch.Tensor] = {
