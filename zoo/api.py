@@ -198,6 +198,7 @@ def evaluate(
     on_bad_image: str | None = None,
     report: str | Path | None = None,
     corruptions: bool = False,
+    tta: bool = False,
     progress: Callable[[int, int], None] | None = None,
     runs: str = "runs",
 ) -> Judgement:
@@ -217,6 +218,7 @@ def evaluate(
         report: HTML file to write as well: numbers, charts and the surest mistakes.
         corruptions: Also measure on images that are spoilt: noisy, blurred, too bright, pale,
             coarse, compressed.
+        tta: Answer with the mean over each image and its mirror image (test-time augmentation).
         progress: Told of spoilt images: how many of how many.
         runs: Folder that runs lie in.
 
@@ -235,7 +237,7 @@ def evaluate(
     given: dict[str, Any] = {"data.batch_size": batch_size, "data.on_bad_image": on_bad_image}
     given |= {"data.root": data_root, "device.precision": precision, "data.source": data}
     wish = judging(loaded.info.recipe, device, given) | {"closely": report is not None}
-    wish |= {"corruptions": corruptions, "progress": progress}
+    wish |= {"corruptions": corruptions, "tta": tta, "progress": progress}
     found = judge(loaded, registries.load(), split=split, metrics=metric, **wish)
     if report is None:
         return found
@@ -251,6 +253,7 @@ def predict(
     top: int = 5,
     device: str = "auto",
     on_bad_image: str = "error",
+    tta: bool = False,
     runs: str = "runs",
     note: Callable[[str], None] | None = None,
 ) -> list[Prediction]:
@@ -262,6 +265,7 @@ def predict(
         top: Classes to give for each image.
         device: ``auto``, ``cpu``, ``cuda`` ...
         on_bad_image: ``error`` or ``skip``.
+        tta: Answer with the mean over each image and its mirror image (test-time augmentation).
         runs: Folder that runs lie in.
         note: Told which images were left out and what was changed on reading, one line each.
 
@@ -276,7 +280,7 @@ def predict(
         raise UsageError("no images were given", hint="zoo.predict(run, ['cat.jpg', 'folder'])")
     place = DevicePart(device=device, precision="fp32")
     loaded, known = _opened(model, runs), registries.load()
-    wish: dict[str, Any] = {"top": top, "on_bad_image": on_bad_image, "note": note}
+    wish: dict[str, Any] = {"top": top, "on_bad_image": on_bad_image, "tta": tta, "note": note}
     return list(judge.predict(loaded, known, images, device=place, **wish))
 
 

@@ -56,6 +56,15 @@ def test_spoilt_images_are_a_table_of_their_own(zoo, finished_run, photos):
     assert f"{100 * found['mean']:.1f} % on average" in head
 
 
+def test_mirror_images_are_told_of(zoo, finished_run, photos):
+    line = ("eval", finished_run, "--data", photos, "--device", "cpu")
+    code, out, err = zoo(*line, "--tta")
+    assert code == 0
+    assert "note: answers are the mean over each image and its mirror image" in err
+    assert "mirror" not in zoo(*line)[2]
+    assert out.splitlines()[0] == zoo(*line)[1].splitlines()[0]
+
+
 def test_images_of_a_class_that_the_model_does_not_know(zoo, finished_run, photos, tmp_path):
     shutil.copytree(photos, tmp_path / "more")
     (tmp_path / "more" / "dark").rename(tmp_path / "more" / "grey")

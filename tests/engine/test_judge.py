@@ -1,6 +1,13 @@
 """zoo.engine.judge: a trained model measured, and asked."""
 
+import math
+from dataclasses import replace
+
 import pytest
+import torch
+from PIL import Image
+from torch import nn
+from torchvision.transforms import v2
 
 from zoo.core import registry
 from zoo.core.recipe import DataPart, DevicePart
@@ -221,6 +228,51 @@ def test_spoilt_images_are_measured_if_asked_for(loaded):
     assert plain.robustness is None
     assert "robustness" not in plain.to_dict()
     assert plain.to_dict()["loss"] == found.to_dict()["loss"]
+
+
+@pytest.fixture
+def slanted(loaded, tmp_path):
+    """Images that grow brighter to one side, two of each class."""
+    for number, name in enumerate(loaded.classes * 2):
+        folder = tmp_path / "slanted" / name
+        folder.mkdir(parents=True, exist_ok=True)
+        shades = torch.linspace(0, 250 - 60 * number, 32).to(torch.uint8)
+        Image.fromarray(shades.expand(32, 32).contiguous().numpy()).save(folder / f"{number}.png")
+    return tmp_path / "slanted"
+
+
+def test_mirror_images_are_asked_about_if_that_is_wanted(loaded, slanted):
+    files, known = sorted(slanted.rglob("*.png")), registry.load()
+    plain, both = (
+        {one.image: dict(one.top) for one in predict(loaded, known, files, device=CPU, tta=tta)}
+        for tta in (False, True)
+    )
+    assert not loaded.model.training
+    flipped = nn.Sequential(v2.RandomHorizontalFlip(p=1.0), loaded.model).eval()
+    mirrored = list(predict(replace(loaded, model=flipped), known, files, device=CPU))
+    apart = 0.0
+    for one in mirrored:
+        for name, share in one.top:
+            mean = (plain[one.image][name] + share) / 2
+            assert both[one.image][name] == pytest.approx(mean, abs=1e-6)
+            apart = max(apart, abs(plain[one.image][name] - share))
+    assert apart > 1e-3
+    found = judge(loaded, known, data=DataPart(source=str(slanted)), device=CPU, tta=True)
+    assert "answers are the mean over each image and its mirror image" in found.notes
+
+
+def test_a_model_that_looks_at_one_side_knows_nothing_of_both(loaded, slanted):
+    class Sides(nn.Module):
+        def forward(self, images):
+            left, right = images.chunk(2, dim=3)
+            return torch.stack([left.mean((1, 2, 3)), right.mean((1, 2, 3))], dim=1)
+
+    sides, data = replace(loaded, model=Sides().eval()), DataPart(source=str(slanted))
+    plain = judge(sides, registry.load(), data=data, device=CPU).evaluation.loss
+    found = judge(sides, registry.load(), data=data, device=CPU, tta=True, corruptions=True)
+    assert plain != pytest.approx(math.log(2), abs=0.01)
+    assert found.evaluation.loss == pytest.approx(math.log(2), abs=1e-5)
+    assert found.robustness.n == 4
 
 
 def test_images_that_it_was_trained_on_are_told_of(loaded, photos, tmp_path):

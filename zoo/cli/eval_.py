@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from zoo.cli.opened import opened
-from zoo.cli.options import complete_trained
+from zoo.cli.options import TTA, complete_trained
 from zoo.cli.output import Out
 from zoo.cli.progress import Live, images_done
 from zoo.cli.timings import show, started
@@ -52,6 +52,7 @@ from zoo.core.recipe import DataPart
     is_flag=True,
     help="Also on images that are spoilt: noisy, blurred, bright, pale, coarse, compressed.",
 )
+@TTA
 @click.option("--worst", type=click.IntRange(0), default=10, help="Classes to list.  [10]")
 @click.option("--dir", "runs", default="runs", metavar="FOLDER", help="Where runs lie.  [runs]")
 @click.option("--timings", is_flag=True, help="Show at the end where the time went.")

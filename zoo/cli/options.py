@@ -145,6 +145,12 @@ def image_options(function: Callable[..., Any]) -> Callable[..., Any]:
     return function
 
 
+TTA: Final = click.option(
+    "--tta",
+    is_flag=True,
+    help="Answer with the mean over each image and its mirror image; takes twice as long.",
+)
+"""Test-time augmentation."""
 _OF_IMAGES: Final = (
     click.option(
         "--device", default="auto", metavar="NAME", help="auto, cpu, cuda, cuda:N or mps."

@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from zoo.cli.opened import opened
-from zoo.cli.options import complete_trained, image_options
+from zoo.cli.options import TTA, complete_trained, image_options
 from zoo.cli.output import Out, one_line
 from zoo.cli.timings import show, started
 
@@ -16,6 +16,7 @@ from zoo.cli.timings import show, started
 @click.argument("model", shell_complete=complete_trained)
 @click.argument("images", nargs=-1, required=True, type=click.Path())
 @click.option("--top", type=click.IntRange(1), default=3, help="Classes to show.  [3]")
+@TTA
 @image_options
 @click.option("--timings", is_flag=True, help="Show at the end where the time went.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")

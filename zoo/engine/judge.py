@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
     from pathlib import Path
 
+    from torch import nn
+
     from zoo.core.registry import Registry
     from zoo.data.images import ImageSet
     from zoo.data.loaders import Loader
@@ -38,6 +40,7 @@ if TYPE_CHECKING:
     from zoo.engine.robustness import Robustness
     from zoo.engine.start.loaded import Loaded
 
+_BOTH = "answers are the mean over each image and its mirror image"
 _OWN = "most of these images are those that the model was trained on: others will fare worse"
 
 
@@ -72,6 +75,7 @@ def judge(
     changes: Mapping[str, Any] | None = None,
     closely: bool = False,
     corruptions: bool = False,
+    tta: bool = False,
     progress: Callable[[int, int], None] | None = None,
 ) -> Judgement:
     """Measure a model.
@@ -87,13 +91,15 @@ def judge(
         closely: Whether single images and a sample of the outputs will be looked at: they are
             kept, and a temperature is fitted.
         corruptions: Whether to measure on spoilt images as well.
+        tta: Whether it is asked about mirror images, too, and answers with the mean.
         progress: Told of spoilt images: how many of how many.
 
     Raises:
         DataError: No such images, or classes that the model does not know.
         DeviceError: The device is not there.
         UnknownNameError: No plugin has one of the metrics.
-        UsageError: Spoilt images are asked for, and there are no classes to tell right from wrong.
+        UsageError: Spoilt or mirror images are asked for, and there are no classes to tell right
+            from wrong, or to average the probabilities of.
     """
     from zoo.engine.answers import Recorder  # predicting does without these
     from zoo.engine.assemble import build_loss, build_metrics
@@ -113,27 +119,21 @@ def judge(
     place = _settled(loaded, device, recipe_of(loaded).data.batch_size)
     loader = eval_loader(recipe, registry, loaded, images, place)
     recorder = Recorder(len(images), closely=closely)
-    feed = Feed(place, loaded.input)
+    asked = _asked(loaded, place, tta=tta)
+    how: dict[str, Any] = {"feed": Feed(place, loaded.input), "place": place}
+    loss = build_loss(recipe, registry, place)
     with explained(loaded):
-        found = evaluate(
-            moved(loaded, place),
-            loader.epoch(0),
-            loss=build_loss(recipe, registry, place),
-            feed=feed,
-            place=place,
-            metrics=further,
-            record=recorder.add,
-        )
-    robust = None
-    if corruptions:
-        robust = _spoilt(loaded, loader, found, feed=feed, place=place, progress=progress)
+        batches = loader.epoch(0)
+        found = evaluate(asked, batches, loss=loss, metrics=further, record=recorder.add, **how)
+    how["channels"] = loaded.input.size[0]
+    robust = _spoilt(asked, loader, found, progress, **how) if corruptions else None
     return judgement(
         found,
         recorder.answers(),
         data=name,
         classes=loaded.classes,
         counts=images.counts(),
-        notes=(*notes, *loader.notes),
+        notes=(*notes, *loader.notes, *([_BOTH] if tta else [])),
         place=f"{place.device}, {place.precision}",
         split="all" if _OWN in notes else split if data is None or data.source is None else "",
         recipe=recipe,
@@ -142,14 +142,22 @@ def judge(
     )
 
 
+def _asked(loaded: Loaded, place: Place, *, tta: bool) -> nn.Module:
+    """The model where it is to compute, or one that asks it about mirror images as well."""
+    model = moved(loaded, place)
+    if not tta:
+        return model
+    from zoo.engine.mirrored import Mirrored
+
+    return Mirrored(model)
+
+
 def _spoilt(
-    loaded: Loaded,
+    model: nn.Module,
     loader: Loader,
     found: Evaluation,
-    *,
-    feed: Feed,
-    place: Place,
     progress: Callable[[int, int], None] | None,
+    **how: Any,
 ) -> Robustness | None:
     from zoo.engine.robustness import measure
 
@@ -158,14 +166,8 @@ def _spoilt(
             "without classes nothing says which answers on spoilt images are right",
             hint="leave --corruptions out",
         )
-    return measure(
-        loaded.model,
-        loader.epoch(0),
-        channels=loaded.input.size[0],
-        feed=feed,
-        place=place,
-        seen=lambda n: progress(n, found.n) if progress else None,
-    )
+    seen = (lambda n: progress(n, found.n)) if progress else (lambda _n: None)
+    return measure(model, loader.epoch(0), seen=seen, **how)
 
 
 def predict(
@@ -176,6 +178,7 @@ def predict(
     top: int = 5,
     device: DevicePart | None = None,
     on_bad_image: str = "error",
+    tta: bool = False,
     note: Callable[[str], None] | None = None,
 ) -> Iterator[Prediction]:
     """Classify images.
@@ -187,6 +190,7 @@ def predict(
         top: Classes to give for each image.
         device: Where to compute; default: as ``auto`` says.
         on_bad_image: ``error`` or ``skip``.
+        tta: Whether it is asked about mirror images, too, and answers with the mean.
         note: Told which images are left out and what is changed on reading, one line each.
 
     Yields:
@@ -197,7 +201,8 @@ def predict(
     """
     shown = show(loaded, registry, paths, device=device, on_bad_image=on_bad_image)
     place, known = shown.place, set(loaded.classes)
-    made = infer(moved(loaded, place), shown.loader.epoch(0), feed=shown.feed, place=place)
+    asked = _asked(loaded, place, tta=tta)
+    made = infer(asked, shown.loader.epoch(0), feed=shown.feed, place=place)
     for outputs, _, batch in _each(loaded, made):
         shares, order = outputs.softmax(1).topk(min(top, outputs.shape[1]), 1)
         for row, index in enumerate(batch.indices.tolist()):
