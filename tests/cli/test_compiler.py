@@ -13,6 +13,7 @@ import json, os, sys
 from zoo.cli.compiler import postpone
 postpone()
 import torch, torchvision
+import torch.fx.experimental.symbolic_shapes  # which the compiler takes a second to import
 
 def loaded():
     return "torch._dynamo.eval_frame" in sys.modules

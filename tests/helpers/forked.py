@@ -42,11 +42,11 @@ LOADED = (
 """What is imported before anything forks: not the Hub's client, which reads the environment."""
 AT_START = (
     "PYTHON", "LC_", "LANG", "LD_", "OMP_", "KMP_", "MKL_", "OPENBLAS_", "MALLOC_", "GLIBC_",
-    "TORCH", "PYTORCH", "CUDA", "RANK", "WORLD_SIZE", "LOCAL_RANK",
+    "TORCH_", "PYTORCH_", "CUDA_", "RANK", "WORLD_SIZE", "LOCAL_RANK",
 )  # fmt: skip
 """How the variables begin that Python and the libraries read once; they have to be the server's."""
-LATER = ("PYTHONPATH", "PYTHONWARNINGS", "TORCH_HOME", "PYTHON_COLORS")
-"""Those among them that are set in a fork as well as at a start."""
+LATER = ("PYTHONPATH", "PYTHONWARNINGS", "TORCH_HOME", "TORCH_ELASTIC_SHUTDOWN_TIMEOUT")
+"""Those among them that are read when they are needed, or set in a fork as at a start."""
 
 
 def run(
@@ -55,7 +55,7 @@ def run(
     """Run ``python *argv`` with nothing to read, and give its exit code and what it wrote.
 
     Args:
-        argv: ``-m MODULE ...`` or ``-c CODE ...``.
+        argv: ``-m MODULE ...``, ``-c CODE ...`` or ``FILE ...``.
         env: The whole environment.
         cwd: The folder.
         timeout: Seconds after which it is killed.
@@ -64,7 +64,7 @@ def run(
         subprocess.TimeoutExpired: It took longer.
     """
     server = _server()
-    if server is not None and argv[0] in ("-m", "-c") and _at_start(env) == server.environment:
+    if server is not None and _at_start(env) == server.environment:
         return server.run(argv, dict(env), Path(cwd), timeout)
     return plain(argv, env=env, cwd=cwd, timeout=timeout)
 
@@ -178,9 +178,10 @@ def _become(argv: list[str], env: dict[str, str], cwd: str, umask: int, base: li
     os.environ.update(env)
     os.chdir(cwd)
     os.umask(umask)
-    mode, what, *rest = argv
+    mode = argv[0]
     own = [entry for entry in env.get("PYTHONPATH", "").split(os.pathsep) if entry]
-    sys.path[:] = [cwd if mode == "-m" else "", *own, *base]
+    first = {"-m": cwd, "-c": ""}.get(mode, os.path.dirname(mode))
+    sys.path[:] = [first, *own, *base]
     sys.orig_argv[1:] = argv
     sys.warnoptions[:] = [w for w in env.get("PYTHONWARNINGS", "").split(",") if w]
     getattr(warnings, "_processoptions", lambda _: None)(sys.warnoptions)
@@ -188,18 +189,33 @@ def _become(argv: list[str], env: dict[str, str], cwd: str, umask: int, base: li
         sys.modules[module].seed()  # type: ignore[attr-defined]
     sys.modules["torch"].default_generator.seed()  # type: ignore[attr-defined]
     invalidate_caches()
-    if mode == "-m":
-        sys.argv[:] = ["-m", *rest]
-        runpy.run_module(what, run_name="__main__", alter_sys=True)
-        return
-    sys.argv[:] = ["-c", *rest]
-    main = sys.modules["__main__"] = types.ModuleType("__main__")
-    exec(compile(what, "<string>", "exec"), main.__dict__)
-    sys.stdout.flush()
+    code: object = None
+    try:
+        if mode == "-m":
+            sys.argv[:] = ["-m", *argv[2:]]
+            runpy.run_module(argv[1], run_name="__main__", alter_sys=True)
+        elif mode == "-c":
+            sys.argv[:] = ["-c", *argv[2:]]
+            main = sys.modules["__main__"] = types.ModuleType("__main__")
+            exec(compile(argv[1], "<string>", "exec"), main.__dict__)
+        else:
+            sys.argv[:] = argv
+            runpy.run_path(mode, run_name="__main__")
+    except SystemExit as end:
+        code = end.code
+    _leave(code)
+
+
+def _leave(code: object) -> None:
+    """End as Python does, but without taking torch apart, which takes a second."""
+    if code is not None and not isinstance(code, int):
+        print(code, file=sys.stderr)
+        code = 1
     threading._shutdown()  # type: ignore[attr-defined]
     atexit._run_exitfuncs()
-    sys.stdout.flush()
-    os._exit(0)  # without taking torch apart, which takes a second
+    for stream in (sys.stdout, sys.stderr):
+        stream.flush()
+    os._exit((code or 0) & 255)
 
 
 if __name__ == "__main__":

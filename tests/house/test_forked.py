@@ -62,6 +62,13 @@ def test_forks_are_forks_and_know_nothing_of_each_other(place):
     assert forked.run(loaded, **place).stdout != forked.plain(loaded, **place).stdout
 
 
+def test_a_file_is_run_as_one(place, tmp_path):
+    (tmp_path / "script.py").write_text("import sys, beside; print(sys.argv, __name__, __file__)")
+    command = [str(tmp_path / "script.py"), "one"]
+    mine, theirs = forked.run(command, **place), forked.plain(command, **place)
+    assert (mine.returncode, mine.stdout) == (0, theirs.stdout)
+
+
 @pytest.mark.parametrize("name", ["OMP_NUM_THREADS", "PYTHONUTF8", "MALLOC_ARENA_MAX"])
 def test_what_is_read_at_a_start_makes_a_start(name, place):
     place["env"][name] = "1" if name != "OMP_NUM_THREADS" else "2"

@@ -12,6 +12,7 @@ import textwrap
 import zipfile
 from pathlib import Path
 
+import forked
 import pytest
 from machine import Machine
 
@@ -92,7 +93,7 @@ def uninstall(site):
 
 
 @pytest.mark.slow
-def test_the_life_of_a_plugin_of_one_file(tmp_path, shell):
+def test_the_life_of_a_plugin_of_one_file(tmp_path):
     project, site = tmp_path / "project", tmp_path / "site"
     project.mkdir()
     (project / "pyproject.toml").write_text(PROJECT)
@@ -103,7 +104,8 @@ def test_the_life_of_a_plugin_of_one_file(tmp_path, shell):
     pip("install", *quiet, "--target", str(site), str(wheel), cwd=project)
 
     def zoo(*args):
-        return shell(*args, cwd=tmp_path, PYTHONPATH=str(site), ZOO_PLUGINS="spotty")
+        env = {**os.environ, "PYTHONPATH": str(site), "ZOO_PLUGINS": "spotty"}
+        return forked.run(["-m", "zoo", *args], cwd=tmp_path, env=env)
 
     assert "spotty/spot" in zoo("list", "--names").stdout.split()
     (info,) = [p for p in json.loads(zoo("plugins", "--json").stdout) if p["name"] == "spotty"]

@@ -9,6 +9,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import forked
 import pytest
 from tinyrun import TinyLoader, TinyRun, fingerprint
 
@@ -39,9 +40,7 @@ sys.exit(0 if count.clean else 1)
 
 
 def run(*command):
-    return subprocess.run(
-        [sys.executable, *map(str, command)], env=QUIET, capture_output=True, text=True, check=False
-    )
+    return forked.run([*map(str, command)], env=QUIET, cwd=Path.cwd(), timeout=280)
 
 
 @pytest.mark.slow

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import subprocess
+import os
 import sys
 import textwrap
 
+import forked
 from oddplugin import LOSS, PARTS
 
 from zoo.testing import Settings, check_plugin, contract
@@ -33,14 +34,8 @@ def test_answers_come_one_by_one(site):
 
 
 def pytest_in(folder, *args):
-    return subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *args],
-        cwd=folder,
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=240,
-    )
+    command = ["-m", "pytest", "-q", "-p", "no:cacheprovider", *args]
+    return forked.run(command, cwd=folder, env=os.environ, timeout=240)
 
 
 def test_one_line_in_an_authors_test_file(site, tmp_path):

@@ -2,21 +2,15 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
+import os
 
+import forked
 from oddplugin import LOSS, PARTS
 
 
 def pytest_in(folder, *args):
-    return subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *args],
-        cwd=folder,
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=240,
-    )
+    command = ["-m", "pytest", "-q", "-p", "no:cacheprovider", *args]
+    return forked.run(command, cwd=folder, env=os.environ, timeout=240)
 
 
 def test_a_flag_of_pytest(site, tmp_path):
