@@ -63,27 +63,10 @@ def own_folders(tmp_path_factory):
 
 @pytest.fixture(scope="session", autouse=True)
 def catalogues_read_once():
-    """The registry files of this repository are parsed once, not for every new registry.
+    """What most of a new registry costs is paid once: tests/helpers/catalogues.py."""
+    from catalogues import read_once
 
-    That is most of what a new registry costs, and a test of the command line makes one. A file that
-    has changed is read again, every other file each time.
-    """
-    from zoo.core import manifest
-
-    real, known = manifest.read, {}
-
-    def read(path, **how):
-        if ROOT not in path.parents or not path.is_file():
-            return real(path, **how)
-        seen = path.stat()
-        key = (path, seen.st_mtime_ns, seen.st_size, seen.st_ino, *how.items())
-        if key not in known:
-            known[key] = real(path, **how)
-        return known[key]
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(manifest, "read", read)
-        yield
+    read_once()
 
 
 @pytest.fixture

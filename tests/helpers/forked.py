@@ -4,7 +4,8 @@
 :func:`subprocess.run` for such commands: this file, run as a script, imports the libraries once per
 test worker and forks for each command. The command is a process of its own, with its own arguments,
 environment, folder, umask, streams and session; its exit code is the system's, a signal included.
-What zoo does at its start it does in that process, except for what :data:`LOADED` names.
+What zoo does at its start it does in that process, except for what :data:`LOADED` names, and for
+parsing the registry files of this repository (:mod:`catalogues`).
 
 Whatever is about the start of a process (what is imported, threads, limits, signals, memory,
 torchrun) needs :mod:`subprocess` itself, and so does a command whose environment is read by Python
@@ -225,6 +226,14 @@ if __name__ == "__main__":
     for name in LOADED:
         with contextlib.suppress(ImportError):  # one HTTP library or the other
             import_module(name)
+    from catalogues import read_once
+
+    from zoo.core import discovery, plugins, registry
+
+    read_once()
+    plugins.builtin(registry.builtin_path())
+    for point in discovery.find():
+        plugins.look(point.name)  # which runs no code of it
     path = [entry for entry in sys.path[1:] if entry != str(ROOT)]
     gc.collect()
     gc.freeze()

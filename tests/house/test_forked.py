@@ -60,6 +60,8 @@ def test_forks_are_forks_and_know_nothing_of_each_other(place):
     assert first[2] != second[2]
     loaded = ["-c", "import sys; print('torchvision' in sys.modules)"]
     assert forked.run(loaded, **place).stdout != forked.plain(loaded, **place).stdout
+    code = "import sys; print([name for name in sys.modules if name.startswith('zoo_')])"
+    assert forked.run(["-c", code], **place).stdout == "[]\n"
 
 
 def test_a_file_is_run_as_one(place, tmp_path):
