@@ -253,3 +253,18 @@ def test_a_plugins_command_that_is_none_is_the_plugins_error(zoo, site):
     assert code == 4
     assert "command leaf/label: target math:pi is not a click command" in err
     assert "hint: zoo plugins check leaf" in err
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "predict {run} {long}.png", "predict {long} {photos}", "eval {run} --data {long}",
+        "eval {run} --report {long}.html", "embed {run} {photos} --out {long}/a.csv",
+        "train tutorials/lenet --data {photos} --preview {long}.png",
+    ],
+)  # fmt: skip
+def test_a_name_that_no_file_can_have_is_no_trace(zoo, finished_run, photos, line):
+    words = line.format(run=finished_run, photos=photos, long="x" * 300).split()
+    code, out, err = zoo(*words)
+    assert (code, out) == (2, "")
+    assert err == f"error: '{'x' * 40}...' is longer than the name of a file may be\n"

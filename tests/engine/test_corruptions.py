@@ -117,9 +117,22 @@ def test_jpeg_is_what_a_file_of_that_quality_gives(tmp_path):
     assert torch.equal(corruptions.jpeg(images, 1)[0], theirs)
 
 
-@pytest.mark.parametrize(("channels", "has"), [(1, True), (3, True), (2, False), (4, False)])
-def test_other_channels_are_not_compressed(channels, has):
+@pytest.mark.parametrize(
+    ("channels", "has"), [(1, True), (2, True), (3, True), (4, True), (5, False)]
+)
+def test_what_is_no_grey_or_colour_is_not_compressed(channels, has):
     ways = possible(channels)
     assert ("jpeg" in ways) == has
     images = pictures(1, channels)
     assert all(way(images, 0).shape == images.shape for way in ways.values())
+
+
+@pytest.mark.parametrize("colours", [1, 3])
+@pytest.mark.parametrize(("name", "strength"), KINDS)
+def test_how_opaque_a_pixel_is_is_neither_spoilt_nor_a_colour(name, strength, colours):
+    images = pictures(2, colours)
+    alpha = torch.full((2, 1, 64, 64), 255, dtype=torch.uint8)
+    alpha[:, :, 10:20] = 90
+    found = possible(colours + 1)[name](torch.cat([images, alpha], 1), strength)
+    assert torch.equal(found[:, :-1], CORRUPTIONS[name](images, strength))
+    assert torch.equal(found[:, -1:], alpha)

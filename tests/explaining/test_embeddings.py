@@ -2,6 +2,7 @@
 
 import csv
 import json
+import threading
 
 import pytest
 import torch
@@ -90,6 +91,14 @@ def test_the_nearest_are_those_at_the_smallest_angle():
     assert [n.similarity for n in found.like(torch.zeros(2), 4)] == [0, 0, 0, 0]
 
 
+def test_a_vector_that_is_no_number_is_like_nothing():
+    found = some(torch.tensor([[1.0, 0], [float("nan"), 0], [-1, 0], [float("inf"), 1]]))
+    near = found.like(torch.tensor([1.0, 0]), 4)
+    assert [one.image for one in near[:2]] == ["0.png", "2.png"]
+    assert {one.image for one in near[2:]} == {"1.png", "3.png"}
+    assert not any(one.similarity == one.similarity for one in near[2:])
+
+
 def test_an_image_is_not_its_own_neighbour(tmp_path):
     for name in ("0.png", "1.png"):
         (tmp_path / name).write_text("")
@@ -130,6 +139,28 @@ def test_nothing_is_written_over(tmp_path):
     with pytest.raises(UsageError, match="not written over"):
         write(some(torch.eye(2)), tmp_path / "e.csv")
     assert (tmp_path / "e.csv").read_text() == "mine"
+
+
+@pytest.mark.parametrize("name", ["e.csv", "e.safetensors"])
+def test_of_two_at_once_one_is_refused(tmp_path, name):
+    together = threading.Barrier(2)
+    refused = []
+
+    def run(value):
+        many = some(torch.full((3000, 300), value))
+        together.wait()
+        try:
+            write(many, tmp_path / name)
+        except UsageError as error:
+            refused.append(error.message)
+
+    threads = [threading.Thread(target=run, args=(value,)) for value in (1.5, 2.5)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert refused == [f"{tmp_path / name} is there; it is not written over"]
+    assert [path.name for path in tmp_path.iterdir()] == [name]
 
 
 def test_what_the_system_refuses_is_said(tmp_path):

@@ -60,6 +60,17 @@ def test_classes_without_names_are_numbers(loaded, photos):
     assert caught.value.hint.endswith("0 to 1")
 
 
+def test_classes_are_those_of_the_first_output_of_several(loaded, photos):
+    info = dataclasses.replace(loaded.info, classes=())
+    nameless = dataclasses.replace(loaded, info=info)
+    loaded.model.register_forward_hook(lambda _model, _args, out: (out, out.new_zeros(len(out), 7)))
+    (found,) = looks(nameless, [photos / "dark" / "3.png"], label="1")
+    assert found.label == "1"
+    with pytest.raises(UnknownNameError) as caught:
+        looks(nameless, [photos / "dark" / "3.png"], label="2")
+    assert caught.value.hint.endswith("0 to 1")
+
+
 def test_a_layer_that_is_asked_for(loaded, photos):
     (found,) = looks(loaded, [photos / "dark" / "3.png"], layer="conv1")
     assert (found.layer, tuple(found.heat.shape)) == ("conv1", (28, 28))

@@ -1,6 +1,9 @@
 """What is asked and where it goes, checked before anything is computed."""
 
 import os
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
@@ -64,12 +67,26 @@ def test_embeddings_go_to_a_new_file_of_a_known_kind(tmp_path):
     with pytest.raises(UsageError, match="it is not written over") as caught:
         check_file(tmp_path / "a.csv")
     assert caught.value.hint == f"--out {tmp_path / 'a-2.csv'}"
+    (tmp_path / "a-2.csv").write_text("mine, too")
+    with pytest.raises(UsageError) as caught:
+        check_file(tmp_path / "a.csv")
+    assert caught.value.hint == f"--out {tmp_path / 'a-3.csv'}"
     (tmp_path / "b.csv").symlink_to(tmp_path / "nowhere")
     with pytest.raises(UsageError, match="it is not written over"):
         check_file(tmp_path / "b.csv")
     with pytest.raises(UsageError, match="no folder") as caught:
         check_file(tmp_path / "no" / "a.csv")
     assert caught.value.hint == f"mkdir -p {tmp_path / 'no'}"
+
+
+@pytest.mark.parametrize("name", ["", ".", "..", "sub", "/"])
+def test_embeddings_are_no_folder(tmp_path, monkeypatch, name):
+    (tmp_path / "sub").mkdir()
+    monkeypatch.chdir(tmp_path)
+    path = Path(name)
+    with pytest.raises(UsageError, match="is a folder") as caught:
+        check_file(path)
+    assert caught.value.hint == f"--out {path / 'embeddings.safetensors'}"
 
 
 def test_one_image_is_one_file(tmp_path):
@@ -93,6 +110,26 @@ def test_what_the_system_refuses_is_said(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(DiskError, match="cannot write") as caught:
         write_new(tmp_path / "file", "a", ".png", b"")
-    assert caught.value.hint == "--out FOLDER"
+    assert caught.value.hint == "free some space, or choose another place with --out FOLDER"
     with pytest.raises(DiskError, match=r"(?i)name too long"):
         write_new(tmp_path, "a" * 300, ".png", b"")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="POSIX limits")
+def test_a_picture_that_does_not_fit_is_none(tmp_path):
+    code = f"""
+import resource, signal
+from pathlib import Path
+from zoo.errors import DiskError
+from zoo.explaining.target import write_new
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
+try:
+    write_new(Path({str(tmp_path)!r}), "a", ".png", bytes(5000))
+except DiskError as error:
+    print(error.message)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    reason = "the file is larger than the file system or the limit allows"
+    assert done.stdout.strip() == f"cannot write {tmp_path / 'a.png'}: {reason}"
+    assert not list(tmp_path.iterdir())

@@ -1,6 +1,7 @@
 """zoo.report.target: a report over an earlier one, never over anything else; a picture over nothing."""
 
 import os
+import threading
 
 import pytest
 
@@ -93,6 +94,25 @@ def test_a_picture_is_written_over_nothing(tmp_path):
     with pytest.raises(UsageError, match="is there"):
         check_picture(tmp_path / "a-2.png")
     assert path.read_bytes() == b"one"
+
+
+def test_of_two_pictures_at_once_one_is_refused(tmp_path):
+    path, together, refused = tmp_path / "a.png", threading.Barrier(2), []
+
+    def run(sign):
+        together.wait()
+        try:
+            write_picture(path, sign * 50_000_000)
+        except UsageError as error:
+            refused.append(error.message)
+
+    threads = [threading.Thread(target=run, args=(sign,)) for sign in (b"a", b"b")]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert refused == [f"{path} is there; it is not written over"]
+    assert [entry.name for entry in tmp_path.iterdir()] == ["a.png"]
 
 
 def test_what_is_no_place_for_a_picture(tmp_path):

@@ -263,12 +263,21 @@ def run(argv: Sequence[str] | None = None) -> int:
         _mute()
         return 0
     except OSError as error:
+        if error.errno == errno.ENAMETOOLONG:
+            out.error(_too_long(error), UsageError.exit_code)
+            return UsageError.exit_code
         if error.errno not in (errno.ENOSPC, errno.EDQUOT):
             raise
         _mute()
         where = f" for {error.filename}" if error.filename else ""
         out.error(DiskError(f"{error.strerror}{where}", hint="make room"), DiskError.exit_code)
         return DiskError.exit_code
+
+
+def _too_long(error: OSError) -> UsageError:
+    name = str(error.filename or "")
+    shown = f"{name[:40]}..." if len(name) > 40 else name
+    return UsageError(f"{shown!r} is longer than the name of a file may be")
 
 
 def _mute() -> None:

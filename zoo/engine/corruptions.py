@@ -3,8 +3,9 @@
 Six of the corruptions of ImageNet-C (Hendrycks and Dietterich, "Benchmarking Neural Network
 Robustness to Common Corruptions and Perturbations", 2019, https://arxiv.org/abs/1903.12261), with
 its parameters of severity 1, 3 and 5. They are applied to what the model is shown, as there.
-Lengths in pixels are those for 224 and go with the size, down to those of CIFAR-10-C. What is random is drawn from the pixels
-of the image itself: the same image is spoilt in the same way whatever it is shown beside.
+Lengths in pixels are those for 224 and go with the size, down to those of CIFAR-10-C. What is
+random is drawn from the pixels of the image itself: the same image is spoilt in the same way
+whatever it is shown beside.
 """
 
 from __future__ import annotations
@@ -93,8 +94,21 @@ CORRUPTIONS: Final[dict[str, Corruption]] = {
 
 
 def possible(channels: int) -> dict[str, Corruption]:
-    """The corruptions that images of so many channels can have."""
+    """The corruptions that images of so many channels can have.
+
+    The last of two or four channels says how opaque a pixel is, as it does wherever files are
+    read; no light falls on it, and it stays as it is.
+    """
+    if channels in (2, 4):
+        return {name: _below_alpha(spoil) for name, spoil in CORRUPTIONS.items()}
     return {n: f for n, f in CORRUPTIONS.items() if f is not jpeg or channels in (1, 3)}
+
+
+def _below_alpha(spoil: Corruption) -> Corruption:
+    def colours(images: Tensor, strength: int) -> Tensor:
+        return torch.cat([spoil(images[:, :-1], strength), images[:, -1:]], 1)
+
+    return colours
 
 
 def _shares(images: Tensor) -> Tensor:

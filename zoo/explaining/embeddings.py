@@ -67,7 +67,7 @@ class Embeddings:
     file: Path | None = None
 
     def like(self, vector: Tensor, top: int = 5, *, but: str = "") -> tuple[Neighbour, ...]:
-        """The images that are most like a vector, by cosine similarity.
+        """The images that are most like a vector, by cosine similarity; what is no number is last.
 
         Args:
             vector: ``(D,)``.
@@ -75,7 +75,8 @@ class Embeddings:
             but: An image to leave out, by its path: the one that is asked about.
         """
         cosine = functional.normalize(self.vectors, dim=1) @ functional.normalize(vector, dim=0)
-        order = torch.argsort(cosine, descending=True, stable=True).tolist()
+        known = cosine.nan_to_num(-2)  # else nan is the largest of all
+        order = torch.argsort(known, descending=True, stable=True).tolist()
         asked = Path(but).resolve() if but else None
         kept = (row for row in order if asked is None or Path(self.paths[row]).resolve() != asked)
         return tuple(
@@ -172,7 +173,7 @@ def write(found: Embeddings, path: Path) -> None:
         path: A file that is not there.
 
     Raises:
-        UsageError: Of another suffix, there already, or in no folder.
+        UsageError: A folder, of another suffix, there already, or in no folder.
         DiskError: The system refused.
     """
     check_file(path)
@@ -184,10 +185,13 @@ def write(found: Embeddings, path: Path) -> None:
                 "model": found.model,
                 "digest": found.digest,
             }
-            tensorfile.write(path, {"embeddings": found.vectors}, metadata)
+            tensorfile.write(path, {"embeddings": found.vectors}, metadata, new=True)
         else:
-            atomic.write_bytes(path, _lines(found).encode(errors="surrogateescape"))
+            lines = _lines(found).encode(errors="surrogateescape")
+            atomic.write_bytes(path, lines, new=True)
     except DiskError as error:
+        if isinstance(error.__cause__, FileExistsError):
+            check_file(path)  # somebody wrote it meanwhile
         error.hint = "free some space, or choose another place with --out FILE"
         raise
 

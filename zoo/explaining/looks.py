@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
+from zoo.engine.evaluate import main_output
 from zoo.engine.freezing.trace import mode
 from zoo.engine.showing import class_name, explained, moved, show
 from zoo.explaining.gradcam import grad_cam
@@ -130,7 +131,7 @@ def _of_batch(
     classes = None
     if label is not None:
         with torch.no_grad():
-            outputs = 0 if loaded.classes else int(model(images[:1]).shape[-1])
+            outputs = 0 if loaded.classes else main_output(model(images[:1])).shape[-1]
         index = find_class(label, loaded.classes, outputs)
         classes = torch.full((len(images),), index)
     heats, scores = grad_cam(model, layer, images, classes)

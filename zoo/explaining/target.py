@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from zoo.core.names import did_you_mean, suggest
 from zoo.data.places import check_paths
 from zoo.data.scan import quote
+from zoo.engine.saving.atomic import disk_error
 from zoo.errors import DataError, DiskError, UnknownNameError, UsageError
 
 if TYPE_CHECKING:
@@ -57,16 +59,19 @@ def check_file(path: Path) -> None:
     """Make sure that embeddings can be written to a file.
 
     Raises:
-        UsageError: Of another suffix, there already, or in no folder.
+        UsageError: A folder, of another suffix, there already, or in no folder.
         DiskError: The folder may not be written.
     """
+    if os.path.isdir(path):  # noqa: PTH112 - a name that is too long is none, and said later
+        hint = f"--out {path / ('embeddings' + SUFFIXES[0])}"
+        raise UsageError(f"{path} is a folder", hint=hint)
     if path.suffix.lower() not in SUFFIXES:
         raise UsageError(
             f"embeddings are written to {' or '.join(SUFFIXES)}, not to {path.name!r}",
-            hint=f"--out {path.with_name((path.stem or 'embeddings') + SUFFIXES[0])}",
+            hint=f"--out {path.with_name(path.stem + SUFFIXES[0])}",
         )
     if os.path.lexists(path):
-        other = path.with_name(f"{path.stem}-2{path.suffix}")
+        other = next(p for n in count(2) if not os.path.lexists(p := _numbered(path, n)))
         raise UsageError(f"{path} is there; it is not written over", hint=f"--out {other}")
     if not path.parent.is_dir():
         raise UsageError(f"there is no folder {path.parent}", hint=f"mkdir -p {path.parent}")
@@ -89,6 +94,10 @@ def _check_access(folder: Path) -> None:
         raise DiskError(f"cannot write into {folder}: permission denied", hint="--out PATH")
 
 
+def _numbered(path: Path, number: int) -> Path:
+    return path.with_name(f"{path.stem}-{number}{path.suffix}")
+
+
 def write_new(folder: Path, stem: str, suffix: str, data: bytes) -> Path:
     """Write a file that is not there yet: a name that is taken gets a number.
 
@@ -101,7 +110,7 @@ def write_new(folder: Path, stem: str, suffix: str, data: bytes) -> Path:
     Raises:
         DiskError: The system refused.
     """
-    number, path = 1, folder / f"{stem}{suffix}"
+    numbers, path = count(2), folder / f"{stem}{suffix}"
     try:
         folder.mkdir(parents=True, exist_ok=True)
         while True:
@@ -109,15 +118,15 @@ def write_new(folder: Path, stem: str, suffix: str, data: bytes) -> Path:
                 file = path.open("xb")
                 break
             except FileExistsError:
-                number += 1
-                path = folder / f"{stem}-{number}{suffix}"
+                path = folder / f"{stem}-{next(numbers)}{suffix}"
         try:
             with file:
                 file.write(data)
-        except OSError:
+        except BaseException:  # also Ctrl-C: half a picture is none
             path.unlink()
             raise
     except OSError as error:
-        reason = error.strerror or error
-        raise DiskError(f"cannot write {path}: {reason}", hint="--out FOLDER") from error
+        refused = disk_error(error, path)
+        refused.hint = "free some space, or choose another place with --out FOLDER"
+        raise refused from error
     return path

@@ -89,8 +89,10 @@ def write_picture(path: Path, data: bytes) -> None:
     """
     check_picture(path)
     try:
-        atomic.write_bytes(path, data)
+        atomic.write_bytes(path, data, new=True)
     except DiskError as error:
+        if isinstance(error.__cause__, FileExistsError):
+            check_picture(path)  # somebody drew it meanwhile
         error.hint = "free some space, or choose another place with --preview FILE"
         raise
 

@@ -49,6 +49,37 @@ def test_a_symbolic_link_is_replaced_not_followed(tmp_path):
     assert not link.is_symlink()
 
 
+def test_a_new_file_takes_nobodys_place(tmp_path):
+    path = tmp_path / "a"
+    write_bytes(path, b"one", new=True)
+    assert path.read_bytes() == b"one"
+    assert [entry.name for entry in tmp_path.iterdir()] == ["a"]
+    other = tmp_path / "b"
+    with pytest.raises(DiskError, match="exists") as caught, replacing(other, new=True) as file:  # noqa: PT012 - the block is what is tested
+        file.write(b"late")
+        other.symlink_to("mine")
+    assert isinstance(caught.value.__cause__, FileExistsError)
+    assert os.readlink(other) == "mine"
+    assert sorted(entry.name for entry in tmp_path.iterdir()) == ["a", "b"]
+
+
+@pytest.mark.parametrize("there", [False, True])
+def test_a_file_system_without_second_names_gets_new_files_too(tmp_path, monkeypatch, there):
+    def refuse(*_):
+        raise OSError(errno.EPERM, os.strerror(errno.EPERM))
+
+    monkeypatch.setattr(os, "link", refuse)
+    path = tmp_path / "a"
+    if there:
+        path.write_bytes(b"mine")
+        with pytest.raises(DiskError, match="exists"):
+            write_bytes(path, b"one", new=True)
+    else:
+        write_bytes(path, b"one", new=True)
+    assert path.read_bytes() == (b"mine" if there else b"one")
+    assert [entry.name for entry in tmp_path.iterdir()] == ["a"]
+
+
 @pytest.mark.parametrize("call", ["mkstemp", "write", "fsync", "fchmod", "replace", "folder"])
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EIO])
 def test_a_refusal_at_any_call_leaves_the_old_file(tmp_path, monkeypatch, call, number):

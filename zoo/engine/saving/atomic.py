@@ -32,18 +32,20 @@ _REASONS = {
 
 
 @contextmanager
-def replacing(path: Path, *, staging: Path | None = None) -> Iterator[IO[bytes]]:
+def replacing(path: Path, *, staging: Path | None = None, new: bool = False) -> Iterator[IO[bytes]]:
     """Open a file that takes the place of ``path`` when the block ends without an error.
 
     Args:
         path: The file to make or replace; a symbolic link is replaced, not followed.
         staging: Folder for the unfinished file, on the same file system; default: beside it.
+        new: Replace nothing: what another process made meanwhile stays.
 
     Yields:
         A binary file, open for reading and writing.
 
     Raises:
-        DiskError: The system refused (full, read-only, no permission, input/output error);
+        DiskError: The system refused (full, read-only, no permission, input/output error), or
+            there is a file that is not to be replaced (the cause is a ``FileExistsError``);
             ``path`` is as it was and the unfinished file is gone.
     """
     temporary: Path | None = None
@@ -58,8 +60,9 @@ def replacing(path: Path, *, staging: Path | None = None) -> Iterator[IO[bytes]]
             file.flush()
             _flush(file.fileno())
             os.fchmod(file.fileno(), 0o666 & ~current_umask())
-        os.replace(temporary, path)  # noqa: PTH105 - the one call that all of this is about
-        temporary = None
+        if not (new and _linked(temporary, path)):
+            os.replace(temporary, path)  # noqa: PTH105 - the one call that all of this is about
+            temporary = None
         sync_folder(path.parent)
     except OSError as error:
         raise disk_error(error, path) from error
@@ -67,6 +70,23 @@ def replacing(path: Path, *, staging: Path | None = None) -> Iterator[IO[bytes]]
         if temporary is not None:
             with contextlib.suppress(OSError):
                 temporary.unlink()
+
+
+def _linked(temporary: Path, path: Path) -> bool:
+    """Give a file a second name, which nobody has; whether the file system knows such names.
+
+    Raises:
+        FileExistsError: Somebody has it.
+    """
+    try:
+        path.hardlink_to(temporary)
+    except FileExistsError:
+        raise
+    except OSError as error:
+        if os.path.lexists(path):
+            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(path)) from error
+        return False
+    return True
 
 
 def _flush(handle: int) -> None:
@@ -79,13 +99,13 @@ def _flush(handle: int) -> None:
         os.fsync(handle)
 
 
-def write_bytes(path: Path, data: bytes, *, staging: Path | None = None) -> None:
+def write_bytes(path: Path, data: bytes, *, staging: Path | None = None, new: bool = False) -> None:
     """Make or replace a small file atomically.
 
     Raises:
         DiskError: As :func:`replacing`.
     """
-    with replacing(path, staging=staging) as file:
+    with replacing(path, staging=staging, new=new) as file:
         file.write(data)
 
 

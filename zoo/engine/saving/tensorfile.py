@@ -63,6 +63,7 @@ def write(
     metadata: Mapping[str, str],
     *,
     staging: Path | None = None,
+    new: bool = False,
 ) -> str:
     """Write tensors and text atomically.
 
@@ -71,6 +72,7 @@ def write(
         tensors: Name -> tensor of any shape, on any device, in any layout in memory.
         metadata: Free text by key; ``format``, ``verify`` and ``sha256`` are set here.
         staging: Folder for the unfinished file (see :func:`zoo.engine.saving.atomic.replacing`).
+        new: Replace nothing (as there).
 
     Returns:
         The digest, 64 hexadecimal digits.
@@ -84,7 +86,7 @@ def write(
     header = _header(names, tensors, metadata)
     mark = header.index(f'"sha256":"{BLANK}"'.encode()) + len('"sha256":"')
     digest = hashlib.sha256()
-    with replacing(path, staging=staging) as file:
+    with replacing(path, staging=staging, new=new) as file:
         for chunk in (len(header).to_bytes(8, "little"), header):
             digest.update(chunk)
             file.write(chunk)
