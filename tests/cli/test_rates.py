@@ -44,7 +44,7 @@ def test_typed_it_says_what_to_take_and_leaves_nothing_behind(zoo, tmp_path, mon
     code, out, err = zoo("train", "tutorials/lenet", *SMALL, "--find-lr")
     assert code == 0
     assert "suggested  --lr 0.0" in out
-    assert "100 steps with learning rates from 1e-06 to 10; nothing is written" in err
+    assert "100 steps with learning rates from 1e-06 to 10; no run is made" in err
     assert list(Path().iterdir()) == []
     rate = out.split()[-1]
     code, out, _ = zoo("train", "tutorials/lenet", *SMALL, "--lr", rate, "--epochs", "4", "--json")

@@ -137,6 +137,12 @@ def test_no_model_at_all(ask):
     assert "zoo list" in caught.value.hint
 
 
+def test_a_verb_that_trains_nothing(known):
+    with pytest.raises(UsageError, match="'tune' is no verb that trains") as caught:
+        request("tune", "resnet18", {}, registry=known)
+    assert caught.value.hint == "one of finetune, train"
+
+
 def test_the_model_may_stand_in_the_file(ask, tmp_path):
     file = tmp_path / "r.toml"
     file.write_text("[model]\nname = 'resnet18:imagenet1k_v1'\n")

@@ -173,6 +173,38 @@ def test_an_epoch_that_would_not_end_in_time_is_not_begun(tmp_path):
     assert "up after 2 of 3 epochs; with --epochs 2" in said
 
 
+def test_the_last_epoch_cut_short_is_said_like_any_other(tmp_path):
+    made = course(tmp_path, max_seconds=60.0, epochs=1)
+    made.advance([None] * 2, Outcome(8, 0.5, 1, 1, None, updated=True, flags=(0, 0, 0, 0, 1)))
+    made.end_epoch(val())
+    at = made.live.position
+    assert (at.finished, at.epoch, at.cut) == (True, 1, True)
+    assert made.remarks() == [
+        "the time (60 s) is up after 1 of 1 epochs, the last of them cut short at 2 of 6 batches"
+    ]
+
+
+def test_a_whole_last_epoch_is_no_early_end_though_the_time_is_up(tmp_path):
+    made = course(tmp_path, max_seconds=60.0, epochs=1)
+    made.advance([None] * 6, Outcome(8, 0.5, 1, 1, None, updated=True, flags=(0, 0, 0, 0, 1)))
+    made.end_epoch(val())
+    assert (made.live.position.finished, made.live.position.cut) == (True, False)
+    assert made.remarks() == []
+
+
+def test_the_epoch_that_filled_the_cache_is_no_measure_of_the_next(tmp_path):
+    made = course(tmp_path, max_seconds=0.5, epochs=9)
+    made.live.position.views = 1
+    for slow in (True, False, True):
+        made.begin_epoch()
+        time.sleep(0.3 if slow else 0.0)
+        made.live.position.batch = 6
+        assert not made.live.position.finished
+        made.end_epoch(val())
+    assert made.live.position.finished
+    assert made.live.position.epoch == 3
+
+
 def test_another_ranks_clock_ends_the_epoch_here(tmp_path):
     made = course(tmp_path, max_seconds=60.0)
     windows = made.windows()

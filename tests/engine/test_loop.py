@@ -328,7 +328,7 @@ def test_nan_skip_leaves_the_step_out_and_goes_on(tmp_path):
     skipped = [r for r in reports if isinstance(r, StepReport) and r.skipped]
     assert len(skipped) == 2
     notes = [r.text for r in reports if isinstance(r, Note)]
-    assert notes == ["steps left out, their loss was not finite: 1"] * 2
+    assert notes == ["steps left out, their loss or gradient was not finite: 1"] * 2
     assert run.live.position.skipped == 2
     assert Moment.of(run.live).not_finite() == ""
     assert run.live.position.step == 6

@@ -3,7 +3,7 @@ from dataclasses import replace
 
 import pytest
 import torch
-from tinyrun import CPU, TinyRun
+from tinyrun import CPU, TinyLoader, TinyRun
 from torch.nn import functional
 
 from zoo.core import compose
@@ -12,6 +12,7 @@ from zoo.engine.processes.distributed import ALONE
 from zoo.engine.rangetest import CONSTANT, LEAST, MOST, Tried, range_test, read
 from zoo.engine.saving.live import Live
 from zoo.engine.schedule import Schedule
+from zoo.errors import NumericsError
 
 RATES = [1e-6 * 10 ** (7 * k / 99) for k in range(100)]
 
@@ -53,7 +54,7 @@ def test_the_loss_that_is_no_number_is_left_out():
     assert math.isfinite(found.suggestion)
 
 
-def swept(tmp_path, *, peak=0.05, steps=60, ratio=1.0, **how):
+def swept(tmp_path, *, peak=0.05, steps=60, ratio=1.0, loss=functional.cross_entropy, **how):
     """A range test of a tiny run; its steps, the rates of its groups at each, what was found."""
     run = TinyRun(tmp_path / "unused", ema=None, mixup=False, accumulate=1, **how)
     weights = [p for p in run.live.model.parameters() if p.ndim > 1]
@@ -65,7 +66,7 @@ def swept(tmp_path, *, peak=0.05, steps=60, ratio=1.0, **how):
     rates, tried = [], []
     going = range_test(
         live, replace(run.rules, epochs=2), peak=peak, steps=steps, train=run.train, place=CPU,
-        loss=functional.cross_entropy, feed=Feed(CPU, None, ()), world=ALONE,
+        loss=loss, feed=Feed(CPU, None, ()), world=ALONE,
     )  # fmt: skip
     while True:
         rates.append(live.schedule.rates if tried else None)
@@ -100,6 +101,44 @@ def test_it_goes_on_over_epochs_and_ends_where_the_loss_runs_away(tmp_path):
 def test_steps_that_end_before_are_no_divergence(tmp_path):
     tried, _, found = swept(tmp_path, steps=2)
     assert (len(tried), found.suggestion) == (2, None)
+
+
+@pytest.mark.parametrize("broken", ["loss", "gradient"])
+def test_a_first_step_without_numbers_is_said_as_that(tmp_path, broken):
+    if broken == "loss":
+        with pytest.raises(NumericsError, match="the loss is nan at the first step"):
+            swept(tmp_path, loader=TinyLoader(poison=tuple(range(22))))
+        return
+    with pytest.raises(NumericsError, match="its gradient is not finite at the first step"):
+        swept(
+            tmp_path, loss=lambda outputs, y: functional.cross_entropy(outputs, y) + rough(outputs)
+        )
+
+
+def rough(outputs):
+    """0, whose gradient is nan."""
+    zero = (outputs - outputs.detach()).sum()
+    return torch.where(zero == 0, zero.sqrt(), zero)
+
+
+def test_a_gradient_without_numbers_ends_it_like_a_loss_without(tmp_path):
+    seen = []
+
+    def loss(outputs, y):
+        seen.append(1)
+        value = functional.cross_entropy(outputs, y)
+        return value + rough(outputs) if len(seen) > 20 else value
+
+    tried, _, found = swept(tmp_path, loss=loss)
+    assert len(tried) == 21
+    assert found.diverged
+
+
+def test_a_loss_may_lie_below_zero(tmp_path):
+    tried, _, _ = swept(
+        tmp_path, loss=lambda outputs, y: functional.cross_entropy(outputs, y) - 5.0
+    )
+    assert len(tried) > 20
 
 
 def test_a_recipe_says_constant_meanwhile():

@@ -122,6 +122,12 @@ def test_early_stopping_is_said():
     assert result.epochs < 9
 
 
+def test_a_last_epoch_that_the_time_cut_short_is_said_as_an_early_end():
+    found = events("train", "tutorials/lenet", epochs=1, batch_size=2, max_time="0.05s")
+    assert found[-1].stopped_early
+    assert any("cut short" in e.text for e in found if isinstance(e, Note))
+
+
 def test_a_run_may_watch_a_metric_of_the_registry():
     found = events("train", "tutorials/lenet", monitor="calibration-error", metric="f1", epochs=3)
     values = [e.val.metrics["calibration-error"] for e in found if isinstance(e, EpochReport)]

@@ -280,7 +280,9 @@ class OptimPart:
     ] = None
     on_nan: Annotated[
         Literal["stop", "skip", "rollback"],
-        Meta(description="Non-finite loss: stop, skip the step, or roll back to the last save."),
+        Meta(
+            description="Non-finite loss (or gradient): stop, skip the step, or go back to a save."
+        ),
     ] = "stop"
 
 

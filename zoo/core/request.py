@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from zoo.core import compose, flags, names
+from zoo.core.recipe import VERB_DEFAULTS
 from zoo.errors import PluginError, UnknownNameError, UsageError, ZooError
 
 if TYPE_CHECKING:
@@ -48,6 +49,10 @@ def request(
         UnknownNameError: A name that no plugin has.
         PluginError: A plugin's suggestion failed, or its run hooks do not load in a strict run.
     """
+    if verb not in VERB_DEFAULTS:
+        raise UsageError(
+            f"{verb!r} is no verb that trains", hint=f"one of {', '.join(VERB_DEFAULTS)}"
+        )
     stated, from_file = compose.read_recipe(file) if file else (None, {})
     if stated is not None and stated != verb:
         raise UsageError(

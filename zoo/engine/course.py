@@ -271,16 +271,18 @@ class Course:
             waited=at.waited,
             seconds=time.monotonic() - self._epoch_began,
         )
-        batch = at.batch
-        at.epoch, at.batch, at.sums = at.epoch + 1, 0, [0.0, 0.0, 0.0, 0.0]
+        batch, at.batch, at.epoch, at.sums = at.batch, 0, at.epoch + 1, [0.0, 0.0, 0.0, 0.0]
         if self._gone:
-            self._notes.append(f"steps left out, their loss was not finite: {self._gone}")
+            self._notes.append(
+                f"steps left out, their loss or gradient was not finite: {self._gone}"
+            )
             self._gone = 0
         weary = rules.patience is not None and at.waited >= rules.patience
         if weary and at.epoch < rules.epochs:
             self._notes.append(f"no better {rules.monitor} for {at.waited} epochs: stopping early")
         late = self._late(report.seconds)
-        if late and not weary and at.epoch < rules.epochs and rules.max_seconds:
+        at.cut = late and batch < self.batches
+        if rules.max_seconds and (at.cut or (late and not weary and at.epoch < rules.epochs)):
             said = ending(
                 rules.max_seconds, at.epoch, rules.epochs, batch=batch, batches=self.batches
             )
@@ -292,6 +294,9 @@ class Course:
         """Whether there is no time for another epoch of so many seconds, the same on every rank."""
         if self.rules.max_seconds is None:
             return False
+        at = self.live.position
+        if at.views and at.epoch == at.views:  # it kept what the next ones only read: no measure
+            seconds = self._evaluated = 0.0
         return self.world.share(self._over or not self.budget.fits(seconds))
 
     def _better(self, value: float, best: float) -> bool:

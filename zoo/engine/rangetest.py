@@ -18,6 +18,7 @@ from torch.optim.lr_scheduler import LambdaLR
 from zoo.engine.loop import fit
 from zoo.engine.reports import Note, StepReport
 from zoo.engine.schedule import Schedule
+from zoo.errors import NumericsError
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Sequence
@@ -100,7 +101,7 @@ def find_rate(
     """
     if world.main:
         yield Note(
-            text=f"{STEPS} steps with learning rates from {LEAST:g} to {MOST:g}; nothing is written"
+            text=f"{STEPS} steps with learning rates from {LEAST:g} to {MOST:g}; no run is made"
         )
     try:
         steps = range_test(made.live, made.rules, peak=peak, **made.parts(world))
@@ -139,6 +140,9 @@ def range_test(
 
     Yields:
         Each step.
+
+    Raises:
+        NumericsError: The first step gives no number, before any rate did anything.
     """
     growth = (MOST / LEAST) ** (1 / (steps - 1))
     inner = LambdaLR(live.optimizer, lambda step: LEAST / peak * growth**step)
@@ -147,21 +151,36 @@ def range_test(
         rules, epochs=steps, monitor="loss", goal="min", patience=None, save_steps=None,
         save_seconds=None, max_seconds=None, on_nan="skip",
     )  # fmt: skip
+    rates: list[float] = []
     losses: list[float] = []
     diverged = False
     reports = fit(live, rules, **{**parts, "thaw": lambda _epoch: False})
     try:
         for report in reports:
             if isinstance(report, StepReport):
-                rate = LEAST * growth ** len(losses)
-                losses.append(report.loss)
-                yield Tried(step=len(losses), steps=steps, rate=rate, loss=report.loss)
-                diverged = _diverged(losses)
-                if diverged or len(losses) == steps:
+                taken, rate = report.step, LEAST * growth ** (report.step - 1)
+                if report.n:  # else all its images were left out
+                    rates.append(rate)
+                    losses.append(report.loss)
+                    yield Tried(step=taken, steps=steps, rate=rate, loss=report.loss)
+                    diverged = report.skipped or _diverged(losses)
+                    if report.skipped and len(losses) == 1:
+                        raise _hopeless(report.loss)
+                if diverged or taken == steps:
                     break
     finally:
         reports.close()
-    return read(tuple(LEAST * growth**k for k in range(len(losses))), losses, diverged=diverged)
+    if not losses:
+        raise _hopeless(math.nan)
+    return read(rates, losses, diverged=diverged)
+
+
+def _hopeless(loss: float) -> NumericsError:
+    said = "its gradient is not finite" if math.isfinite(loss) else f"the loss is {loss}"
+    return NumericsError(
+        f"{said} at the first step, before any learning rate did anything",
+        hint="look at the weights, the loss and the images: zoo doctor DATA",
+    )
 
 
 def _diverged(losses: Sequence[float]) -> bool:
@@ -172,7 +191,7 @@ def _diverged(losses: Sequence[float]) -> bool:
     for loss in losses:
         mean, weight = _DECAY * mean + (1 - _DECAY) * loss, _DECAY * weight + 1 - _DECAY
         lowest = min(lowest, mean / weight)
-    return mean / weight > DIVERGED * lowest
+    return mean / weight > lowest + (DIVERGED - 1) * abs(lowest)  # some losses fall below zero
 
 
 def read(rates: Sequence[float], losses: Sequence[float], *, diverged: bool) -> RangeTest:

@@ -102,7 +102,7 @@ def conduct(
         registry: Where its parts are.
         watch: Told about downloads and waits.
         dry: Stop before anything is written; the second plan is the last event.
-        find_lr: Instead of the run, make a range test of its learning rate; nothing is written.
+        find_lr: Instead of the run, make a range test of its learning rate.
 
     Yields:
         Plans, the loop's reports, and the result.
@@ -388,7 +388,7 @@ def _finish(
         seconds=round(seconds, 3),
         freeze=made.frozen.plan.line() if made.frozen.plan.frozen else "",
         proof=made.frozen.line,
-        stopped_early=at.epoch < made.rules.epochs,
+        stopped_early=at.epoch < made.rules.epochs or at.cut,
         timings=clock.to_dict(),
     )
     if keeper.folder is not None:

@@ -80,7 +80,7 @@ def find_lr(
     note: Callable[[str], None] | None = None,
     **keywords: Any,
 ) -> RangeTest:
-    """Try learning rates for a hundred steps, and suggest one; nothing is written.
+    """Try learning rates for a hundred steps, and suggest one; no run is made.
 
     Example::
 

@@ -50,6 +50,7 @@ class Position:
             began; 0 = fresh ones every epoch, ``None`` = nothing was decided.
         parts: Whether a head's views come back in parts of the map that it pools.
         seconds: Of training until then, where the run has a limit.
+        cut: Whether the last epoch was cut short because the time was up.
     """
 
     epoch: int = 0
@@ -70,6 +71,7 @@ class Position:
     views: int | None = None
     parts: bool = False
     seconds: float = 0.0
+    cut: bool = False
 
 
 @dataclass(slots=True, kw_only=True)
