@@ -3,7 +3,7 @@ from pictures import jpeg, put
 
 from zoo.core.recipe import DataPart
 from zoo.data.places import check_paths, check_there, locate
-from zoo.errors import DataError
+from zoo.errors import DataError, UsageError
 
 
 def test_a_name_of_the_registry_wins_and_a_path_is_a_path(known, tmp_path, monkeypatch):
@@ -50,6 +50,19 @@ def test_what_is_there_or_has_a_name_is_left_to_whoever_opens_it(
     monkeypatch.chdir(tmp_path)
     put(tmp_path / "there" / "all.csv", b"x")
     check_there(DataPart(**part), known)
+
+
+def test_a_fold_of_what_has_validation_images_is_refused_at_once(known, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name in ("train/cat/1.jpg", "val/cat/2.jpg"):
+        put(tmp_path / "there" / name, b"x")
+    with pytest.raises(UsageError, match="demo has a split val"):
+        check_there(DataPart(source="demo", fold="1/2"), known)
+    with pytest.raises(UsageError, match="'there' has its own") as caught:
+        check_there(DataPart(source="there", fold="1/2"), known)
+    assert "--data there/train" in caught.value.hint
+    check_there(DataPart(source="there/train", fold="1/2"), known)
+    check_there(DataPart(source="digits", fold="1/2"), known)
 
 
 def test_images_to_predict_have_to_be_there(tmp_path):

@@ -58,6 +58,16 @@ def gather(data: DataPart, path: Path) -> tuple[dict[str, Tree], list[str]]:
     return trees, facts
 
 
+def check_fold(data: DataPart, path: Path) -> None:
+    """Refuse a fold of a folder that has validation images, before anything in it is looked at.
+
+    Raises:
+        UsageError: A fold was asked for.
+    """
+    if find_layout(path).val is not None:
+        refuse_fold(data, f"{quote(str(path))} has its own", _without_val(path))
+
+
 def _without_val(path: Path) -> str:
     """How a fold of data that has validation images can be had."""
     if path.is_file():

@@ -92,7 +92,7 @@ def open_named(
     """
     spec = registry.find("dataset", name)
     assert isinstance(spec, DatasetSpec)
-    splits = _choose(spec, data)
+    splits = choose(spec, data)
     options = dict(data.options)
     if classes is not None and "classes" in spec.options:
         options.setdefault("classes", classes)
@@ -128,8 +128,13 @@ def open_named(
     )
 
 
-def _choose(spec: DatasetSpec, data: DataPart) -> dict[str, str]:
-    """Role -> the data set's own name of the split."""
+def choose(spec: DatasetSpec, data: DataPart) -> dict[str, str]:
+    """Role -> the data set's own name of the split.
+
+    Raises:
+        DataError: It has no such split.
+        UsageError: A fold was asked for, and it has validation images.
+    """
     chosen, wanted = {"train": spec.splits[0]}, data.val
     if wanted is not None:
         if wanted not in spec.splits:

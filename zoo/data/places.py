@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from zoo.core import names
+from zoo.core.specs import DatasetSpec
 from zoo.data import folders
 from zoo.data.scan import check_folder, quote
 from zoo.errors import DataError, UnknownNameError, UsageError
@@ -58,10 +59,12 @@ def locate(source: str, registry: Registry) -> tuple[str, Path]:
 def check_there(data: DataPart, registry: Registry) -> None:
     """Make sure that there is something at the places that a recipe names; needs no torch.
 
-    What is there is looked at when it is opened.
+    What is there is looked at when it is opened; that folders and data sets with validation images
+    have no folds is said here already.
 
     Raises:
         DataError: Neither a data set of that name nor a folder or a table.
+        UsageError: A fold was asked for of what has validation images.
     """
     if data.source is None:
         return
@@ -70,6 +73,15 @@ def check_there(data: DataPart, registry: Registry) -> None:
     for flag, place in ({} if name else given).items():
         if not (place.is_file() and place.suffix.lower() in folders.TABLES):
             check_folder(place, flag)
+    if data.fold is not None:
+        if name:
+            from zoo.data.named import choose
+
+            spec = registry.find("dataset", name)
+            assert isinstance(spec, DatasetSpec)
+            choose(spec, data)
+        elif path.is_dir():
+            folders.check_fold(data, path)
 
 
 def check_paths(paths: Sequence[str | Path]) -> None:
