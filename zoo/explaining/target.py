@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Final
 from zoo.core.names import did_you_mean, suggest
 from zoo.data.places import check_paths
 from zoo.data.scan import quote
-from zoo.engine.saving.atomic import disk_error
 from zoo.errors import DataError, DiskError, UnknownNameError, UsageError
 
 if TYPE_CHECKING:
@@ -126,6 +125,8 @@ def write_new(folder: Path, stem: str, suffix: str, data: bytes) -> Path:
             path.unlink()
             raise
     except OSError as error:
+        from zoo.engine.saving.atomic import disk_error  # names are looked up here without it
+
         refused = disk_error(error, path)
         refused.hint = "free some space, or choose another place with --out FOLDER"
         raise refused from error
