@@ -35,6 +35,13 @@ def test_the_images_that_are_alike(zoo, finished_run, photos, image, tmp_path):
     assert not list(tmp_path.iterdir())
 
 
+def test_an_image_alone_is_like_nothing(zoo, finished_run, image):
+    code, out, err = zoo("embed", finished_run, image, "--like", image)
+    assert (code, out) == (0, "")
+    assert "note: " in err
+    assert err.endswith("is compared with nothing: no other image was given\n")
+
+
 def test_both_at_once_for_programs(zoo, finished_run, photos, image, tmp_path):
     out = zoo("embed", finished_run, photos, "--like", image, "--out", "e.csv", "--json")[1]
     told = json.loads(out)

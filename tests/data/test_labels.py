@@ -56,6 +56,9 @@ def test_classes_unknown_to_the_model_are_named():
     assert caught.value.hint == "it knows cat, dog"
     with pytest.raises(DataError) as caught:
         align(images(("emu",), [0]), [f"c{number:02d}" for number in range(40)])
+    with pytest.raises(DataError) as nameless:
+        align(images(("emu",), [0]), ())
+    assert nameless.value.hint == "its file does not say what its classes are called"
     assert "c29 and 10 more; zoo predict MODEL IMAGE --top 40 names them all" in caught.value.hint
 
 

@@ -123,6 +123,8 @@ def test_maps_that_are_empty_are_told_of(loaded, photos):
     found = looks(loaded, [photos / "dark"], note=notes.append)
     assert not any(one.heat.any() for one in found)
     assert notes == ["12 of 12 maps are empty: nothing at conv2 speaks for the class"]
+    looks(loaded, [photos / "dark" / "3.png"], note=notes.append)
+    assert notes[1:] == ["1 of 1 maps is empty: nothing at conv2 speaks for the class"]
 
 
 def test_a_file_that_is_wrong_about_its_input_is_told_of(loaded, photos):

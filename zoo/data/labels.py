@@ -139,9 +139,10 @@ def align(images: ImageSet, classes: Sequence[str]) -> ImageSet:
     used = {images.classes[label] for label in set(images.labels) if label >= 0}
     unknown = sorted(used - set(place))
     if unknown:
+        knows = f"it knows {listed(classes, _KNOWN)}{_all_of(classes)}"
         raise DataError(
             f"{images.name}: classes that the model does not know: {listed(unknown)}",
-            hint=f"it knows {listed(classes, _KNOWN)}{_all_of(classes)}",
+            hint=knows if classes else "its file does not say what its classes are called",
         )
     table = [place.get(name, -1) for name in images.classes]
     labels = [table[label] if label >= 0 else label for label in images.labels]

@@ -150,4 +150,5 @@ def _drawn(one: Look, image: Tensor, out: Path) -> Look:
 def _empty(count: int, total: int, layer: Layer | None) -> tuple[str, ...]:
     if not count or layer is None:
         return ()
-    return (f"{count} of {total} maps are empty: nothing at {layer.path} speaks for the class",)
+    empty = f"{count} of {total} maps {'is' if count == 1 else 'are'} empty"
+    return (f"{empty}: nothing at {layer.path} speaks for the class",)

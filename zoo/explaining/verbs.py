@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from zoo.core import registry
 from zoo.core.recipe import DevicePart
+from zoo.data.scan import quote
 from zoo.engine.start.loading import load_run
 from zoo.errors import UsageError
 from zoo.explaining import embeddings, looks
@@ -106,6 +107,8 @@ def embed(
     if asked is not None:
         nearest = found.like(asked.vectors[0], top, but=asked.paths[0])
         found = replace(found, nearest=nearest)
+        if note is not None and top > 0 and not nearest:
+            note(f"{quote(asked.paths[0])} is compared with nothing: no other image was given")
     if out is not None:
         embeddings.write(found, Path(out))
         found = replace(found, file=Path(out))
