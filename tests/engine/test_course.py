@@ -1,6 +1,7 @@
 import math
 import signal
 import time
+from dataclasses import replace
 
 import pytest
 import torch
@@ -199,6 +200,20 @@ def test_the_epoch_that_filled_the_cache_is_no_measure_of_the_next(tmp_path):
         made.begin_epoch()
         time.sleep(0.3 if slow else 0.0)
         made.live.position.batch = 6
+        assert not made.live.position.finished
+        made.end_epoch(val())
+    assert made.live.position.finished
+    assert made.live.position.epoch == 3
+
+
+def test_the_epoch_that_compiled_is_no_measure_of_the_next(tmp_path):
+    made = course(tmp_path, max_seconds=0.5, epochs=9)
+    made.place = replace(CPU, compile=True)
+    for slow in (True, False, True):
+        made.begin_epoch()
+        time.sleep(0.3 if slow else 0.0)
+        for _ in range(3):
+            made.advance([None] * 2, OUTCOME)
         assert not made.live.position.finished
         made.end_epoch(val())
     assert made.live.position.finished

@@ -283,10 +283,8 @@ class Course:
         late = self._late(report.seconds)
         at.cut = late and batch < self.batches
         if rules.max_seconds and (at.cut or (late and not weary and at.epoch < rules.epochs)):
-            said = ending(
-                rules.max_seconds, at.epoch, rules.epochs, batch=batch, batches=self.batches
-            )
-            self._notes.append(said)
+            done = at.epoch, rules.epochs
+            self._notes.append(ending(rules.max_seconds, *done, batch=batch, batches=self.batches))
         at.finished = at.epoch >= rules.epochs or weary or late
         return report
 
@@ -297,6 +295,8 @@ class Course:
         at = self.live.position
         if at.views and at.epoch == at.views:  # it kept what the next ones only read: no measure
             seconds = self._evaluated = 0.0
+        elif self.place.compile and self._steps <= self.steps_per_epoch:  # it compiled: no measure
+            seconds = self._evaluated
         return self.world.share(self._over or not self.budget.fits(seconds))
 
     def _better(self, value: float, best: float) -> bool:
