@@ -177,10 +177,12 @@ def range_test(
 
 def _hopeless(loss: float) -> NumericsError:
     said = "its gradient is not finite" if math.isfinite(loss) else f"the loss is {loss}"
-    return NumericsError(
+    error = NumericsError(
         f"{said} at the first step, before any learning rate did anything",
         hint="look at the weights, the loss and the images: zoo doctor DATA",
     )
+    error.everywhere = True
+    return error
 
 
 def _diverged(losses: Sequence[float]) -> bool:
