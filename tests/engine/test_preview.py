@@ -158,7 +158,7 @@ def test_a_repository_that_is_not_here_is_not_asked(photos):
 def test_data_that_is_not_here_is_not_fetched(tmp_path):
     with pytest.raises(DataError) as caught:
         look(data="cifar10", data_root=str(tmp_path), download=True)
-    assert "--dry-run full" in caught.value.hint
+    assert "--dry-run=full" in caught.value.hint
 
 
 def test_what_would_keep_the_run_from_beginning_is_said(photos):

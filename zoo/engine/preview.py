@@ -144,7 +144,7 @@ def _opened(recipe: Recipe, registry: Registry, channels: int) -> Splits:
         return open_recipe_data(here, registry, channels)
     except DataError as error:
         if recipe.data.download and "--download" in error.hint:
-            error.hint = "a preview downloads nothing: --dry-run full fetches the data"
+            error.hint = "a preview downloads nothing: --dry-run=full fetches the data"
         raise
 
 
