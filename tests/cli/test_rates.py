@@ -39,6 +39,11 @@ def test_where_it_ended_and_that_nothing_is_suggested(capsys):
     assert lines[-1].startswith("suggested  none: at no rate did the loss fall")
 
 
+def test_a_loss_that_falls_to_the_end_is_said(capsys):
+    lines = shown([2 - 0.01 * k for k in range(100)], capsys)
+    assert lines[-2] == "ended      at 10, where the loss was still falling"
+
+
 def test_typed_it_says_what_to_take_and_leaves_nothing_behind(zoo, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     code, out, err = zoo("train", "tutorials/lenet", *SMALL, "--find-lr")

@@ -35,11 +35,13 @@ def show_rates(out: Out, found: Any) -> None:
         for k in shown
     ]
     out.table(("rate", "loss", ""), rows, right=("rate", "loss"))
-    end = f"{found.rates[-1]:.2g}"
+    end = f"at {found.rates[-1]:.2g}, where the loss "
+    falling = found.lowest > 0.8 * found.rates[-1]
+    why = "grew out of bounds" if found.diverged else "was still falling" if falling else ""
     out.pairs(
         [
             ("lowest", f"loss {low:.3f} at {found.lowest:.2g}"),
-            ("ended", f"at {end}, where the loss grew out of bounds" if found.diverged else ""),
+            ("ended", end + why if why else ""),
             (
                 "suggested",
                 f"--lr {found.suggestion:g}"
