@@ -28,8 +28,8 @@ if TYPE_CHECKING:
 
     from zoo.core.specs import ModelSpec
     from zoo.engine.freezing.plan import FreezePlan
-    from zoo.engine.judge import Prediction
-    from zoo.engine.judgement import Judgement
+    from zoo.engine.judging.judge import Prediction
+    from zoo.engine.judging.judgement import Judgement
     from zoo.engine.start.loaded import Loaded
     from zoo.explaining.summary import Summary
     from zoo.exporting.formats import ExportResult
@@ -231,7 +231,7 @@ def evaluate(
 
         check_target(Path(report))
     from zoo.core.judging import judging
-    from zoo.engine.judge import judge
+    from zoo.engine.judging.judge import judge
 
     loaded = _opened(model, runs)
     given: dict[str, Any] = {"data.batch_size": batch_size, "data.on_bad_image": on_bad_image}
@@ -274,7 +274,7 @@ def predict(
         DataError: Nothing there, or unreadable files.
     """
     from zoo.core.recipe import DevicePart
-    from zoo.engine import judge
+    from zoo.engine.judging import judge
 
     if not images:
         raise UsageError("no images were given", hint="zoo.predict(run, ['cat.jpg', 'folder'])")

@@ -11,7 +11,7 @@ from safetensors import safe_open
 from zoo.core import registry
 from zoo.core.metadata import CheckpointInfo
 from zoo.core.recipe import DevicePart
-from zoo.engine.showing import show
+from zoo.engine.judging.showing import show
 from zoo.engine.start.loaded import Loaded
 from zoo.engine.start.loading import load_run
 from zoo.errors import DataError, DiskError, UsageError

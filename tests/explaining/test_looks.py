@@ -8,7 +8,7 @@ from PIL import Image
 
 from zoo.core import registry
 from zoo.core.recipe import DevicePart
-from zoo.engine.judge import predict
+from zoo.engine.judging.judge import predict
 from zoo.engine.start.loading import load_run
 from zoo.errors import CheckpointError, DataError, UnknownNameError, UsageError
 from zoo.explaining.looks import look

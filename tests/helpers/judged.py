@@ -7,10 +7,10 @@ from torch.nn import functional
 from zoo.core.metadata import CheckpointInfo
 from zoo.core.specs import InputSpec
 from zoo.data.images import ImageSet
-from zoo.engine.calibration import calibrate
-from zoo.engine.classwise import score_classes
 from zoo.engine.evaluate import Evaluation, hits
-from zoo.engine.judgement import Judgement
+from zoo.engine.judging.calibration import calibrate
+from zoo.engine.judging.classwise import score_classes
+from zoo.engine.judging.judgement import Judgement
 from zoo.engine.start.loaded import Loaded
 
 HOSTILE = (

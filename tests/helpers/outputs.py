@@ -3,7 +3,7 @@
 import torch
 from tinyrun import Batch
 
-from zoo.engine.answers import Recorder
+from zoo.engine.judging.answers import Recorder
 
 
 def recorded(outputs, labels, *, closely=True, batch=4, order=None):

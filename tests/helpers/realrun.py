@@ -100,7 +100,12 @@ def settle(place: Path) -> None:
     sys.path.insert(0, str(place / "site"))
     os.environ.update(PYTHONPATH=str(place / "site"), ZOO_PLUGINS="tiny")
     os.chdir(place)
-    for name in ("zoo.engine.resume", "zoo.engine.judge", "torchvision.transforms.v2", "torch.fx"):
+    for name in (
+        "zoo.engine.resume",
+        "zoo.engine.judging.judge",
+        "torchvision.transforms.v2",
+        "torch.fx",
+    ):
         import_module(name)  # once, not in every life
     registry.load()
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 from judged import HOSTILE
 
-from zoo.engine.classwise import score_classes
+from zoo.engine.judging.classwise import score_classes
 from zoo.report.heatmap import LIMIT, heat_map
 
 

@@ -5,7 +5,7 @@ import torch
 from judged import drawn
 from outputs import recorded
 
-from zoo.engine.classwise import macro_f1, score_classes
+from zoo.engine.judging.classwise import macro_f1, score_classes
 from zoo.report import intervals
 from zoo.report.intervals import resample, wilson
 

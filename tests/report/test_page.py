@@ -11,8 +11,8 @@ from judged import HOSTILE, drawn, judged, loaded_from
 
 import zoo
 from zoo.engine.evaluate import Evaluation
-from zoo.engine.judgement import Judgement
-from zoo.engine.robustness import Robustness
+from zoo.engine.judging.judgement import Judgement
+from zoo.engine.judging.robustness import Robustness
 from zoo.errors import UsageError
 from zoo.report.page import page, write_report
 from zoo.report.target import HEAD
@@ -128,7 +128,7 @@ def test_an_evaluation_without_class_targets(tmp_path):
 
 
 def test_a_sample_is_told_of(tmp_path, monkeypatch):
-    from zoo.engine import answers
+    from zoo.engine.judging import answers
 
     monkeypatch.setattr(answers, "SAMPLE", 50)
     found = judged("abc", *drawn(200, 3))

@@ -5,7 +5,7 @@ from xml.etree.ElementTree import fromstring
 import pytest
 import torch
 
-from zoo.engine.calibration import reliability
+from zoo.engine.judging.calibration import reliability
 from zoo.report.reliability import diagram
 
 

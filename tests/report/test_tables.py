@@ -8,8 +8,8 @@ import torch
 from judged import drawn, judged
 
 from zoo.engine.evaluate import Evaluation
-from zoo.engine.judgement import Judgement
-from zoo.engine.robustness import Robustness
+from zoo.engine.judging.judgement import Judgement
+from zoo.engine.judging.robustness import Robustness
 from zoo.report.intervals import resample
 from zoo.report.tables import (
     LONG,

@@ -8,7 +8,7 @@ import torch
 from judged import HOSTILE, drawn, judged
 
 from zoo.engine.evaluate import Evaluation
-from zoo.engine.judgement import Judgement
+from zoo.engine.judging.judgement import Judgement
 from zoo.report.words import cautions, in_short, percent, several, span, verdict
 
 

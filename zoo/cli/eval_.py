@@ -123,7 +123,7 @@ def command(
 
 
 def _spoilt(out: Out, found: Any) -> None:
-    """Print what is left on spoilt images; ``found`` is a :class:`zoo.engine.robustness.Robustness`."""
+    """Print what is left on spoilt images; ``found`` is a :class:`zoo.engine.judging.robustness.Robustness`."""
     shares = found.to_dict()["corruptions"]
     heads = ("  spoilt by", *next(iter(shares.values())))
     rows = [

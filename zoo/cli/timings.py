@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 def started() -> Timings:
     """A clock that runs since the process began; its first lap, the start, is over."""
-    from zoo.engine import judge
+    from zoo.engine.judging import judge
     from zoo.engine.timings import Timings, process_began
 
     del judge  # imported for the time that it takes

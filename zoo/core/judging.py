@@ -16,7 +16,7 @@ _READ: Final = ("batch_size", "on_bad_image")
 
 
 def judging(own: Mapping[str, Any], device: str, given: Mapping[str, Any]) -> dict[str, Any]:
-    """The keywords of :func:`zoo.engine.judge.judge` that say where, on what and how.
+    """The keywords of :func:`zoo.engine.judging.judge.judge` that say where, on what and how.
 
     Args:
         own: The run's recipe as its checkpoint keeps it; its precision is the default, and other

@@ -14,9 +14,9 @@ from torch import Tensor
 from torch.nn import functional
 
 from zoo.engine.evaluate import infer
+from zoo.engine.judging.showing import explained, folder_of, moved, show
 from zoo.engine.parts import headless
 from zoo.engine.saving import atomic, tensorfile
-from zoo.engine.showing import explained, folder_of, moved, show
 from zoo.errors import DataError, DiskError, UsageError
 from zoo.explaining.target import check_file
 from zoo.hub.files import sha256_file

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from zoo.engine.evaluate import main_output
 from zoo.engine.freezing.trace import mode
-from zoo.engine.showing import class_name, explained, moved, show
+from zoo.engine.judging.showing import class_name, explained, moved, show
 from zoo.explaining.gradcam import grad_cam
 from zoo.explaining.layers import find_layer
 from zoo.explaining.picture import draw

@@ -16,7 +16,7 @@ from zoo.report.markup import Markup, joined, name, tag
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from zoo.engine.judgement import Judgement
+    from zoo.engine.judging.judgement import Judgement
     from zoo.engine.start.loaded import Loaded
     from zoo.report.markup import Piece
 

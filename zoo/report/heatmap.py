@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-    from zoo.engine.classwise import ClassScore
+    from zoo.engine.judging.classwise import ClassScore
 
 LIMIT: Final = 40
 """Classes that a map may have."""

@@ -17,7 +17,7 @@ from zoo.hub.card import interval
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from zoo.engine.answers import Answers
+    from zoo.engine.judging.answers import Answers
 
 Range = tuple[float, float]
 SEED: Final = 0
@@ -78,7 +78,7 @@ def resample(answers: Answers) -> Resampled:
 
 
 def _macro_f1(cells: Tensor, counts: Tensor, k: int) -> float:
-    """As :func:`zoo.engine.classwise.macro_f1`, of cells ``(M,)`` of a matrix ``(K, K + 1)``."""
+    """As :func:`zoo.engine.judging.classwise.macro_f1`, of cells ``(M,)`` of a matrix ``(K, K + 1)``."""
     true, predicted = cells // (k + 1), cells % (k + 1)
     sums = torch.zeros(k + 1, dtype=torch.float64)
     both = sums.index_add(0, true, counts).index_add_(0, predicted, counts)[:k]

@@ -6,15 +6,15 @@ from typing import TYPE_CHECKING, Final
 
 import torch
 
-from zoo.engine.classwise import class_names
+from zoo.engine.judging.classwise import class_names
 from zoo.report.markup import Markup, joined, name, tag
 from zoo.report.thumbnails import thumbnail
 from zoo.report.words import percent
 
 if TYPE_CHECKING:
     from zoo.data.images import ImageSet
-    from zoo.engine.answers import Answers
-    from zoo.engine.judgement import Judgement
+    from zoo.engine.judging.answers import Answers
+    from zoo.engine.judging.judgement import Judgement
 
 COUNT: Final = 24
 

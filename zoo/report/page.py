@@ -22,7 +22,7 @@ from zoo.report.words import cautions, in_short, percent, several
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from zoo.engine.judgement import Judgement
+    from zoo.engine.judging.judgement import Judgement
     from zoo.engine.start.loaded import Loaded
     from zoo.report.markup import Piece
     from zoo.report.training import Training

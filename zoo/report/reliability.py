@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 from zoo.report.markup import Markup, joined, tag
 
 if TYPE_CHECKING:
-    from zoo.engine.calibration import Bin
+    from zoo.engine.judging.calibration import Bin
 
 _SIDE: Final = 280.0
 _LEFT, _TOP, _GAP, _STRIP, _BELOW = 46.0, 24.0, 30.0, 56.0, 40.0

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Final
 
-from zoo.engine.corruptions import STRENGTHS
+from zoo.engine.judging.corruptions import STRENGTHS
 from zoo.report.intervals import SEED, wilson
 from zoo.report.markup import Markup, joined, name, tag
 from zoo.report.words import percent, span
@@ -13,9 +13,9 @@ from zoo.report.words import percent, span
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from zoo.engine.classwise import ClassScore, Confusion
-    from zoo.engine.judgement import Judgement
-    from zoo.engine.robustness import Robustness
+    from zoo.engine.judging.classwise import ClassScore, Confusion
+    from zoo.engine.judging.judgement import Judgement
+    from zoo.engine.judging.robustness import Robustness
     from zoo.report.intervals import Range, Resampled
     from zoo.report.markup import Piece
 

@@ -10,8 +10,8 @@ from zoo.report.markup import Markup, joined, name, tag
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from zoo.engine.calibration import Calibration
-    from zoo.engine.judgement import Judgement
+    from zoo.engine.judging.calibration import Calibration
+    from zoo.engine.judging.judgement import Judgement
     from zoo.report.intervals import Range
 
 FEW: Final = 30

@@ -9,7 +9,7 @@ from starts import random_weights
 
 from zoo.core import registry as registries
 from zoo.core.specs import WeightsSpec
-from zoo.engine.judge import judge, predict
+from zoo.engine.judging.judge import judge, predict
 from zoo.engine.start.loading import load_run
 from zoo.engine.start.published import class_names, load_hub, load_named
 from zoo.errors import CheckpointError, HubError, PluginError, UnknownNameError, UsageError

@@ -4,10 +4,10 @@ from torch import nn
 
 from zoo.core.specs import InputSpec
 from zoo.data.views import Batch
-from zoo.engine.corruptions import CORRUPTIONS, STRENGTHS
 from zoo.engine.feed import Feed
+from zoo.engine.judging.corruptions import CORRUPTIONS, STRENGTHS
+from zoo.engine.judging.robustness import Robustness, measure
 from zoo.engine.place import Place
-from zoo.engine.robustness import Robustness, measure
 
 CPU = Place(device=torch.device("cpu"))
 FEED = Feed(CPU, InputSpec(size=(3, 24, 24), mean=(0.5,) * 3, std=(0.2,) * 3))

@@ -5,8 +5,8 @@ import pytest
 import torch
 from PIL import Image
 
-from zoo.engine import corruptions
-from zoo.engine.corruptions import CORRUPTIONS, STRENGTHS, possible
+from zoo.engine.judging import corruptions
+from zoo.engine.judging.corruptions import CORRUPTIONS, STRENGTHS, possible
 
 KINDS = [(name, strength) for name in CORRUPTIONS for strength in range(len(STRENGTHS))]
 

@@ -1,9 +1,9 @@
-"""zoo.engine.classwise: each class by itself, against scikit-learn and by hand."""
+"""zoo.engine.judging.classwise: each class by itself, against scikit-learn and by hand."""
 
 import pytest
 import torch
 
-from zoo.engine.classwise import class_names, macro_f1, most_confused, score_classes
+from zoo.engine.judging.classwise import class_names, macro_f1, most_confused, score_classes
 
 
 def matrix(labels, predicted, k):

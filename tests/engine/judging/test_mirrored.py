@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch import nn
 
-from zoo.engine.mirrored import Mirrored
+from zoo.engine.judging.mirrored import Mirrored
 from zoo.errors import UsageError
 
 

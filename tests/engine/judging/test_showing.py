@@ -1,4 +1,4 @@
-"""zoo.engine.showing: images on their way to a trained model."""
+"""zoo.engine.judging.showing: images on their way to a trained model."""
 
 import dataclasses
 
@@ -7,7 +7,7 @@ import torch
 
 from zoo.core import registry
 from zoo.core.recipe import DevicePart, Recipe
-from zoo.engine.showing import class_name, folder_of, moved, recipe_of, show
+from zoo.engine.judging.showing import class_name, folder_of, moved, recipe_of, show
 from zoo.engine.start.loading import load_run
 from zoo.errors import DataError
 

@@ -1,13 +1,13 @@
-"""zoo.engine.answers: what is kept of each image, and of how many all outputs."""
+"""zoo.engine.judging.answers: what is kept of each image, and of how many all outputs."""
 
 import pytest
 import torch
 from outputs import recorded, some
 from torch.nn import functional
 
-from zoo.engine import answers
-from zoo.engine.answers import Recorder
 from zoo.engine.evaluate import hits
+from zoo.engine.judging import answers
+from zoo.engine.judging.answers import Recorder
 
 NAN = float("nan")
 

@@ -1,14 +1,14 @@
-"""zoo.engine.judgement: what is told of an evaluation, to people and to programs."""
+"""zoo.engine.judging.judgement: what is told of an evaluation, to people and to programs."""
 
 import json
 
 import torch
 from outputs import recorded, some
 
-from zoo.engine.calibration import calibrate
-from zoo.engine.classwise import score_classes
 from zoo.engine.evaluate import Evaluation
-from zoo.engine.judgement import PAIRS, Judgement
+from zoo.engine.judging.calibration import calibrate
+from zoo.engine.judging.classwise import score_classes
+from zoo.engine.judging.judgement import PAIRS, Judgement
 
 
 def judged(outputs, labels, names):

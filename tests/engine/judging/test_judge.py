@@ -1,4 +1,4 @@
-"""zoo.engine.judge: a trained model measured, and asked."""
+"""zoo.engine.judging.judge: a trained model measured, and asked."""
 
 import math
 from dataclasses import replace
@@ -11,7 +11,7 @@ from torchvision.transforms import v2
 
 from zoo.core import registry
 from zoo.core.recipe import DataPart, DevicePart
-from zoo.engine.judge import judge, predict
+from zoo.engine.judging.judge import judge, predict
 from zoo.engine.result import read_result
 from zoo.engine.start.loading import load_run
 from zoo.errors import DataError, UnknownNameError, UsageError

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-    from zoo.engine.answers import Answers
+    from zoo.engine.judging.answers import Answers
 
 BINS: Final = 15
 _LEAST, _MOST = 0.01, 100.0

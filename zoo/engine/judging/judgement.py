@@ -8,11 +8,17 @@ from typing import Any
 
 from zoo.core.recipe import Recipe
 from zoo.data.images import ImageSet
-from zoo.engine.answers import Answers
-from zoo.engine.calibration import Calibration, calibrate
-from zoo.engine.classwise import ClassScore, Confusion, macro_f1, most_confused, score_classes
 from zoo.engine.evaluate import Evaluation
-from zoo.engine.robustness import Robustness
+from zoo.engine.judging.answers import Answers
+from zoo.engine.judging.calibration import Calibration, calibrate
+from zoo.engine.judging.classwise import (
+    ClassScore,
+    Confusion,
+    macro_f1,
+    most_confused,
+    score_classes,
+)
+from zoo.engine.judging.robustness import Robustness
 
 PAIRS = 100
 """Pairs of classes that :meth:`Judgement.to_dict` names, at most."""

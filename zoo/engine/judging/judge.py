@@ -12,8 +12,7 @@ from zoo.data.shrink import shrunk
 from zoo.data.sources import open_data, open_for_evaluation
 from zoo.engine.evaluate import evaluate, infer
 from zoo.engine.feed import Feed
-from zoo.engine.place import choose, settle
-from zoo.engine.showing import (
+from zoo.engine.judging.showing import (
     class_name,
     eval_loader,
     explained,
@@ -22,6 +21,7 @@ from zoo.engine.showing import (
     recipe_of,
     show,
 )
+from zoo.engine.place import choose, settle
 from zoo.engine.work import suited, work_of
 from zoo.errors import DataError, UsageError
 
@@ -35,9 +35,9 @@ if TYPE_CHECKING:
     from zoo.data.images import ImageSet
     from zoo.data.loaders import Loader
     from zoo.engine.evaluate import Evaluation
-    from zoo.engine.judgement import Judgement
+    from zoo.engine.judging.judgement import Judgement
+    from zoo.engine.judging.robustness import Robustness
     from zoo.engine.place import Place
-    from zoo.engine.robustness import Robustness
     from zoo.engine.start.loaded import Loaded
 
 _BOTH = "answers are the mean over each image and its mirror image"
@@ -101,9 +101,9 @@ def judge(
         UsageError: Spoilt or mirror images are asked for, and there are no classes to tell right
             from wrong, or to average the probabilities of.
     """
-    from zoo.engine.answers import Recorder  # predicting does without these
     from zoo.engine.assemble import build_loss, build_metrics
-    from zoo.engine.judgement import judgement
+    from zoo.engine.judging.answers import Recorder  # predicting does without these
+    from zoo.engine.judging.judgement import judgement
 
     recipe = compose.changed(recipe_of(loaded), changes or {})
     named = recipe.output.metrics if metrics is None else metrics
@@ -147,7 +147,7 @@ def _asked(loaded: Loaded, place: Place, *, tta: bool) -> nn.Module:
     model = moved(loaded, place)
     if not tta:
         return model
-    from zoo.engine.mirrored import Mirrored
+    from zoo.engine.judging.mirrored import Mirrored
 
     return Mirrored(model)
 
@@ -159,7 +159,7 @@ def _spoilt(
     progress: Callable[[int, int], None] | None,
     **how: Any,
 ) -> Robustness | None:
-    from zoo.engine.robustness import measure
+    from zoo.engine.judging.robustness import measure
 
     if found.top1 is None:
         raise UsageError(

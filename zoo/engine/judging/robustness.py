@@ -6,8 +6,8 @@ import statistics
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from zoo.engine.corruptions import STRENGTHS, possible
 from zoo.engine.evaluate import infer
+from zoo.engine.judging.corruptions import STRENGTHS, possible
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -25,7 +25,7 @@ class Robustness:
     Attributes:
         n: Images.
         clean: Top-1 on the images as they are.
-        spoilt: Corruption -> top-1 for each of :data:`~zoo.engine.corruptions.STRENGTHS`.
+        spoilt: Corruption -> top-1 for each of :data:`~zoo.engine.judging.corruptions.STRENGTHS`.
     """
 
     n: int

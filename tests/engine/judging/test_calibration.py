@@ -1,4 +1,4 @@
-"""zoo.engine.calibration: bins, error and temperature, against scikit-learn and by hand."""
+"""zoo.engine.judging.calibration: bins, error and temperature, against scikit-learn and by hand."""
 
 import math
 
@@ -7,7 +7,7 @@ import torch
 from outputs import recorded, some
 from torch.nn import functional
 
-from zoo.engine.calibration import calibrate, error_of, fit_temperature, reliability
+from zoo.engine.judging.calibration import calibrate, error_of, fit_temperature, reliability
 
 
 def drawn(n=4000, k=5, temperature=2.0, seed=0):
@@ -73,7 +73,7 @@ def test_where_no_temperature_is_best_none_is_given():
 
 
 def test_pieces_do_not_change_the_temperature(monkeypatch):
-    from zoo.engine import calibration
+    from zoo.engine.judging import calibration
 
     outputs, labels = drawn(301)
     whole = fit_temperature(outputs, labels)

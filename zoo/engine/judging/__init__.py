@@ -1,0 +1,1 @@
+"""A trained model at work: measured on labelled images, or asked about single ones."""
