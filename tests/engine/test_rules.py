@@ -37,6 +37,12 @@ def test_what_is_no_time_is_refused(text):
         parse_time(text)
 
 
+def test_what_is_better_depends_on_the_goal():
+    assert Rules(epochs=1).better(0.9, 0.8)
+    assert not Rules(epochs=1).better(0.8, 0.8)
+    assert Rules(epochs=1, monitor="loss", goal="min").better(0.7, 0.8)
+
+
 def test_rules_cannot_be_changed_while_they_are_followed():
     with pytest.raises(AttributeError):
         Rules(epochs=1).epochs = 2

@@ -280,9 +280,7 @@ class OptimPart:
     ] = None
     on_nan: Annotated[
         Literal["stop", "skip", "rollback"],
-        Meta(
-            description="Non-finite loss (or gradient): stop, skip the step, or go back to a save."
-        ),
+        Meta(description="Non-finite loss or gradient: stop, skip the step, or go back to a save."),
     ] = "stop"
 
 

@@ -251,7 +251,7 @@ class Course:
                 hint="--set output.monitor=loss",
             )
         value = judged[rules.monitor]
-        best = math.isfinite(value) and (at.best is None or self._better(value, at.best))
+        best = math.isfinite(value) and (at.best is None or rules.better(value, at.best))
         at.waited = 0 if best else at.waited + 1
         if best:
             at.best, at.best_epoch = value, at.epoch
@@ -298,9 +298,6 @@ class Course:
         elif self.place.compile and self._steps <= self.steps_per_epoch:  # it compiled: no measure
             seconds = self._evaluated
         return self.world.share(self._over or not self.budget.fits(seconds))
-
-    def _better(self, value: float, best: float) -> bool:
-        return value < best if self.rules.goal == "min" else value > best
 
     def save(self, reason: str, report: EpochReport | None = None) -> Iterator[SavedReport | Note]:
         """Save the state, and the best weights if this is the best, or nothing is so far.

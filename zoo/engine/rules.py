@@ -51,6 +51,10 @@ class Rules:
     go_on: str = ""
     whole: int = 0
 
+    def better(self, value: float, best: float) -> bool:
+        """Whether a value of what is watched is better than the best until now."""
+        return value < best if self.goal == "min" else value > best
+
     @property
     def steps(self) -> dict[str, Any]:
         """What a :class:`zoo.engine.step.Stepper` has to know of them."""
