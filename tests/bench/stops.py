@@ -100,9 +100,9 @@ def _half(tensorfile: object, stem: str, number: int) -> None:
     real, left = tensorfile.replacing, [number]
 
     @contextmanager
-    def replacing(path: Path, *, staging: Path | None = None):
+    def replacing(path: Path, *, staging: Path | None = None, new: bool = False):
         left[0] -= path.name.startswith(stem)
-        with real(path, staging=staging) as file:
+        with real(path, staging=staging, new=new) as file:
             yield _Failing(file) if not left[0] and path.name.startswith(stem) else file
 
     tensorfile.replacing = replacing
