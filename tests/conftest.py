@@ -149,6 +149,12 @@ def zoo(capsys, fresh):
 
 
 @pytest.fixture
+def command_line(zoo):
+    """The fixture ``zoo`` under a name that leaves the package its own."""
+    return zoo
+
+
+@pytest.fixture
 def shell():
     """Run the command line in a process of its own: gives a CompletedProcess with text."""
 

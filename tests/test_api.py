@@ -11,12 +11,6 @@ from zoo.core.request import request as ask
 from zoo.errors import FreezeError, UnknownNameError, UsageError
 
 
-@pytest.fixture
-def command_line(request):
-    """The fixture ``zoo`` under a name that leaves the package its own."""
-    return request.getfixturevalue("zoo")
-
-
 @pytest.fixture(autouse=True)
 def here(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)

@@ -8,7 +8,8 @@
     model = zoo.create_model("resnet18:imagenet1k_v1", classes=300)   # a plain nn.Module
     zoo.predict("runs/resnet18-photos-001", ["cat.jpg"])
 
-Those that train are in :mod:`zoo.engine.verbs`, those of the Hub in :mod:`zoo.hub.verbs`.
+Those that train are in :mod:`zoo.engine.verbs`, those that explain in :mod:`zoo.explaining.verbs`,
+those of the Hub in :mod:`zoo.hub.verbs`; the preview is in :mod:`zoo.report.preview`.
 """
 
 from __future__ import annotations

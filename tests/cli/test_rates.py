@@ -61,3 +61,12 @@ def test_a_dry_run_finds_nothing(zoo):
     code, _, err = zoo("train", "tutorials/lenet", *SMALL, "--find-lr", "--dry-run")
     assert code == 2
     assert "--dry-run and --find-lr both stop before training" in err
+
+
+@pytest.mark.parametrize("flag", ["--find-lr", "--dry-run", "--dry-run=full", "--preview=x.png"])
+def test_what_is_no_run_is_not_timed(zoo, tmp_path, monkeypatch, flag):
+    monkeypatch.chdir(tmp_path)
+    code, _, err = zoo("train", "tutorials/lenet", *SMALL, flag, "--timings")
+    assert code == 2
+    assert f"--timings times a run, and {flag.partition('=')[0]} makes none" in err
+    assert list(tmp_path.iterdir()) == []

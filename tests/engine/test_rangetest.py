@@ -9,7 +9,7 @@ from torch.nn import functional
 from zoo.core import compose
 from zoo.engine.feed import Feed
 from zoo.engine.processes.distributed import ALONE
-from zoo.engine.rangetest import CONSTANT, LEAST, MOST, Tried, range_test, read
+from zoo.engine.rangetest import CONSTANT, LEAST, MOST, RangeTest, Tried, range_test, read
 from zoo.engine.saving.live import Live
 from zoo.engine.schedule import Schedule
 from zoo.errors import NumericsError
@@ -68,12 +68,13 @@ def swept(tmp_path, *, peak=0.05, steps=60, ratio=1.0, loss=functional.cross_ent
         live, replace(run.rules, epochs=2), peak=peak, steps=steps, train=run.train, place=CPU,
         loss=loss, feed=Feed(CPU, None, ()), world=ALONE,
     )  # fmt: skip
-    while True:
-        rates.append(live.schedule.rates if tried else None)
-        try:
-            tried.append(next(going))
-        except StopIteration as end:
-            return tried, rates, end.value
+    rates.append(None)
+    for said in going:
+        if isinstance(said, RangeTest):
+            return tried, rates, said
+        tried.append(said)
+        rates.append(live.schedule.rates)
+    raise AssertionError("nothing was found")
 
 
 def test_rates_grow_by_one_factor_and_groups_keep_their_ratio(tmp_path):

@@ -20,12 +20,6 @@ def as_flags(keywords):
     return [piece for k, v in keywords.items() for piece in (f"--{k.replace('_', '-')}", str(v))]
 
 
-@pytest.fixture
-def command_line(request):
-    """The fixture ``zoo`` under a name that leaves the package its own."""
-    return request.getfixturevalue("zoo")
-
-
 @pytest.fixture(autouse=True)
 def here(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)

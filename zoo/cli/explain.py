@@ -54,7 +54,10 @@ def command(
 
     with Live(show=not as_json) as live:
         done = partial(images_done, live, "explaining")
-        found = explain(loaded, images, out=out, note=_noted(said), progress=done, **options)
+        found = explain(
+            loaded, images, out=out, progress=done,
+            note=lambda text: said.note(f"note: {text}"), **options,
+        )  # fmt: skip
     if as_json:
         said.json(
             [
@@ -74,7 +77,3 @@ def command(
     ]  # fmt: skip
     heads = ("image", "class", "probability", *["predicted"] * asked, "layer", "file")
     said.table(heads, rows, right=("probability",))
-
-
-def _noted(said: Out) -> Any:
-    return lambda text: said.note(f"note: {text}")

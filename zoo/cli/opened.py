@@ -41,10 +41,8 @@ def opened(
         ZooError: It cannot be had.
     """
     from zoo.core import registry
-    from zoo.core.metadata import read_header
     from zoo.data.places import check_paths, check_there
     from zoo.engine.start.stored import find_trained
-    from zoo.explaining.target import find_class
 
     if device not in ("auto", "cpu"):
         from zoo.core.devices import check_device
@@ -53,6 +51,9 @@ def opened(
     known = registry.load()
     path = None if model.startswith("hub:") else find_trained(model, known, runs)
     if label is not None and path is not None:
+        from zoo.core.metadata import read_header
+        from zoo.explaining.target import find_class
+
         info = read_header(path).info
         if info is not None and info.classes:
             find_class(label, info.classes)

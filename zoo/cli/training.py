@@ -74,7 +74,8 @@ def training_command(verb: str, help_text: str) -> click.Command:
         as_json: bool,
         **options: Any,
     ) -> int:
-        _check_ends({"--dry-run": dry_run, "--find-lr": find_lr, "--preview": preview})
+        ends = {"--dry-run": dry_run, "--find-lr": find_lr, "--preview": preview}
+        _check_ends(ends, timings=timings)
         out = Out("json" if as_json else "table")
         known = registry.load()
         values = keyword_values(options)
@@ -100,17 +101,19 @@ def training_command(verb: str, help_text: str) -> click.Command:
     return recipe_options()(command)
 
 
-def _check_ends(given: Mapping[str, object]) -> None:
-    """Refuse two flags that each stop before training, in another way.
+def _check_ends(given: Mapping[str, object], *, timings: bool) -> None:
+    """Refuse two flags that each stop before training, in another way, and to time what is no run.
 
     Raises:
-        UsageError: There are two of them.
+        UsageError: There are two of them, or one and ``--timings``.
     """
     ends = [flag for flag, value in given.items() if value]
     if len(ends) > 1:
         raise UsageError(
             f"{ends[0]} and {ends[1]} both stop before training", hint="leave one of them out"
         )
+    if ends and timings:
+        raise UsageError(f"--timings times a run, and {ends[0]} makes none", hint="leave it out")
 
 
 def _check_words(recipe: Recipe, known: registry.Registry) -> None:

@@ -50,7 +50,7 @@ def gather(data: DataPart, path: Path) -> tuple[dict[str, Tree], list[str]]:
     if data.val is not None:
         trees["val"] = _validation(Path(data.val).expanduser())
     if "val" in trees:
-        refuse_fold(data, f"{quote(str(path))} has its own", _without_val(path))
+        _no_folds(data, path)
     for role, tree in trees.items():
         if tree.ignored:
             what = ", ".join(f"{name} ({count})" for name, count in tree.ignored.most_common())
@@ -65,14 +65,18 @@ def check_fold(data: DataPart, path: Path) -> None:
         UsageError: A fold was asked for.
     """
     if find_layout(path).val is not None:
-        refuse_fold(data, f"{quote(str(path))} has its own", _without_val(path))
+        _no_folds(data, path)
 
 
-def _without_val(path: Path) -> str:
-    """How a fold of data that has validation images can be had."""
-    if path.is_file():
-        return "leave --fold out, or the column split out of the table, to fold all images"
-    return f"leave --fold out, or fold the training images alone: --data {find_layout(path).train}"
+def _no_folds(data: DataPart, path: Path) -> None:
+    """Refuse a fold, if one was asked for, and say how it can be had."""
+    if data.fold is None:
+        return
+    hint = "leave --fold out, or the column split out of the table, to fold all images"
+    if not path.is_file():
+        alone = find_layout(path).train
+        hint = f"leave --fold out, or fold the training images alone: --data {alone}"
+    refuse_fold(data, f"{quote(str(path))} has its own", hint)
 
 
 def _validation(path: Path) -> Tree:

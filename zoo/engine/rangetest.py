@@ -104,31 +104,17 @@ def find_rate(
             text=f"{STEPS} steps with learning rates from {LEAST:g} to {MOST:g}; no run is made"
         )
     try:
-        steps = range_test(made.live, made.rules, peak=peak, **made.parts(world))
-        found = yield from _told(steps, world)
-        if world.main:
-            yield found
+        for said in range_test(made.live, made.rules, peak=peak, **made.parts(world)):
+            if world.main:
+                yield said
     finally:
         made.train.close()
         made.val.close()
 
 
-def _told(
-    steps: Generator[Tried, None, RangeTest], world: World
-) -> Generator[Tried, None, RangeTest]:
-    while True:
-        try:
-            report = next(steps)
-        except StopIteration as end:
-            found: RangeTest = end.value
-            return found
-        if world.main:
-            yield report
-
-
 def range_test(
     live: Live, rules: Rules, *, peak: float, steps: int = STEPS, **parts: Any
-) -> Generator[Tried, None, RangeTest]:
+) -> Generator[Tried | RangeTest, None, None]:
     """Train with a rate that grows from :data:`LEAST` to :data:`MOST`.
 
     Args:
@@ -139,7 +125,7 @@ def range_test(
         **parts: What :func:`zoo.engine.loop.fit` takes; nothing is evaluated or saved.
 
     Yields:
-        Each step.
+        Each step, and what was found last.
 
     Raises:
         NumericsError: The first step gives no number, before any rate did anything.
@@ -172,7 +158,7 @@ def range_test(
         reports.close()
     if not losses:
         raise _hopeless(math.nan)
-    return read(rates, losses, diverged=diverged)
+    yield read(rates, losses, diverged=diverged)
 
 
 def _hopeless(loss: float) -> NumericsError:

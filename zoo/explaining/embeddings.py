@@ -17,8 +17,9 @@ from zoo.engine.evaluate import infer
 from zoo.engine.judging.showing import explained, folder_of, moved, show
 from zoo.engine.parts import headless
 from zoo.engine.saving import atomic, tensorfile
-from zoo.errors import DataError, DiskError, UsageError
-from zoo.explaining.target import check_file
+from zoo.engine.saving.newfile import written
+from zoo.errors import DataError, UsageError
+from zoo.explaining.target import EMBEDDINGS, check_file
 from zoo.hub.files import sha256_file
 
 if TYPE_CHECKING:
@@ -177,7 +178,7 @@ def write(found: Embeddings, path: Path) -> None:
         DiskError: The system refused.
     """
     check_file(path)
-    try:
+    with written(path, EMBEDDINGS):
         if path.suffix.lower() == ".safetensors":
             metadata = {
                 "paths": json.dumps(found.paths),
@@ -189,11 +190,6 @@ def write(found: Embeddings, path: Path) -> None:
         else:
             lines = _lines(found).encode(errors="surrogateescape")
             atomic.write_bytes(path, lines, new=True)
-    except DiskError as error:
-        if isinstance(error.__cause__, FileExistsError):
-            check_file(path)  # somebody wrote it meanwhile
-        error.hint = "free some space, or choose another place with --out FILE"
-        raise
 
 
 def _lines(found: Embeddings) -> str:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import io
 import math
-from functools import cache
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 import torch
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw
 from torch.nn import functional
 
 from zoo.data.decode import with_channels
+from zoo.engine.lettering import fitted, font
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -55,7 +55,7 @@ def draw(image: Tensor, heat: Tensor, *, left: str, right: str) -> bytes:
     panels = ((left, _MUTED, image), (right, _INK, overlay(image, heat)))
     for at, (text, colour, panel) in enumerate(panels):
         x = _EDGE + at * (wide + _EDGE)
-        pen.text((x, _EDGE - 2), _fitted(pen, text, wide), fill=colour, font=_font())
+        pen.text((x, _EDGE - 2), fitted(text, _SIZE, wide), fill=colour, font=font(_SIZE))
         pixels = panel.permute(1, 2, 0).contiguous().numpy().tobytes()
         page.paste(Image.frombytes("RGB", (wide, high), pixels), (x, _EDGE + _LINE))
     stream = io.BytesIO()
@@ -86,23 +86,3 @@ def overlay(image: Tensor, heat: Tensor) -> Tensor:
     cover = _COVER * share
     mixed = _DIM * grey * (1 - cover) + colour * cover
     return mixed.round().clamp(0, 255).to(torch.uint8)
-
-
-@cache
-def _font() -> Any:
-    try:
-        return ImageFont.load_default(_SIZE)
-    except (ImportError, OSError):  # a Pillow without FreeType
-        return ImageFont.load_default()
-
-
-def _fitted(pen: ImageDraw.ImageDraw, text: str, wide: int) -> str:
-    """A text that is not wider than so many pixels, its end cut off."""
-    whole = "".join(sign if sign.isprintable() else "?" for sign in text)
-    if not isinstance(_font(), ImageFont.FreeTypeFont):
-        whole = whole.encode("latin-1", "replace").decode("latin-1")
-    shown = whole
-    while shown and pen.textlength(shown, font=_font()) > wide:
-        whole = whole[:-1]
-        shown = f"{whole}..."
-    return shown

@@ -10,13 +10,18 @@ from typing import TYPE_CHECKING, Final
 from zoo.core.names import did_you_mean, suggest
 from zoo.data.places import check_paths
 from zoo.data.scan import quote
-from zoo.errors import DataError, DiskError, UnknownNameError, UsageError
+from zoo.engine.saving.newfile import Kind, check_access, check_new, no_room
+from zoo.errors import DataError, UnknownNameError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-SUFFIXES: Final = (".safetensors", ".csv")
-"""Files that embeddings are written to."""
+EMBEDDINGS: Final = Kind(
+    name="embeddings",
+    flag="--out",
+    suffixes=(".safetensors", ".csv"),
+    refusal="embeddings are written to .safetensors or .csv, not to",
+)
 
 
 def find_class(label: str, classes: Sequence[str], outputs: int = 0) -> int:
@@ -51,7 +56,7 @@ def check_folder(folder: Path) -> None:
     there = next(path for path in (folder, *folder.absolute().parents) if os.path.lexists(path))
     if not there.is_dir():
         raise UsageError(f"{there} is no folder", hint="--out FOLDER")
-    _check_access(there)
+    check_access(there, "--out")
 
 
 def check_file(path: Path) -> None:
@@ -61,20 +66,7 @@ def check_file(path: Path) -> None:
         UsageError: A folder, of another suffix, there already, or in no folder.
         DiskError: The folder may not be written.
     """
-    if os.path.isdir(path):  # noqa: PTH112 - a name that is too long is none, and said later
-        hint = f"--out {path / ('embeddings' + SUFFIXES[0])}"
-        raise UsageError(f"{path} is a folder", hint=hint)
-    if path.suffix.lower() not in SUFFIXES:
-        raise UsageError(
-            f"embeddings are written to {' or '.join(SUFFIXES)}, not to {path.name!r}",
-            hint=f"--out {path.with_name(path.stem + SUFFIXES[0])}",
-        )
-    if os.path.lexists(path):
-        other = next(p for n in count(2) if not os.path.lexists(p := _numbered(path, n)))
-        raise UsageError(f"{path} is there; it is not written over", hint=f"--out {other}")
-    if not path.parent.is_dir():
-        raise UsageError(f"there is no folder {path.parent}", hint=f"mkdir -p {path.parent}")
-    _check_access(path.parent)
+    check_new(path, EMBEDDINGS)
 
 
 def check_image(path: str | Path) -> None:
@@ -86,15 +78,6 @@ def check_image(path: str | Path) -> None:
     check_paths([path])
     if Path(path).is_dir():
         raise DataError(f"{quote(str(path))} is a folder, not one image", hint="name an image file")
-
-
-def _check_access(folder: Path) -> None:
-    if not os.access(folder, os.W_OK | os.X_OK):
-        raise DiskError(f"cannot write into {folder}: permission denied", hint="--out PATH")
-
-
-def _numbered(path: Path, number: int) -> Path:
-    return path.with_name(f"{path.stem}-{number}{path.suffix}")
 
 
 def write_new(folder: Path, stem: str, suffix: str, data: bytes) -> Path:
@@ -128,6 +111,6 @@ def write_new(folder: Path, stem: str, suffix: str, data: bytes) -> Path:
         from zoo.engine.saving.atomic import disk_error  # names are looked up here without it
 
         refused = disk_error(error, path)
-        refused.hint = "free some space, or choose another place with --out FOLDER"
+        refused.hint = no_room("--out FOLDER")
         raise refused from error
     return path

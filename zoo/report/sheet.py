@@ -5,17 +5,16 @@ from __future__ import annotations
 from functools import cached_property
 from typing import TYPE_CHECKING, Final
 
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw
 
 from zoo.data.decode import with_channels
+from zoo.engine.lettering import fitted, font, length
 from zoo.errors import DataError
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from zoo.engine.preview import Preview, Shown
-
-    Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
 
 LARGE: Final = 256
 """Pixels of a side above which images are reduced; small ones are enlarged by a whole number."""
@@ -39,7 +38,7 @@ def draw(preview: Preview) -> Image.Image:
     pen = ImageDraw.Draw(sheet)
 
     def write(at: tuple[int, int], text: str, points: int, ink: str, width: int) -> None:
-        pen.text(at, _cut(_font(points), text, width), ink, _font(points))
+        pen.text(at, fitted(text, points, width), ink, font(points))
 
     wide = plan.size[0] - 2 * _MARGIN
     write((_MARGIN, _MARGIN), preview.title, plan.title, _INK, wide)
@@ -82,8 +81,8 @@ class _Plan:
     def labels(self) -> int:
         """Width of the labels: as the longest, up to twelve times their height."""
         rows = self.preview.rows
-        names = [_font(self.name).getlength(_plain(row.name)) for row in rows]
-        files = [_font(self.fine).getlength(_plain(_file(row))) for row in rows]
+        names = [length(row.name, self.name) for row in rows]
+        files = [length(_file(row), self.fine) for row in rows]
         return min(12 * self.name, round(max(names + files)) + 2)
 
     @cached_property
@@ -128,22 +127,3 @@ def _factor(side: int) -> float:
 def _file(row: Shown) -> str:
     """What an image is called inside its class."""
     return row.key.removeprefix(f"{row.name}/")
-
-
-def _font(points: int) -> Font:
-    return ImageFont.load_default(points)
-
-
-def _plain(text: str) -> str:
-    return "".join(sign if sign.isprintable() else "?" for sign in text)
-
-
-def _cut(font: Font, text: str, width: int) -> str:
-    """A text as far as it fits."""
-    text = _plain(text)
-    if font.getlength(text) <= width:
-        return text
-    for keep in range(len(text) - 1, 0, -1):
-        if font.getlength(f"{text[:keep]}...") <= width:
-            return f"{text[:keep]}..."
-    return ""

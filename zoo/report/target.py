@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import os
-from itertools import count
 from typing import TYPE_CHECKING, Final
 
 from zoo.engine.saving import atomic
+from zoo.engine.saving.newfile import Kind, check_folder, check_new, no_room, written
 from zoo.errors import DiskError, UsageError
 
 if TYPE_CHECKING:
@@ -14,6 +14,9 @@ if TYPE_CHECKING:
 
 HEAD: Final = "<!doctype html>\n<!-- zoo report -->\n"
 """How every report begins; a file that begins otherwise is somebody's."""
+PICTURE: Final = Kind(
+    name="preview", flag="--preview", suffixes=(".png",), refusal="a preview is a PNG picture, not"
+)
 
 
 def check_target(path: Path) -> None:
@@ -39,14 +42,7 @@ def check_target(path: Path) -> None:
         raise UsageError(
             f"{path} is no report of zoo's; it is not written over", hint=f"--report {other}"
         )
-    _check_folder(path.parent, "report")
-
-
-def _check_folder(folder: Path, what: str) -> None:
-    if not folder.is_dir():
-        raise UsageError(f"there is no folder {folder} for the {what}", hint=f"mkdir -p {folder}")
-    if not os.access(folder, os.W_OK | os.X_OK):
-        raise DiskError(f"cannot write into {folder}: permission denied", hint=f"--{what} FILE")
+    check_folder(path.parent, "report", "--report")
 
 
 def check_picture(path: Path) -> None:
@@ -59,21 +55,7 @@ def check_picture(path: Path) -> None:
         UsageError: It is no name for a PNG picture, it is there already, or its folder is not.
         DiskError: The folder may not be written.
     """
-    if path.is_dir():
-        raise UsageError(f"{path} is a folder", hint=f"--preview {path / 'preview.png'}")
-    if path.suffix.lower() != ".png":
-        raise UsageError(
-            f"a preview is a PNG picture, not {path.name!r}",
-            hint=f"--preview {path.with_name(f'{path.stem}.png')}",
-        )
-    if os.path.lexists(path):
-        other = next(name for n in count(2) if not os.path.lexists(name := _numbered(path, n)))
-        raise UsageError(f"{path} is there; it is not written over", hint=f"--preview {other}")
-    _check_folder(path.parent, "preview")
-
-
-def _numbered(path: Path, number: int) -> Path:
-    return path.with_name(f"{path.stem}-{number}{path.suffix}")
+    check_new(path, PICTURE)
 
 
 def write_picture(path: Path, data: bytes) -> None:
@@ -88,13 +70,8 @@ def write_picture(path: Path, data: bytes) -> None:
         DiskError: The system refused.
     """
     check_picture(path)
-    try:
+    with written(path, PICTURE):
         atomic.write_bytes(path, data, new=True)
-    except DiskError as error:
-        if isinstance(error.__cause__, FileExistsError):
-            check_picture(path)  # somebody drew it meanwhile
-        error.hint = "free some space, or choose another place with --preview FILE"
-        raise
 
 
 def is_report(path: Path) -> bool:
@@ -123,5 +100,5 @@ def write_page(path: Path, text: str) -> None:
     try:
         atomic.write_bytes(path, text.encode())
     except DiskError as error:
-        error.hint = "free some space, or choose another place with --report FILE"
+        error.hint = no_room("--report FILE")
         raise
