@@ -113,7 +113,9 @@ def _check_ends(given: Mapping[str, object], *, timings: bool) -> None:
             f"{ends[0]} and {ends[1]} both stop before training", hint="leave one of them out"
         )
     if ends and timings:
-        raise UsageError(f"--timings times a run, and {ends[0]} makes none", hint="leave --timings out")
+        raise UsageError(
+            f"--timings times a run, and {ends[0]} makes none", hint="leave --timings out"
+        )
 
 
 def _check_words(recipe: Recipe, known: registry.Registry) -> None:

@@ -46,6 +46,11 @@ def test_a_folder_is_no_file(tmp_path, monkeypatch, name):
     assert refused(path) == (f"{path} is a folder", f"--sheet {path / 'sheet.png'}")
 
 
+def test_a_name_that_no_file_can_have_is_said_before_anything_is_done(tmp_path):
+    with pytest.raises(OSError, match="too long"):
+        check_new(tmp_path / f"{'x' * 300}.png", KIND)
+
+
 def test_the_folder_has_to_be_there(tmp_path):
     message, hint = refused(tmp_path / "no" / "a.png")
     assert message == f"there is no folder {tmp_path / 'no'} for the sheet"

@@ -5,6 +5,7 @@ What is there already is never replaced. Imports no torch, so that it is said at
 
 from __future__ import annotations
 
+import errno
 import os
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -45,19 +46,31 @@ def check_new(path: Path, kind: Kind) -> None:
     Raises:
         UsageError: A folder, of another suffix, there already, or in no folder.
         DiskError: The folder may not be written.
+        OSError: The name is longer than the name of a file may be (``ENAMETOOLONG``).
     """
     usual = kind.suffixes[0]
-    if os.path.isdir(path):  # noqa: PTH112 - a name that is too long is none, and said later
+    taken = _is_there(path)
+    if taken and path.is_dir():
         raise UsageError(f"{path} is a folder", hint=f"{kind.flag} {path / (kind.name + usual)}")
     if path.suffix.lower() not in kind.suffixes:
         raise UsageError(
             f"{kind.refusal} {path.name!r}", hint=f"{kind.flag} {path.with_name(path.stem + usual)}"
         )
-    if os.path.lexists(path):
+    if taken:
         names = (path.with_name(f"{path.stem}-{n}{path.suffix}") for n in count(2))
         free = next(name for name in names if not os.path.lexists(name))
         raise UsageError(f"{path} is there; it is not written over", hint=f"{kind.flag} {free}")
     check_folder(path.parent, kind.name, kind.flag)
+
+
+def _is_there(path: Path) -> bool:
+    try:
+        path.lstat()
+    except OSError as error:
+        if error.errno == errno.ENAMETOOLONG:
+            raise
+        return False
+    return True
 
 
 def check_folder(folder: Path, what: str, flag: str) -> None:
