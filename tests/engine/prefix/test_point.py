@@ -31,6 +31,14 @@ def test_inside_a_residual_block_nothing_separates():
     assert str(points[0]) == "after layer2.0"
 
 
+def test_in_front_of_every_parameter_there_is_nothing_to_keep():
+    """``--freeze layer3`` froze a part in the middle, and images were kept as what it gives."""
+    model = torchvision.models.resnet18()
+    part = FreezePart(freeze=("layer3",))
+    plan = plan_freeze(model, registry.load().model("resnet18"), part, SHOWN)
+    assert list(candidates(Tracer(model, SHOWN), plan, frozenset(plan.frozen))) == []
+
+
 def test_an_auxiliary_head_that_trains_is_behind_the_cut():
     model = torchvision.models.googlenet(init_weights=False)
     plan = plan_freeze(model, registry.load().model("googlenet"), FreezePart(upto="backbone"))

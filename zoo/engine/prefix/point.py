@@ -86,10 +86,12 @@ def candidates(tracer: Tracer, plan: FreezePlan, frozen: frozenset[str]) -> Iter
         if not path or len(calls) != 1 or len(calls[0].shapes) != 1:
             continue
         call = calls[0]
-        if call.end < limit and call.after and not call.outputs & ~mask:
+        # Behind no parameter at all there is nothing but the image, which is no output to keep.
+        if call.end < limit and call.after and call.outputs and not call.outputs & ~mask:
             found.setdefault(call.after[0], []).append(Point(path, after=True, clock=call.end))
         # An input counts only where a module behind the edge takes it.
-        if call.start < limit <= call.end and len(call.before) == 1 and not call.inputs & ~mask:
+        crosses = call.start < limit <= call.end and len(call.before) == 1
+        if crosses and call.inputs and not call.inputs & ~mask:
             found.setdefault(call.before[0], []).append(Point(path, after=False, clock=call.start))
     for points in sorted(found.values(), key=lambda p: -max(point.clock for point in p)):
         # Of one tensor: as an output if it is one (all that use it then see it), outermost module.
