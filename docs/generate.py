@@ -26,7 +26,8 @@ from zoo.core.flags import KEYWORDS
 from zoo.core.hookspecs import KINDS, CatalogueHooks, RunHooks
 from zoo.core.manifest import Known, Manifest
 from zoo.core.metadata import CheckpointInfo
-from zoo.core.recipe import VERB_DEFAULTS, Recipe
+from zoo.core.compose import VERB_DEFAULTS
+from zoo.core.recipe import Recipe
 from zoo.core.resolve import resolve
 from zoo.core.settings import VARIABLES
 from zoo.core.specs import InputSpec, ModelSpec, PartSpec, WeightsSpec

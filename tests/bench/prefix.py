@@ -207,7 +207,7 @@ def table(rows: list[dict[str, Any]], options: argparse.Namespace) -> str:
     for row in rows:
         mates = [r for r in rows if (r["job"], r["epochs"]) == (row["job"], row["epochs"])]
         plain = next((r for r in mates if r["way"] == "plain"), None)
-        if plain is None or row["job"] not in TITLES:
+        if plain is None or len(mates) == 1 or row["job"] not in TITLES:
             continue
         ran = row.get("ran", row["epochs"])
         part = "" if ran == row["epochs"] else f", from {ran} epochs"
@@ -224,7 +224,7 @@ def table(rows: list[dict[str, Any]], options: argparse.Namespace) -> str:
         f"resnet18, {options.images:,} training and {options.val_images} validation images of "
         f"{options.classes} classes, {options.size} px,\nbatch 32, {options.threads} threads; "
         "whole processes, from start to saved weights.\n"
-        "Made by `python tests/bench/prefix.py --only layer3 head --plain-epochs N`."
+        f"Made by `python tests/bench/prefix.py --only {' '.join(options.only)} --plain-epochs N`."
     )
     return f"{machine_line(machine())}.\n{asked}\n\n{markdown(head, made)}"
 

@@ -183,7 +183,7 @@ def combinations(*, quick: bool) -> list[tuple[str, str, int]]:
     if not quick:
         return everything
     places, recipes = list(PLACES)[:-1], list(RECIPES)
-    turns = [(recipes[n % 4], place, 2 * (n == 1)) for n, place in enumerate(places)]
+    turns = [(recipes[n % len(recipes)], place, 2 * (n == 1)) for n, place in enumerate(places)]
     return [*turns, ("thaw", "in a step", 2), ("cache", "while the cache is filled", 0)]
 
 

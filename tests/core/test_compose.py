@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 
 from zoo.core import compose, flags
 from zoo.core.compose import (
+    VERB_DEFAULTS,
     changed,
     close_keys,
     digest,
@@ -303,3 +304,8 @@ def test_a_list_is_quoted_as_it_was_typed():
     layer = (flags.ORIGIN, flags.layer({"project": ["a", "b"]}))
     with pytest.raises(UsageError, match="--project a,b: expected a whole number"):
         compose.compose("finetune", [layer])
+
+
+@pytest.mark.parametrize("verb", VERB_DEFAULTS)
+def test_what_a_verb_changes_are_fields(verb):
+    assert set(VERB_DEFAULTS[verb]) <= set(fields())

@@ -3,7 +3,7 @@ import dataclasses
 import pytest
 
 from zoo.core.fields import fields_of
-from zoo.core.recipe import VERB_DEFAULTS, Recipe
+from zoo.core.recipe import Recipe
 
 FIELDS = fields_of()
 SECTIONS = ["model", "surgery", "freeze", "data", "loss", "optim", "device", "output"]
@@ -26,8 +26,3 @@ def test_a_recipe_is_frozen_through_and_through():
 
 def test_two_recipes_share_no_default():
     assert Recipe().model.options is not Recipe().model.options
-
-
-@pytest.mark.parametrize("verb", VERB_DEFAULTS)
-def test_what_a_verb_changes_are_fields(verb):
-    assert set(VERB_DEFAULTS[verb]) <= set(FIELDS)

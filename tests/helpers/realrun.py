@@ -40,8 +40,12 @@ RECIPES = {
         "epochs": 3, "optimizer": "adamw", "lr": 0.01, "freeze_upto": "block1", "cache": "disk",
         "views": 2, "ema": 0.9, "allow_random_frozen": True,
     },
+    "lora": {
+        "epochs": 3, "optimizer": "adamw", "lr": 0.02, "lora": 2, "ema": 0.8,
+        "allow_random_frozen": True,
+    },
 }  # fmt: skip
-"""What is told apart: the loop's options, early stopping, gradual unfreezing, the prefix cache."""
+"""What is told apart: the loop, early stopping, gradual unfreezing, the prefix cache, adapters."""
 
 PLUGIN = {
     "zoo_tiny-1.0.dist-info/METADATA": "Metadata-Version: 2.1\nName: zoo-tiny\nVersion: 1.0\n",

@@ -63,6 +63,8 @@ METAVARS: Final = {
     "freeze": "GLOB",
     "unfreeze": "GLOB",
     "unfreeze_at": "EPOCHS:STAGE",
+    "lora": "RANK",
+    "lora_alpha": "ALPHA",
     "data": "SOURCE",
     "val": "FOLDER",
     "fold": "N/K",

@@ -19,7 +19,7 @@ import msgspec
 from zoo.core import limits, manifest
 from zoo.core.fields import fields
 from zoo.core.names import did_you_mean, suggest
-from zoo.core.recipe import SCHEMA, VERB_DEFAULTS, Recipe, Verb
+from zoo.core.recipe import SCHEMA, Recipe, Verb
 from zoo.errors import UsageError
 
 if TYPE_CHECKING:
@@ -34,6 +34,17 @@ KINDS: Final = {
     "array": "a list", "object": "a table", "null": "nothing",
 }  # fmt: skip
 """Kind of a value -> what people call it."""
+
+VERB_DEFAULTS: Final[dict[str, dict[str, Any]]] = {
+    "finetune": {},
+    "train": {
+        "model.weights": "none",
+        "optim.epochs": 20,
+        "optim.lr": 0.05,
+        "optim.warmup": 1.0,
+    },
+}
+"""What a verb changes in the fields' own defaults, dotted key -> value."""
 
 _NOT_IN_DIGEST: Final = ("output.dir", "output.name", "data.workers", "device.threads")
 

@@ -29,6 +29,8 @@ KEYWORDS: Final[dict[str, str]] = {
     "unfreeze_at": "freeze.unfreeze_at",
     "frozen_bn": "freeze.frozen_bn",
     "allow_random_frozen": "freeze.allow_random_frozen",
+    "lora": "freeze.lora",
+    "lora_alpha": "freeze.lora_alpha",
     "data": "data.source",
     "val": "data.val",
     "val_fraction": "data.val_fraction",

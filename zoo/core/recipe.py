@@ -103,6 +103,17 @@ class FreezePart:
             description="EPOCHS:TARGET, e.g. 3:layer3: train it once 3 epochs are done (repeatable)."
         ),
     ] = ()
+    lora: Annotated[
+        Count | None,
+        Meta(
+            description="Rank of adapters (LoRA) that train in place of all layers but the head; "
+            "their weights are frozen."
+        ),
+    ] = None
+    lora_alpha: Annotated[
+        Positive | None,
+        Meta(description="What adapters add is scaled by alpha / rank; default: twice the rank."),
+    ] = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -384,15 +395,3 @@ class Recipe:
     optim: OptimPart = field(default_factory=OptimPart)
     device: DevicePart = field(default_factory=DevicePart)
     output: OutputPart = field(default_factory=OutputPart)
-
-
-VERB_DEFAULTS: dict[str, dict[str, Any]] = {
-    "finetune": {},
-    "train": {
-        "model.weights": "none",
-        "optim.epochs": 20,
-        "optim.lr": 0.05,
-        "optim.warmup": 1.0,
-    },
-}
-"""What a verb changes in the fields' own defaults, dotted key -> value."""

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from zoo.core import compose, flags, names
-from zoo.core.recipe import VERB_DEFAULTS
+from zoo.core.compose import VERB_DEFAULTS
 from zoo.errors import PluginError, UnknownNameError, UsageError, ZooError
 
 if TYPE_CHECKING:
@@ -84,6 +84,10 @@ def request(
         from zoo.core.unfreezing import check_unfreezing
 
         check_unfreezing(composed.recipe)
+    if composed.recipe.freeze.lora is not None or composed.recipe.freeze.lora_alpha is not None:
+        from zoo.core.adapting import check_adapters
+
+        check_adapters(composed.recipe)
     found = {**_shorter_warmup(composed), **_named(composed.recipe, registry, spec)}
     return compose.Composed(compose.changed(composed.recipe, found), composed.origin)
 

@@ -22,6 +22,7 @@ from zoo.engine.classnames import by_name
 from zoo.engine.cores import usable_cores
 from zoo.engine.ema import Ema
 from zoo.engine.feed import Feed
+from zoo.engine.freezing.adapt import adapt
 from zoo.engine.freezing.freeze import plan_freeze
 from zoo.engine.freezing.frozen import Frozen
 from zoo.engine.optim import as_stated, build_optimizer, build_schedule, parameter_groups
@@ -130,7 +131,11 @@ def freeze_model(
         FreezeError: It cannot mean what was asked.
         UsageError: The model does not take images of this size.
     """
-    plan = plan_freeze(built.model, built.spec, recipe.freeze, built.input, pretrained=pretrained)
+    part, adapters = recipe.freeze, ""
+    if part.lora is not None:
+        part, adapters = adapt(built.model, built.spec, part, built.input, seed=recipe.device.seed)
+    plan = plan_freeze(built.model, built.spec, part, built.input, pretrained=pretrained)
+    plan = replace(plan, adapters=adapters)
     frozen = Frozen(built.model, plan)
     try_out(
         built.model,

@@ -22,7 +22,7 @@ def live_plan(
     """What is known once everything is built: surgery, frozen and trained counts, device."""
     frozen = made.frozen.plan
     lines = [("surgery", "\n".join(built.report.changes))]
-    lines += [("freeze", frozen.line())]
+    lines += [("freeze", frozen.line()), ("adapters", frozen.adapters)]
     for plan in frozen.later:
         lines.append(("", f"after {epochs_in_words(plan.epoch)}: {plan.line()}"))
     peaks = {group.get("initial_lr", group["lr"]) for group in made.live.optimizer.param_groups}

@@ -6,16 +6,16 @@ import contextlib
 import math
 import os
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from zoo.core import compose
 from zoo.core.metadata import WEIGHTS_FILE
 from zoo.engine.history import epoch_rows
 from zoo.engine.saving import tensorfile
 from zoo.engine.saving.checkpoint import read_state, save_weights
+from zoo.engine.saving.moment import published
 from zoo.engine.saving.repair import best_state, state_after
 from zoo.engine.saving.rundir import RunFolder
-from zoo.engine.saving.state import unpack
 from zoo.errors import CheckpointError
 
 if TYPE_CHECKING:
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 
     from zoo.core.metadata import CheckpointInfo
     from zoo.engine.result import RunResult
-    from zoo.engine.saving.checkpoint import State
     from zoo.engine.saving.live import Position
 
 
@@ -62,7 +61,8 @@ def mend(folder: Path, done: RunResult) -> str:
     except CheckpointError as error:
         raise _lost(folder, f"{path} is {wrong}, and {error.message}") from error
     with RunFolder.open(folder) as held:
-        save_weights(path, _judged(state), _record(state.info, done), staging=held.staging)
+        weights = published(state.skeleton, state.tensors)
+        save_weights(path, weights, _record(state.info, done), staging=held.staging)
         text = f"{WEIGHTS_FILE} was {wrong}, and is written again from checkpoints/{source.name}"
         held.log(text)
     return text
@@ -99,14 +99,9 @@ def mend_begun(run: RunFolder, at: Position) -> str:
         at.best, at.best_epoch, at.waited = None, None, 0
         return f"{lost} not kept: the best of the epochs that follow will be"
     info = replace(state.info, metrics=_measured(run, at.best_epoch))
-    save_weights(run.path / WEIGHTS_FILE, _judged(state), info, staging=run.staging)
+    weights = published(state.skeleton, state.tensors)
+    save_weights(run.path / WEIGHTS_FILE, weights, info, staging=run.staging)
     return f"{WEIGHTS_FILE} was {wrong}, and is written again from checkpoints/{state.path.name}"
-
-
-def _judged(state: State) -> dict[str, Any]:
-    """The weights that are published: averaged ones if there are any."""
-    found: dict[str, Any] = unpack(state.skeleton["ema"] or state.skeleton["model"], state.tensors)
-    return found
 
 
 def _measured(run: RunFolder, epoch: int) -> dict[str, float]:

@@ -261,6 +261,8 @@ def _freeze(recipe: Recipe) -> str:
 
         later = [parse_unfreeze_at(text) for text in part.unfreeze_at]
         said += [f"{target} trains after {epochs_in_words(epoch)}" for epoch, target in later]
+    if part.lora is not None:
+        said += [f"the rest but the head has adapters of rank {part.lora}"]
     if not said:
         return "nothing"
     norms = {"eval": "held", "update": "statistics move", "affine": "scale and shift train"}

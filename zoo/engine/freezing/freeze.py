@@ -16,6 +16,7 @@ import dataclasses
 from typing import TYPE_CHECKING
 
 from zoo.core.recipe import FreezePart
+from zoo.engine.adapters.lora import is_adapter
 from zoo.engine.freezing.cone import Tracer, canonical_parameters, inside, owned
 from zoo.engine.freezing.held import held_modules, norm_layers, split_pairs
 from zoo.engine.freezing.plan import FreezePlan, part_names
@@ -54,7 +55,7 @@ def plan_freeze(
     """
     if part == FreezePart():
         return _plan_nothing(model)
-    tracer = Tracer(model, expects or (spec.input if spec else None), stages=_order(spec))
+    tracer = tracer_of(model, spec, expects)
     layout = layout_of(tracer, spec)
     request = FreezeRequest(tracer, layout, part)
     frozen = request.frozen()
@@ -116,6 +117,17 @@ def hold(model: nn.Module, plan: FreezePlan) -> None:
         model.get_submodule(name).train()
 
 
+def tracer_of(model: nn.Module, spec: ModelSpec | None, expects: InputSpec | None) -> Tracer:
+    """What records a model's forward pass.
+
+    Args:
+        model: The model, after surgery.
+        spec: Its registry entry.
+        expects: Expected input (C, H, W); default: the registry entry's.
+    """
+    return Tracer(model, expects or (spec.input if spec else None), stages=_order(spec))
+
+
 def _order(spec: ModelSpec | None) -> Stages:
     """Declared order of execution: the stages, then the neck."""
     if spec is None:
@@ -159,11 +171,13 @@ def _phase(request: FreezeRequest, names: frozenset[str], epoch: int) -> FreezeP
     sizes = {name: p.numel() for name, p in model.named_parameters()}
     frozen = tuple(name for name in sizes if name in names)
     trainable = tuple(name for name in sizes if name not in names)
+    adapters = frozenset(name for name in trainable if is_adapter(name))
+    trained = part_names(model, layout, frozenset(trainable) - affine - adapters)
     return FreezePlan(
         frozen=frozen,
         trainable=trainable,
-        frozen_parts=part_names(model, layout, names | affine),
-        trainable_parts=part_names(model, layout, frozenset(trainable) - affine),
+        frozen_parts=part_names(model, layout, names | affine | adapters),
+        trainable_parts=("adapters", *trained) if adapters else trained,
         frozen_size=sum(sizes[name] for name in frozen),
         trainable_size=sum(sizes[name] for name in trainable),
         eval_modules=held,

@@ -89,6 +89,7 @@ class Frozen:
             return {}
         return {
             "line": self.plan.line(),
+            "adapters": self.plan.adapters,
             "frozen": list(self.plan.frozen),
             "frozen_size": self.plan.frozen_size,
             "trainable_size": self.plan.trainable_size,

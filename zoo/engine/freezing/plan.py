@@ -37,6 +37,7 @@ class FreezePlan:
         frozen_bn: ``eval``, ``update`` or ``affine``.
         how: How it was found: ``meta``, a device, or ``declared order``.
         warnings: Sentences to show before training.
+        adapters: What adapters there are, one line, or empty.
         epoch: Epochs done before this plan holds.
         later: Plans that replace it, by epoch.
     """
@@ -53,6 +54,7 @@ class FreezePlan:
     frozen_bn: str = "eval"
     how: str = ""
     warnings: tuple[str, ...] = ()
+    adapters: str = ""
     epoch: int = 0
     later: tuple[FreezePlan, ...] = ()
 

@@ -59,18 +59,22 @@ class FreezeRequest:
                 hint=f"the stages are {', '.join(self.layout.names)}",
             )
         # What the model's author keeps fixed stays fixed unless it is unfrozen by name.
-        names |= {n for n, p in self.model.named_parameters() if not p.requires_grad}
+        names |= self.fixed()
         for pattern in part.unfreeze:
             names -= self.match(pattern, "--unfreeze")
         norms = [name for name, _ in norm_layers(self.model)]
         self.affine = owned(self.model, norms) & names if norms else frozenset()
         return names - self.affine if part.frozen_bn == "affine" else names
 
+    def fixed(self) -> frozenset[str]:
+        """What the model's author keeps fixed."""
+        return frozenset(n for n, p in self.model.named_parameters() if not p.requires_grad)
+
     def _cone(self, target: str, *, before: bool = False) -> frozenset[str]:
         if target == "backbone" and before:
             raise FreezeError("nothing comes before the backbone", hint="--freeze-upto backbone")
         if target == "backbone":
-            return self._backbone()
+            return self.backbone()
         paths = self.layout.resolve(self.model, target)
         self.cones.append(self.tracer.cone(paths, before=before))
         own = frozenset[str]() if before else self._own(paths)
@@ -106,7 +110,7 @@ class FreezeRequest:
             FreezeError: It matches nothing.
         """
         if pattern == "backbone":
-            return self._backbone()
+            return self.backbone()
         paths = self.layout.paths(pattern)
         if not paths:
             modules = [name for name, _ in self.model.named_modules() if name]
@@ -126,7 +130,7 @@ class FreezeRequest:
         aux = [a for a in self.layout.aux if not any(inside(p, a) for p in paths)]
         return named - owned(self.model, aux) if aux else named
 
-    def _backbone(self) -> frozenset[str]:
+    def backbone(self) -> frozenset[str]:
         """Everything but the head and the auxiliary heads."""
         heads = [p for p in (self.layout.head, *self.layout.aux) if p]
         return frozenset(self.parameters.values()) - owned(self.model, heads)

@@ -12,9 +12,12 @@ from typing import TYPE_CHECKING, Any, Self
 import torch
 from torch import Tensor
 
+from zoo.engine.adapters.lora import merged
 from zoo.engine.saving.state import unpack
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from zoo.engine.saving.live import Live
 
 
@@ -46,9 +49,8 @@ class Moment:
         return cls(tensors=tensors, skeleton=skeleton, epoch=at.epoch, step=at.step)
 
     def weights(self) -> dict[str, Any]:
-        """The ``state_dict()`` that is evaluated and published: the averaged copy if there is one."""
-        found: dict[str, Any] = unpack(self.skeleton["ema"] or self.skeleton["model"], self.tensors)
-        return found
+        """The ``state_dict()`` that is published, see :func:`published`."""
+        return published(self.skeleton, self.tensors)
 
     def not_finite(self) -> str:
         """The name of a model's parameter or buffer that is not finite; ``""`` if there is none."""
@@ -57,6 +59,14 @@ class Moment:
             if floating and not torch.isfinite(tensor).all():
                 return str(name)
         return ""
+
+
+def published(skeleton: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> dict[str, Any]:
+    """The weights of a captured state that are evaluated and published.
+
+    They are the averaged copy's if there is one; adapters are added into them.
+    """
+    return merged(unpack(skeleton["ema"] or skeleton["model"], tensors))
 
 
 class HostCopy:
