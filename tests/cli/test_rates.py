@@ -55,6 +55,8 @@ def test_typed_it_says_what_to_take_and_leaves_nothing_behind(zoo, tmp_path, mon
     code, out, _ = zoo("train", "tutorials/lenet", *SMALL, "--lr", rate, "--epochs", "4", "--json")
     assert code == 0
     assert json.loads(out)["metrics"]["top1"] > 0.8
+    assert "no run: a range test of the learning rate" in out + err
+    assert "-NNN" not in out + err
 
 
 def test_a_dry_run_finds_nothing(zoo):

@@ -94,3 +94,11 @@ def test_a_run_watched_by_its_loss(runs):
 def test_a_run_without_a_validation_set(runs):
     rows = [{"kind": "epoch", "epoch": 0, "val": None, "best": True}]
     assert describe(runs("blind", epochs=rows))["best"] is None
+
+
+def test_how_a_run_ended(runs):
+    folder = runs("short", epochs=EPOCHS[:2], result=True)
+    (folder / "result.json").write_text('{"stopped_early": true}')
+    assert describe(folder)["state"] == "done, stopped early"
+    (folder / "result.json").write_text("{")
+    assert describe(folder)["state"] == "its result cannot be read"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -76,7 +77,6 @@ def describe(folder: Path) -> dict[str, Any]:
     best = [
         row["val"][monitor] for row in rows if row.get("best") and monitor in (row["val"] or {})
     ]
-    finished = (folder / "result.json").is_file()
     return {
         "name": folder.name,
         "verb": verb,
@@ -86,5 +86,17 @@ def describe(folder: Path) -> dict[str, Any]:
         "epochs_done": rows[-1]["epoch"] + 1 if rows else 0,
         "monitor": monitor,
         "best": best[-1] if best else None,
-        "state": "done" if finished else "can be resumed",
+        "state": _state(folder),
     }
+
+
+def _state(folder: Path) -> str:
+    """How a run ended, or that it did not."""
+    try:
+        result = json.loads((folder / "result.json").read_bytes())
+    except FileNotFoundError:
+        return "can be resumed"
+    except (OSError, ValueError):
+        return "its result cannot be read"
+    early = isinstance(result, dict) and result.get("stopped_early")
+    return "done, stopped early" if early else "done"

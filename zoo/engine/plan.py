@@ -125,7 +125,14 @@ def expected_input(recipe: Recipe, spec: ModelSpec | None) -> InputSpec:
     return fit_input(given, recipe.data.size, recipe.surgery.in_channels)
 
 
-def make_plan(recipe: Recipe, spec: ModelSpec | None, splits: Splits, shown: InputSpec) -> Plan:
+def make_plan(
+    recipe: Recipe,
+    spec: ModelSpec | None,
+    splits: Splits,
+    shown: InputSpec,
+    *,
+    writes: bool = True,
+) -> Plan:
     """Say what a recipe will do with this data.
 
     Args:
@@ -133,8 +140,10 @@ def make_plan(recipe: Recipe, spec: ModelSpec | None, splits: Splits, shown: Inp
         spec: The model's registry entry, if it has one.
         splits: The opened data.
         shown: What the model will be shown.
+        writes: Whether there will be a run folder.
     """
     steps = steps_per_epoch(recipe, len(splits.train))
+    folder = Path(recipe.output.dir) / (recipe.output.name or stem(recipe, splits) + "-NNN")
     lines = [
         ("model", _model(recipe, spec, len(splits.classes))),
         ("weights", _weights(recipe, spec)),
@@ -144,10 +153,7 @@ def make_plan(recipe: Recipe, spec: ModelSpec | None, splits: Splits, shown: Inp
         ("training", _training(recipe, steps)),
         ("device", f"{recipe.device.device}, precision {recipe.device.precision}"),
         ("processes", _processes(recipe)),
-        (
-            "output",
-            f"{Path(recipe.output.dir) / (recipe.output.name or stem(recipe, splits) + '-NNN')}/",
-        ),
+        ("output", f"{folder}/" if writes else "no run: a range test of the learning rate"),
     ]
     facts = {
         "data": splits.to_dict(),

@@ -130,7 +130,8 @@ def conduct(
             recipe = _pinned(recipe, splits, world)
             check_with_classes(recipe, registry, shown, len(splits.classes))
             clock.lap("data")
-            yield make_plan(recipe, spec or (start.spec if start else None), splits, shown)
+            known = spec or (start.spec if start else None)
+            yield make_plan(recipe, known, splits, shown, writes=not find_lr)
             for text in deprecated_parts(recipe, registry):
                 yield Note(text=text)
             clock.lap("report")
