@@ -19,6 +19,7 @@ if TYPE_CHECKING:
         predict,
         summary,
     )
+    from zoo.engine.throughput import benchmark
     from zoo.engine.verbs import find_lr, finetune, fit, resume, train
     from zoo.errors import ZooError
     from zoo.explaining.verbs import embed, explain
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _LAZY = {
+    "benchmark": "zoo.engine.throughput",
     "create_model": "zoo.api",
     "embed": "zoo.explaining.verbs",
     "evaluate": "zoo.api",
@@ -53,6 +55,7 @@ _LAZY = {
 __all__ = [
     "ZooError",
     "__version__",
+    "benchmark",
     "create_model",
     "embed",
     "evaluate",

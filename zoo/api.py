@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from zoo.core import names
 from zoo.core import registry as registries
-from zoo.core.request import request
+from zoo.core.request import request_as_named
 from zoo.errors import UsageError
 
 if TYPE_CHECKING:
@@ -91,9 +91,6 @@ def create_model(
     from zoo.engine.start.weights import find_start
 
     known = registries.load()
-    parsed = names.parse(name)
-    if weights is None and not parsed.weights and not parsed.source:
-        weights = "none"
     if isinstance(classes, str):
         raise UsageError(
             f"classes is a number or a list of names, not {classes!r}",
@@ -102,9 +99,8 @@ def create_model(
     labels = () if classes is None or isinstance(classes, int) else tuple(classes)
     if classes is not None:
         keywords["classes"] = len(labels) or classes
-    recipe = request(
-        "finetune", name, {"weights": weights, "seed": seed, **keywords}, registry=known
-    ).recipe
+    values = {"weights": weights, "seed": seed, **keywords}
+    recipe = request_as_named(name, values, registry=known)
     start = find_start(recipe, known)
     return build(start, recipe, known, labels).model.eval()
 

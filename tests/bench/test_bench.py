@@ -303,6 +303,21 @@ def test_small_images_in_memory_are_measured_beside_the_tutorials_way(capsys):
     assert ratios[1] > 4  # reading alone: some forty times faster here
 
 
+def test_steps_with_adapters_are_measured_beside_whole_ones():
+    import adapters
+
+    asked = Namespace(model="resnet18", size=32, batch=2, rounds=1, threads=1)
+    told, _, _, _, *rows = adapters.compare(asked).splitlines()
+    cells = [[cell.strip() for cell in row.split("|")[1:-1]] for row in rows]
+    assert told == "resnet18, 32 px, batch 2, fp32, 1 threads; median of 1 interleaved steps."
+    assert cells[0][:2] == ["everything trains", "11,197,032"]
+    assert cells[0][3] == "1.00"
+    assert cells[1][1] == cells[2][1] == "307,904"
+    assert cells[3][0] == "--lora 8 --freeze-upto layer3"
+    assert cells[4][:2] == ["the head alone", "20,520"]
+    assert all(float(row[2]) > 0 for row in cells)
+
+
 def test_the_tutorials_way_and_zoos_read_the_same_numbers():
     shown = small.InputSpec(size=(1, 28, 28), mean=small.MEAN, std=small.STD)
     loader = small.ours(10, shown, 10)
@@ -367,13 +382,18 @@ def test_what_a_bench_needs_itself_is_not_counted_as_memory_of_what_it_measures(
 def test_the_table_of_the_frozen_part_compares_each_way_with_the_plain_loop():
     import prefix
 
-    asked = Namespace(images=1200, val_images=300, classes=40, size=224, threads=2)
+    asked = Namespace(
+        images=1200, val_images=300, classes=40, size=224, threads=2, only=["layer3", "head"]
+    )
     cost = {"job": "layer3", "cpu": 190.0, "peak": 1100.0, "top1": 0.5}
     rows = [
         {**cost, "way": "plain", "epochs": 20, "ran": 5, "wall": 100.0},
         {**cost, "way": "zoo --train-size same", "epochs": 20, "wall": 20.0, "cpu": 38.0},
         {**cost, "way": "zoo", "epochs": 5, "wall": 20.0},  # nothing to compare it with
+        {**cost, "way": "plain", "epochs": 1, "wall": 20.0},
     ]
-    lines = prefix.table(rows, asked).splitlines()[-2:]
+    told = prefix.table(rows, asked).splitlines()
+    assert "Made by `python tests/bench/prefix.py --only layer3 head --plain-epochs N`." in told
+    lines = told[-2:]
     assert "| plain loop, from 5 epochs | 100 | 1.00 | 190 | 1.00 | 1,100 |  |" in lines[0]
     assert "| `zoo finetune --train-size same` | 20 | 5.00 | 38 | 5.00 | 1,100 | 50.0 |" in lines[1]

@@ -97,6 +97,9 @@ def modules(line, tmp_path):
         ("eval resnet18 --data nope", 230, 3),
         ("eval resnet18 --report nope/x.html", 230, 2),
         ("export resnet18 --format nope", 230, 2),
+        ("benchmark resnet81", 200, 2),
+        ("benchmark resnet18 --device cud", 265, 2),
+        ("finetune resnet18 --data demo --lora-alpha 4", 250, 2),
     ],
 )
 def test_a_command_that_needs_no_torch_loads_none(line, most, code, tmp_path):
@@ -116,7 +119,8 @@ def test_a_class_that_a_run_does_not_know_is_said_without_torch(finished_run, tm
     "command",
     [
         "list", "info", "plugins", "doctor", "finetune", "train", "resume", "runs", "diff", "eval",
-        "predict", "explain", "embed", "export", "pull", "push", "import", "lock", "verify", "mirror", "cache",
+        "predict", "explain", "embed", "benchmark", "export", "pull", "push", "import", "lock",
+        "verify", "mirror", "cache",
     ],
 )  # fmt: skip
 def test_the_help_of_every_command_loads_no_torch(command, tmp_path):

@@ -46,6 +46,7 @@ COMMANDS: Final[dict[str, dict[str, tuple[str, str]]]] = {
         "predict": ("zoo.cli.predict:command", "Classify images."),
         "explain": ("zoo.cli.explain:command", "Show where in images a model looks."),
         "embed": ("zoo.cli.embed:command", "Images as vectors; find those that are alike."),
+        "benchmark": ("zoo.cli.benchmark:command", "Measure how fast models are here."),
         "export": ("zoo.cli.export:command", "Write a checked safetensors, .pt2 or ONNX file."),
     },
     "Weights": {

@@ -92,6 +92,24 @@ def request(
     return compose.Composed(compose.changed(composed.recipe, found), composed.origin)
 
 
+def request_as_named(model: str, values: Mapping[str, Any], *, registry: Registry) -> Recipe:
+    """The recipe of a model on its own: a name alone means random weights, nothing is fetched.
+
+    Args:
+        model: Model reference: ``resnet18``, ``resnet18:TAG``, ``run:NAME`` ...
+        values: Keywords of :mod:`zoo.core.flags`; ``None`` = not given.
+        registry: Where names are looked up.
+
+    Raises:
+        UsageError: A value is wrong.
+        UnknownNameError: No plugin has the model.
+    """
+    parsed = names.parse(model)
+    if values.get("weights") is None and not (parsed.source or parsed.weights):
+        values = {**values, "weights": "none"}
+    return request("finetune", model, values, registry=registry).recipe
+
+
 def _shorter_warmup(composed: Composed) -> dict[str, Any]:
     """A verb's own warm-up takes no more than a fifth of the run; one that was asked for stays."""
     optim = composed.recipe.optim
