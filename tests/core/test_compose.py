@@ -96,8 +96,13 @@ def test_a_wrong_value_says_where_it_is_from():
     [
         ({"optim.epochs": 0}, "--epochs 0: expected a whole number >= 1", "--epochs 5 is"),
         ({"optim.lr": float("inf")}, "--lr inf: expected a finite number", ""),
-        ({"data.view_crop": 2.0}, "--view-crop 2: expected a number", ""),
-        ({"freeze.frozen_bn": "off"}, "--frozen-bn off: ", "--frozen-bn eval is the default"),
+        ({"data.view_crop": 2.0}, "--view-crop 2: expected a number", "--view-crop: Least share"),
+        ({"optim.max_time": 90}, "--max-time 90: expected text", "--max-time: End the run, "),
+        (
+            {"freeze.frozen_bn": "off"},
+            "--frozen-bn off: expected eval, update or affine",
+            "--frozen-bn eval is the default",
+        ),
     ],
 )
 def test_a_wrong_flag_is_named_as_it_was_typed(layer, said, hint):

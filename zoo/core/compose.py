@@ -12,7 +12,17 @@ import json
 import re
 import tomllib
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Final, cast, get_args, get_type_hints
+from typing import (
+    TYPE_CHECKING,
+    Annotated,
+    Any,
+    Final,
+    Literal,
+    cast,
+    get_args,
+    get_origin,
+    get_type_hints,
+)
 
 import msgspec
 
@@ -93,7 +103,8 @@ def compose(verb: str, layers: Sequence[Layer]) -> Composed:
         try:
             made = msgspec.convert(value, fields()[key].type)
         except msgspec.ValidationError as error:
-            problems.append(_problem(verb, key, value, _plain(str(error)), origin.get(key, name)))
+            why = _plain(str(error), _words_of(fields()[key].type))
+            problems.append(_problem(verb, key, value, why, origin.get(key, name)))
             continue
         if isinstance(made, float) and made - made != 0.0:
             why = "expected a finite number"
@@ -135,12 +146,22 @@ def _problem(verb: str, key: str, value: Any, reason: str, origin: str) -> tuple
     told = isinstance(usual, str | int | float) and not isinstance(usual, bool) and usual != ""
     parts = value if keyword in flags.COMMA and isinstance(value, list | tuple) else [value]
     typed = ",".join(map(str, parts)).removesuffix(".0")
-    return f"{flag} {typed}: {reason}", f"{flag} {usual} is the default" if told else ""
+    hint = f"{flag} {usual} is the default" if told else f"{flag}: {fields()[key].help}"
+    return f"{flag} {typed}: {reason}", hint
 
 
-def _plain(reason: str) -> str:
+def _words_of(annotation: Any) -> tuple[str, ...]:
+    """The words that a field may be, if it may only be some."""
+    if get_origin(annotation) is Annotated:
+        annotation = get_args(annotation)[0]
+    return get_args(annotation) if get_origin(annotation) is Literal else ()
+
+
+def _plain(reason: str, words: Sequence[str] = ()) -> str:
     """What the checker says, with the kinds of values by their everyday names."""
     text = reason.partition(" - at `$")[0]
+    if words and text.startswith("Invalid enum value"):
+        return f"expected {', '.join(words[:-1])} or {words[-1]}"
 
     def kinds(found: re.Match[str]) -> str:
         return " or ".join(KINDS.get(kind, kind) for kind in found[1].split(" | "))
