@@ -9,7 +9,6 @@ from zoo.core.request import request
 from zoo.engine.assemble import (
     assemble,
     build_loss,
-    build_metrics,
     cache_wish,
     early_place,
     freeze_model,
@@ -88,12 +87,6 @@ def test_a_loss_takes_the_recipes_options():
     wrong = request("train", "resnet18", {"loss": "mse", "label_smoothing": 0.1}, registry=known)
     with pytest.raises(UsageError, match="label_smoothing"):
         build_loss(wrong.recipe, known, place)
-
-
-def test_metrics_know_the_number_of_classes():
-    (metric,) = build_metrics(["f1"], registry.load(), 3).values()
-    metric.update(torch.eye(3), torch.arange(3))
-    assert metric.compute() == pytest.approx(1.0)
 
 
 def test_rules_follow_the_monitor():

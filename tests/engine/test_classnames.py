@@ -8,8 +8,7 @@ from short_runs import begun
 
 import zoo
 from zoo.core import registry
-from zoo.engine.assemble import build_metrics
-from zoo.engine.classnames import ByName, by_name
+from zoo.engine.classnames import ByName, build_metrics, by_name
 
 OUTPUTS = torch.eye(3)[[0, 1, 1, 2]]
 TARGETS = torch.tensor([0, 1, 2, 2])
@@ -62,3 +61,9 @@ def test_runs_and_eval_agree(tmp_path, monkeypatch):
     rows = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
     assert keys < set(rows[-1]["val"] if "val" in rows[-1] else rows[-1])
     assert keys < set(zoo.evaluate(run).evaluation.to_dict())
+
+
+def test_metrics_know_the_number_of_classes():
+    (metric,) = build_metrics(["f1"], registry.load(), 3).values()
+    metric.update(torch.eye(3), torch.arange(3))
+    assert metric.compute() == pytest.approx(1.0)

@@ -53,6 +53,8 @@ METAVARS: Final = {
     "name": "NAME",
     "optimizer": "NAME",
     "schedule": "NAME",
+    "teacher": "SOURCE",
+    "teacher_share": "SHARE",
     "tracker": "NAME",
     "transform": "NAME",
     "warmup": "EPOCHS",

@@ -9,7 +9,6 @@ from typing import Any
 import click
 
 from zoo.cli.output import Out
-from zoo.core.compose import read_recipe
 from zoo.core.names import natural_key
 from zoo.errors import UsageError
 
@@ -56,6 +55,8 @@ def describe(folder: Path) -> dict[str, Any]:
     Args:
         folder: The run's folder.
     """
+    from zoo.core.compose import read_recipe
+
     try:
         verb, recipe = read_recipe(folder / "recipe.toml")
     except UsageError as error:

@@ -125,6 +125,10 @@ def _check_words(recipe: Recipe, known: registry.Registry) -> None:
         from zoo.core.devices import check_device
 
         check_device(recipe.device.device)
+    if recipe.loss.teacher and not recipe.loss.teacher.startswith("hub:"):
+        from zoo.engine.start.stored import find_trained
+
+        find_trained(recipe.loss.teacher, known, output.dir)
     if data.views != "auto":
         from zoo.engine.prefix.choice import parse_views
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from zoo.core import compose, flags, names
 from zoo.core.compose import VERB_DEFAULTS
+from zoo.core.recipe import LossPart
 from zoo.errors import PluginError, UnknownNameError, UsageError, ZooError
 
 if TYPE_CHECKING:
@@ -23,6 +24,9 @@ WORDS = ("default", "none")
 
 MEASURED = ("top1", "top5", "loss")
 """What every evaluation measures; ``--monitor`` may name it without ``--metric``."""
+
+TEACHING = ("teacher_share", "temperature")
+"""Fields of the loss that say how a teacher counts."""
 
 
 def request(
@@ -88,8 +92,23 @@ def request(
         from zoo.core.adapting import check_adapters
 
         check_adapters(composed.recipe)
+    check_teacher(composed.recipe)
     found = {**_shorter_warmup(composed), **_named(composed.recipe, registry, spec)}
     return compose.Composed(compose.changed(composed.recipe, found), composed.origin)
+
+
+def check_teacher(recipe: Recipe) -> None:
+    """Check that what was said of a teacher has one.
+
+    Raises:
+        UsageError: It has not.
+    """
+    part, usual = recipe.loss, LossPart()
+    said = [name for name in TEACHING if getattr(part, name) != getattr(usual, name)]
+    if said and part.teacher is None:
+        raise UsageError(
+            f"loss.{said[0]} is about a teacher, and there is none", hint="--teacher run:NAME"
+        )
 
 
 def request_as_named(model: str, values: Mapping[str, Any], *, registry: Registry) -> Recipe:

@@ -18,7 +18,7 @@ from zoo.core.protocols import Loss, Metric
 from zoo.core.request import MEASURED
 from zoo.core.specs import InputSpec, MetricSpec
 from zoo.data.loaders import make_loader
-from zoo.engine.classnames import by_name
+from zoo.engine.classnames import build_metrics
 from zoo.engine.cores import usable_cores
 from zoo.engine.ema import Ema
 from zoo.engine.feed import Feed
@@ -38,14 +38,13 @@ from zoo.engine.processes.deal import Deal, deal
 from zoo.engine.reading import keep_images
 from zoo.engine.rules import Rules, parse_every, parse_time
 from zoo.engine.saving.live import Live
+from zoo.engine.teacher import Teacher, find_teacher
 from zoo.engine.timings import Waited
 from zoo.engine.trainsize import size_line, training_input, trains_partly
 from zoo.engine.transforms import batch_transforms, image_transform
 from zoo.engine.tryout import forward_once, try_out
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
-
     from zoo.core.recipe import DataPart, Recipe
     from zoo.core.registry import Registry
     from zoo.data.images import Splits
@@ -72,6 +71,7 @@ class Assembly:
         seen: What training shows the model.
         sizes: How that differs from evaluation, one line, or empty.
         prefix: What was decided about the frozen part's outputs, one line, or empty.
+        teacher: Whose answers count in the loss, too.
         kept: Which images stay in memory once they are read, one line, or empty.
         sharded: How the parameters are shared out, one line, or empty.
         notes: What a person should know.
@@ -90,6 +90,7 @@ class Assembly:
     seen: InputSpec
     sizes: str = ""
     prefix: str = ""
+    teacher: Teacher | None = None
     kept: str = ""
     sharded: str = ""
     notes: tuple[str, ...] = ()
@@ -99,6 +100,7 @@ class Assembly:
         return {
             "train": self.train, "loss": self.loss, "feed": self.feed, "place": self.place,
             "world": world, "hold": self.frozen.hold, "thaw": self.frozen.thaw, "cut": self.cut,
+            "teacher": self.teacher,
         }  # fmt: skip
 
 
@@ -192,11 +194,13 @@ def assemble(
     live.position.world, live.position.whole = world.size, share.whole
     mixes = batch_transforms(recipe, registry, built.input, len(splits.classes))
     train, val = _loaders(recipe, registry, built, seen, splits, place, world, share)
+    loss = build_loss(recipe, registry, place)
+    teacher = find_teacher(recipe, registry, built, splits.classes, seen, place, loss)
     feed = Feed(place, built.input, mixes, sizes=(seen.size[1:], built.input.size[1:]))
     used = use_prefix(
         model, frozen.plan, built.input, seen=seen, train=train, val=val, feed=feed, place=place,
-        wish=replace(cache_wish(recipe.data, off=slices), begun=begun), epochs=recipe.optim.epochs,
-        root=settings.cache_dir() / "prefix",
+        wish=replace(cache_wish(recipe.data, off=slices, taught=bool(teacher)), begun=begun),
+        epochs=recipe.optim.epochs, root=settings.cache_dir() / "prefix",
         identity=identity_of(recipe, registry, built, seen, splits),
         lasting=not splits.sampled, world=world,
     )  # fmt: skip
@@ -206,7 +210,7 @@ def assemble(
         place=place,
         frozen=frozen,
         live=live,
-        loss=build_loss(recipe, registry, place),
+        loss=loss,
         metrics=build_metrics(recipe.output.metrics, registry, len(splits.classes), splits.classes),
         feed=used.feed,
         train=used.train,
@@ -216,6 +220,7 @@ def assemble(
         seen=seen,
         sizes=size_line(seen, built.input, auto=recipe.data.train_size == "auto"),
         prefix=used.line,
+        teacher=teacher,
         kept=_keep(recipe, used, built.input, place, world),
         sharded=parts,
         notes=(*getattr(train, "notes", ()), *used.notes),
@@ -249,12 +254,13 @@ def _keep(recipe: Recipe, used: Prefixed, shown: InputSpec, place: Place, world:
     )  # fmt: skip
 
 
-def cache_wish(data: DataPart, *, off: bool = False) -> CacheWish:
+def cache_wish(data: DataPart, *, off: bool = False, taught: bool = False) -> CacheWish:
     """What the recipe asks of the frozen part's cache.
 
     Args:
         data: The recipe's section.
         off: Whether the model cannot be cut (its parameters are sharded).
+        taught: Whether it has a teacher, which has to see the images.
 
     Raises:
         UsageError: The size or the number of views is malformed.
@@ -267,6 +273,7 @@ def cache_wish(data: DataPart, *, off: bool = False) -> CacheWish:
         dtype=data.cache_dtype,
         views=views,
         crop=data.view_crop,
+        against="the teacher is shown the images" if taught else "",
     )
 
 
@@ -338,24 +345,6 @@ def build_loss(recipe: Recipe, registry: Registry, place: Place) -> Loss:
         options["label_smoothing"] = recipe.loss.label_smoothing
     loss: Any = registry.build("loss", recipe.loss.name, **options)
     return loss.to(place.device) if isinstance(loss, torch.nn.Module) else loss
-
-
-def build_metrics(
-    names: Iterable[str], registry: Registry, classes: int, labels: Sequence[str] = ()
-) -> dict[str, Metric]:
-    """Build metrics by registry name.
-
-    Args:
-        names: Qualified names.
-        registry: Where they are.
-        classes: Number of classes.
-        labels: Their names, for metrics that give a number for each class.
-
-    Raises:
-        UnknownNameError: No plugin has one of them.
-    """
-    built = {name: registry.build("metric", name, classes=classes) for name in names}
-    return {name: by_name(metric, labels) for name, metric in built.items()}
 
 
 def make_rules(recipe: Recipe, registry: Registry) -> Rules:

@@ -6,11 +6,12 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from torch import Tensor
 
     from zoo.core.protocols import Metric
+    from zoo.core.registry import Registry
 
 BETWEEN = ">"
 """Stands between two classes in a key of a confusion: true, then predicted."""
@@ -53,6 +54,24 @@ def by_name(metric: Metric, classes: Sequence[str]) -> Metric:
     """The metric itself, or by class names if its keys are classes and the names are known."""
     told = getattr(metric, "class_keys", False) is True and len(classes) > 0
     return ByName(metric, classes) if told else metric
+
+
+def build_metrics(
+    names: Iterable[str], registry: Registry, classes: int, labels: Sequence[str] = ()
+) -> dict[str, Metric]:
+    """Build metrics by registry name.
+
+    Args:
+        names: Qualified names.
+        registry: Where they are.
+        classes: Number of classes.
+        labels: Their names, for metrics that give a number for each class.
+
+    Raises:
+        UnknownNameError: No plugin has one of them.
+    """
+    built = {name: registry.build("metric", name, classes=classes) for name in names}
+    return {name: by_name(metric, labels) for name, metric in built.items()}
 
 
 def _quoted(name: str) -> str:

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from zoo.engine.rules import Rules
     from zoo.engine.saving.keeper import Keeper
     from zoo.engine.saving.live import Live
+    from zoo.engine.teacher import Teacher
 
 
 def fit(
@@ -49,6 +50,7 @@ def fit(
     hold: Callable[[nn.Module], object] = lambda _model: None,
     thaw: Callable[[int], bool] = lambda _epoch: False,
     cut: Callable[[nn.Module], nn.Module] = lambda model: model,
+    teacher: Teacher | None = None,
 ) -> Generator[Report, None, None]:
     """Train from the live position to the end of the rules.
 
@@ -65,13 +67,13 @@ def fit(
         stop: Becomes true when somebody asks the run to stop.
         metrics: Further metrics on the validation set, by name.
         hold: Called after each ``model.train()``: puts frozen parts back into eval.
-        thaw: Called with each epoch before it: unfreezes what is due (all that is due until
-            then, when resuming); whether anything changed.
+        thaw: Called with each epoch before it: unfreezes what is due; whether anything changed.
         cut: The part of a model that training and evaluation run (see the prefix cache).
+        teacher: Whose answers count in the loss, too.
 
     Yields:
-        A report per optimizer step, per epoch, per save (once it is on the disk, some steps
-        later), and remarks. Closing the generator waits for a save that is being written.
+        A report per optimizer step, per epoch, per save (once it is on the disk), and remarks.
+        Closing the generator waits for a save that is being written.
 
     Raises:
         Interrupted: Asked to stop; the state is saved.
@@ -81,7 +83,8 @@ def fit(
     """
     course = Course(live, rules, train=train, val=val, place=place, world=world, keeper=keeper)
     course.watch(stop)
-    stepper = Stepper(live, loss=loss, feed=feed, place=place, world=world, **rules.steps)
+    how = {**rules.steps, "teacher": teacher}
+    stepper = Stepper(live, loss=loss, feed=feed, place=place, world=world, **how)
     module: nn.Module | None = None
     with left_safely(keeper):
         while not live.position.finished:

@@ -313,6 +313,9 @@ def _training(recipe: Recipe, steps: int) -> str:
     )
     epochs, each = _several(optim.epochs, "epoch"), _several(steps, "step")
     limit = f", {optim.max_time} at most" if optim.max_time else ""
+    part = recipe.loss
+    taught = f"{part.teacher}, share {part.teacher_share:g}, temperature {part.temperature:g}"
+    smooth += f" and a teacher ({taught})" if part.teacher else ""
     return (
         f"{epochs} x {each} of {_several(batch, 'image')}{limit}; {recipe.loss.name}{smooth}; "
         f"{optim.name}, lr {optim.lr:g}, {optim.schedule}{warm}; seed {recipe.device.seed}"

@@ -15,7 +15,8 @@ import torch
 
 from zoo.core.request import MEASURED
 from zoo.core.resolve import resolve
-from zoo.engine.assemble import build_loss, build_metrics, cache_wish, make_rules
+from zoo.engine.assemble import build_loss, cache_wish, make_rules
+from zoo.engine.classnames import build_metrics
 from zoo.engine.optim import build_optimizer, build_schedule
 from zoo.engine.place import Place
 from zoo.engine.sizes import check_shrink, parse_train_size

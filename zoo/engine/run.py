@@ -310,9 +310,8 @@ def _train(
     outcome: Any = None
     try:
         with Stop() as stop, closing(fit(
-            made.live, made.rules, train=train, val=val, loss=made.loss,
-            feed=made.feed, place=made.place, world=run.world, keeper=keeper, stop=stop,
-            cut=made.cut, metrics=made.metrics, hold=made.frozen.hold, thaw=made.frozen.thaw,
+            made.live, made.rules, val=val, keeper=keeper, stop=stop, metrics=made.metrics,
+            **{**made.parts(run.world), "train": train},
         )) as reports:  # fmt: skip
             for report in clock.through(reports):
                 if folder is not None:

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from zoo.engine.place import Place
     from zoo.engine.processes.distributed import World
     from zoo.engine.saving.live import Live
+    from zoo.engine.teacher import Teacher
 
 STREAM = 1
 """Number of this stream of random numbers; data has others."""
@@ -74,6 +75,7 @@ class Stepper:
         seed: Of the run.
         clip: Largest norm of the gradient.
         careful: Whether to leave out a step whose gradient is not finite, also without ``clip``.
+        teacher: Whose answers count in the loss, too.
     """
 
     def __init__(
@@ -87,9 +89,10 @@ class Stepper:
         seed: int,
         clip: float | None = None,
         careful: bool = False,
+        teacher: Teacher | None = None,
     ) -> None:
         self.live, self.feed = live, feed
-        self._averaging = Averaging(loss)
+        self._averaging, self._teacher = Averaging(loss), teacher
         self.place, self.world = place, world
         self.seed, self.clip = seed, clip
         self._looks = bool(clip) or (careful and live.scaler is None)  # a scaler looks by itself
@@ -270,6 +273,8 @@ class Stepper:
             value = value + AUX_WEIGHTS.get(len(others), 0.3) * self._averaging.loss(
                 other.float(), y
             )
+        if self._teacher is not None:
+            value = self._teacher.mixed(value, outputs, x)
         return value, outputs.detach()
 
     def _norm(self) -> float:

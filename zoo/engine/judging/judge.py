@@ -101,7 +101,8 @@ def judge(
         UsageError: Spoilt or mirror images are asked for, and there are no classes to tell right
             from wrong, or to average the probabilities of.
     """
-    from zoo.engine.assemble import build_loss, build_metrics
+    from zoo.engine.assemble import build_loss
+    from zoo.engine.classnames import build_metrics
     from zoo.engine.judging.answers import Recorder  # predicting does without these
     from zoo.engine.judging.judgement import judgement
 

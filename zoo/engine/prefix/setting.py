@@ -53,6 +53,7 @@ class CacheWish:
             :data:`zoo.engine.prefix.windows.SHARE` (of a head: ``HEAD_SHARE``), if what follows
             takes such maps.
         begun: What was decided when the run began, if it goes on.
+        against: Why the model cannot be cut, for a reason that lies elsewhere; or empty.
     """
 
     mode: Literal["auto", "ram", "disk", "off"] = "auto"
@@ -61,6 +62,7 @@ class CacheWish:
     views: int | None = 0
     crop: float | None = None
     begun: Views | None = None
+    against: str = ""
 
 
 @dataclass(slots=True, kw_only=True)

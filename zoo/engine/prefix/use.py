@@ -187,6 +187,8 @@ def _source(
 def _refusal(plan: FreezePlan, wish: CacheWish, feed: Feed, place: Place) -> str:
     if wish.mode == "off":
         return "the cache is off"
+    if plan.ever_frozen and wish.against:
+        return wish.against
     if not plan.ever_frozen:
         return "nothing stays frozen for the whole run"
     if feed.batch_transforms:
