@@ -21,12 +21,12 @@ import click
 
 from zoo import errors
 from zoo.cli.main import COMMANDS, zoo
+from zoo.core.compose import VERB_DEFAULTS
 from zoo.core.fields import fields
 from zoo.core.flags import KEYWORDS
 from zoo.core.hookspecs import KINDS, CatalogueHooks, RunHooks
 from zoo.core.manifest import Known, Manifest
 from zoo.core.metadata import CheckpointInfo
-from zoo.core.compose import VERB_DEFAULTS
 from zoo.core.recipe import Recipe
 from zoo.core.resolve import resolve
 from zoo.core.settings import VARIABLES

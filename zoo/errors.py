@@ -60,6 +60,12 @@ class UsageError(ZooError):
     exit_code = 2
 
 
+def too_long(name: str) -> UsageError:
+    """The error for a path with a name that no file can have."""
+    shown = f"{name[:40]}..." if len(name) > 40 else name
+    return UsageError(f"{shown!r} is longer than the name of a file may be")
+
+
 class UnknownNameError(UsageError):
     """A name that no shelf has; ``suggestions`` are close names (exit 2).
 

@@ -163,9 +163,16 @@ def test_of_two_at_once_one_is_refused(tmp_path, name):
     assert [path.name for path in tmp_path.iterdir()] == [name]
 
 
-def test_what_the_system_refuses_is_said(tmp_path):
-    with pytest.raises(DiskError, match="cannot write") as caught:
+def test_what_the_system_refuses_is_said(tmp_path, monkeypatch):
+    with pytest.raises(UsageError, match="is longer than the name of a file may be"):
         write(some(torch.eye(2)), tmp_path / f"{'e' * 260}.csv")
+
+    def full(*_args, **_options):
+        raise DiskError("cannot write it: the disk is full")
+
+    monkeypatch.setattr("zoo.explaining.embeddings.atomic.write_bytes", full)
+    with pytest.raises(DiskError, match="cannot write") as caught:
+        write(some(torch.eye(2)), tmp_path / "full.csv")
     assert "--out FILE" in caught.value.hint
 
 

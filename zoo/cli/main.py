@@ -20,7 +20,15 @@ from zoo.cli.output import Out
 from zoo.core import settings
 from zoo.core.names import did_you_mean, suggest
 from zoo.core.resolve import resolve, target_of
-from zoo.errors import DiskError, Interrupted, PluginError, UnknownNameError, UsageError, ZooError
+from zoo.errors import (
+    DiskError,
+    Interrupted,
+    PluginError,
+    UnknownNameError,
+    UsageError,
+    ZooError,
+    too_long,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -265,7 +273,7 @@ def run(argv: Sequence[str] | None = None) -> int:
         return 0
     except OSError as error:
         if error.errno == errno.ENAMETOOLONG:
-            out.error(_too_long(error), UsageError.exit_code)
+            out.error(too_long(str(error.filename or "")), UsageError.exit_code)
             return UsageError.exit_code
         if error.errno not in (errno.ENOSPC, errno.EDQUOT):
             raise
@@ -273,12 +281,6 @@ def run(argv: Sequence[str] | None = None) -> int:
         where = f" for {error.filename}" if error.filename else ""
         out.error(DiskError(f"{error.strerror}{where}", hint="make room"), DiskError.exit_code)
         return DiskError.exit_code
-
-
-def _too_long(error: OSError) -> UsageError:
-    name = str(error.filename or "")
-    shown = f"{name[:40]}..." if len(name) > 40 else name
-    return UsageError(f"{shown!r} is longer than the name of a file may be")
 
 
 def _mute() -> None:

@@ -47,7 +47,7 @@ def test_a_folder_is_no_file(tmp_path, monkeypatch, name):
 
 
 def test_a_name_that_no_file_can_have_is_said_before_anything_is_done(tmp_path):
-    with pytest.raises(OSError, match="too long"):
+    with pytest.raises(UsageError, match="is longer than the name of a file may be"):
         check_new(tmp_path / f"{'x' * 300}.png", KIND)
 
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from itertools import count
 from typing import TYPE_CHECKING
 
-from zoo.errors import DiskError, UsageError
+from zoo.errors import DiskError, UsageError, too_long
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -44,9 +44,8 @@ def check_new(path: Path, kind: Kind) -> None:
         kind: What it will be.
 
     Raises:
-        UsageError: A folder, of another suffix, there already, or in no folder.
+        UsageError: A folder, of another suffix, there already, in no folder, or of too long a name.
         DiskError: The folder may not be written.
-        OSError: The name is longer than the name of a file may be (``ENAMETOOLONG``).
     """
     usual = kind.suffixes[0]
     taken = _is_there(path)
@@ -68,7 +67,7 @@ def _is_there(path: Path) -> bool:
         path.lstat()
     except OSError as error:
         if error.errno == errno.ENAMETOOLONG:
-            raise
+            raise too_long(str(path)) from error
         return False
     return True
 
