@@ -35,6 +35,7 @@ def test_several_are_measured_apart_and_what_fails_is_named_at_the_end(shell):
     assert [line.split()[0] for line in done.stdout.splitlines()] == ["MODEL", "tutorials/lenet"]
     assert "1/2  tutorials/lenet" in done.stderr
     assert "alexnet: alexnet does not take images of 3 x 32 x 32" in done.stderr
+    assert "(--size N with larger images, " in done.stderr
     assert "Traceback" not in done.stderr
 
 
@@ -59,6 +60,7 @@ def test_how_long_it_takes_is_said_before():
         (("resnet81",), 2, "resnet18"),
         (("resnet18", "--device", "gpu"), 2, "is not a device"),
         (("resnet18", "--batch-size", "0"), 2, "--batch-size"),
+        (("run:nobody",), 5, "no run 'nobody'"),
         (("resnet18:nope",), 2, "has no weights 'nope'"),
         ((), 2, "MODELS"),
     ],

@@ -41,8 +41,8 @@ def test_a_frozen_part_is_not_cut_off(zoo, photos, finished_run, tmp_path, monke
 @pytest.mark.parametrize(
     ("words", "code", "said"),
     [
-        (("--temperature", "2"), 2, "loss.temperature is about a teacher, and there is none"),
-        (("--teacher", "run:nobody"), 5, "no run 'nobody'"),
+        (("--temperature", "2"), 2, "--temperature is about a teacher, and there is none"),
+        (("--teacher", "run:nobody"), 5, "--teacher: no run 'nobody'"),
         (("--teacher", "x", "--teacher-share", "1.5"), 2, "--teacher-share 1.5: expected a number"),
     ],
 )

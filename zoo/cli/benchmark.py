@@ -98,11 +98,14 @@ def _check(wanted: list[str], values: dict[str, Any]) -> None:
     """Say at once, before torch is imported, what cannot be measured."""
     from zoo.core.devices import check_device
     from zoo.core.request import request_as_named
+    from zoo.engine.start.stored import weights_path
 
     check_device(values["device"])
     known = registry.load()
     for name in wanted:
         request_as_named(name, values, registry=known)
+        if name.startswith(("run:", "file:")):
+            weights_path(name)
 
 
 def _guess(seconds: float, *, train: bool) -> int:
@@ -133,7 +136,8 @@ def _each_apart(
             given = json.loads(done.stdout)
             rows += given if isinstance(given, list) else []
             if isinstance(given, dict):
-                lost[name] = str(given["error"])
+                hint = f" ({given['hint']})" if given.get("hint") else ""
+                lost[name] = f"{given['error']}{hint}"
         except (ValueError, KeyError):
             lost[name] = f"its process ended with {done.returncode}"
     return rows, lost

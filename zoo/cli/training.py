@@ -15,7 +15,7 @@ from zoo.cli.output import Out
 from zoo.cli.progress import Live, duration
 from zoo.core import registry
 from zoo.core.request import request
-from zoo.errors import UsageError
+from zoo.errors import CheckpointError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -128,7 +128,11 @@ def _check_words(recipe: Recipe, known: registry.Registry) -> None:
     if recipe.loss.teacher and not recipe.loss.teacher.startswith("hub:"):
         from zoo.engine.start.stored import find_trained
 
-        find_trained(recipe.loss.teacher, known, output.dir)
+        try:
+            find_trained(recipe.loss.teacher, known, output.dir)
+        except CheckpointError as error:
+            error.message = f"--teacher: {error.message}"
+            raise
     if data.views != "auto":
         from zoo.engine.prefix.choice import parse_views
 

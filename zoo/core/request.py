@@ -106,9 +106,8 @@ def check_teacher(recipe: Recipe) -> None:
     part, usual = recipe.loss, LossPart()
     said = [name for name in TEACHING if getattr(part, name) != getattr(usual, name)]
     if said and part.teacher is None:
-        raise UsageError(
-            f"loss.{said[0]} is about a teacher, and there is none", hint="--teacher run:NAME"
-        )
+        flag = f"--{said[0].replace('_', '-')}"
+        raise UsageError(f"{flag} is about a teacher, and there is none", hint="--teacher run:NAME")
 
 
 def request_as_named(model: str, values: Mapping[str, Any], *, registry: Registry) -> Recipe:

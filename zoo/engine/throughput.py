@@ -10,6 +10,7 @@ from __future__ import annotations
 import statistics
 import sys
 import time
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -28,7 +29,7 @@ from zoo.engine.work import suited, work_of
 from zoo.errors import NumericsError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from torch import Tensor
@@ -134,22 +135,17 @@ def _measured(built: Built, place: Place, count: int, seconds: float, *, train: 
     )
 
 
-class _enough_memory:  # noqa: N801 - reads as what it does
-    """Says what to do where a batch does not fit."""
-
-    def __init__(self, count: int) -> None:
-        self.count = count
-
-    def __enter__(self) -> None:
-        """Begin."""
-
-    def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
-        """Turn an error about memory into one of ours."""
-        if error is not None and out_of_memory(error):
-            raise NumericsError(
-                f"out of memory with {self.count} images",
-                hint=f"--batch-size {max(1, self.count // 2)}",
-            ) from error
+@contextmanager
+def _enough_memory(count: int) -> Iterator[None]:
+    """Say what to do where a batch of so many images does not fit."""
+    try:
+        yield
+    except (RuntimeError, MemoryError) as error:
+        if not out_of_memory(error):
+            raise
+        raise NumericsError(
+            f"out of memory with {count} images", hint=f"--batch-size {max(1, count // 2)}"
+        ) from error
 
 
 def _forward(model: nn.Module, images: Tensor, place: Place) -> Callable[[], object]:
