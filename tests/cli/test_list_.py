@@ -104,6 +104,11 @@ def test_json_is_the_whole_record(zoo):
         (["--max-params", "1", "--weights"], "no model fits these filters", "take one away"),
         (["resnet*", "--max-params", "1"], "no model fits these filters", "take one away"),
         (["--kind", "loss", "zzzz"], "no loss matches 'zzzz'", "zoo list --kind loss"),
+        (["datasets"], "no model matches 'datasets'", "zoo list --kind dataset"),
+        (["loss"], "no model matches 'loss'", "zoo list --kind loss"),
+        (["adamw"], "no model matches 'adamw'", "zoo list adamw --kind optimizer"),
+        (["--kind", "datasets"], "'datasets' is not one of", "did you mean dataset?"),
+        (["--kind", "zzzz"], "'zzzz' is not one of", "zoo list --help"),
     ],
 )
 def test_what_is_not_there(zoo, args, error, hint):

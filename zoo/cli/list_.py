@@ -125,9 +125,20 @@ def _nothing(known: Registry, kind: str, pattern: str | None, filters: dict[str,
             raise UnknownNameError(f"no family {filters['family']!r}", hint=hint)
     if pattern and not any(value for value in filters.values()):
         close = suggest(pattern.strip("*?"), shelf)
-        hint = did_you_mean(close) or f"zoo list --kind {kind}"
+        hint = _elsewhere(known, pattern) or did_you_mean(close) or f"zoo list --kind {kind}"
         raise UnknownNameError(f"no {kind} matches {pattern!r}", hint=hint, suggestions=close)
     raise UnknownNameError(f"no {kind} fits these filters", hint="take one away")
+
+
+def _elsewhere(known: Registry, pattern: str) -> str:
+    """The command for a pattern that is the name of a kind, or of a part of another kind."""
+    words = {word: kind for kind in KINDS for word in (kind, KINDS[kind].shelf)}
+    if pattern.lower() in words:
+        return f"zoo list --kind {words[pattern.lower()]}"
+    for kind in KINDS:
+        if any(pattern.lower() in (s.name, s.qualified) for s in known.shelf(kind).values()):
+            return f"zoo list {pattern} --kind {kind}"
+    return ""
 
 
 def _nothing_of(known: Registry, kind: str, plugin: str) -> None:

@@ -296,4 +296,8 @@ def _as_ours(error: click.ClickException) -> UsageError:
     if isinstance(error, click.NoSuchOption):
         text = error.message.rstrip(".")
         hint = did_you_mean(suggest(error.option_name, error.possibilities or ())) or hint
+    elif isinstance(error, click.BadParameter) and error.param is not None:
+        words, typed = getattr(error.param.type, "choices", ()), error.message.split("'")
+        close = suggest(typed[1], map(str, words)) if len(typed) > 2 else ()
+        hint = did_you_mean(close) or hint
     return UsageError(text[:1].lower() + text[1:], hint=hint)
