@@ -84,3 +84,20 @@ def test_an_old_run_that_does_not_say_is_taken_as_it_is(away):
     assert where(given, away / "run") is given
     (away / "run" / ORIGIN_FILE).write_text(json.dumps({"folder": str(away / "here")}))
     assert where(given, away / "run") is given
+
+
+def test_trained_models_are_found_beside_the_run_or_where_it_was_started(away):
+    beside = away / "big"
+    beside.mkdir()
+    (beside / "recipe.toml").write_text("")
+    (away / "start" / "best.safetensors").write_text("")
+    for text, place in [
+        ("run:big", f"run:{beside}"),
+        ("big", f"run:{beside}"),
+        ("file:best.safetensors", f"file:{away / 'start' / 'best.safetensors'}"),
+        ("best.safetensors", str(away / "start" / "best.safetensors")),
+        ("hub:one/two", "hub:one/two"),
+        ("resnet50", "resnet50"),
+    ]:
+        assert where(recipe(teacher=text), away / "run").loss.teacher == place
+    assert where(recipe(weights="run:big"), away / "run").model.weights == f"run:{beside}"

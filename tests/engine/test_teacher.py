@@ -73,6 +73,19 @@ def test_it_sees_the_same_images_in_its_own_size_and_normalisation():
     assert torch.allclose(model.shown, (small - mean) / std, atol=1e-5)
 
 
+def test_it_is_known_by_what_its_tensors_are():
+    def record(model):
+        return Teacher(
+            loaded(model), ("a", "b", "c"), MINE, CPU, share=0.5, temperature=1.0, source="x"
+        ).record
+
+    one, same, other = Means(), Means(), Means()
+    other.weight.data[0] = 2
+    assert record(one)["source"] == "x"
+    assert record(one) == record(same)
+    assert record(one)["sha256"] != record(other)["sha256"]
+
+
 def test_models_that_are_shown_plain_numbers():
     model = Means()
     how = {"share": 0.5, "temperature": 1.0}

@@ -1,8 +1,11 @@
 """A small network learns from a larger one that was trained before."""
 
 import json
+import shutil
 
 import pytest
+from safetensors.torch import load_file
+from short_runs import begun
 
 SMALL = (
     "--epochs", "2", "--batch-size", "6", "--workers", "0", "--threads", "1", "--device", "cpu",
@@ -57,3 +60,29 @@ def test_a_teacher_of_other_classes_is_refused(zoo, finished_run, tmp_path, monk
     assert code == 2
     assert "the teacher does not know the classes" in err
     assert "then --teacher run:NAME" in err
+
+
+def test_a_stopped_run_finds_its_teacher_from_anywhere_and_takes_no_other(
+    zoo, tmp_path, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    begun(0, name="large", epochs=1)
+    other = begun(0, name="other", epochs=1, seed=1).resolve()
+    taught = {"teacher": "run:large", "epochs": 2, "save_every": "2"}
+    whole = begun(0, name="whole", **taught).resolve()
+    torn, lost = (begun(1, name=name, **taught).resolve() for name in ("torn", "lost"))
+    monkeypatch.chdir(other)
+    code, _, err = zoo("resume", torn)
+    assert code == 0, err
+    ours, theirs = (load_file(run / "model.safetensors") for run in (torn, whole))
+    assert ours.keys() == theirs.keys()
+    assert all(ours[name].equal(theirs[name]) for name in ours)
+    shutil.copy(other / "model.safetensors", tmp_path / "runs" / "large" / "model.safetensors")
+    code, _, err = zoo("resume", lost)
+    assert code == 5
+    assert "the teacher run:large is another one than when the run began" in err
+    assert "hint: bring that one back" in err
+    shutil.rmtree(tmp_path / "runs" / "large")
+    code, _, err = zoo("resume", lost)
+    assert code == 5
+    assert "--teacher: no run 'large'" in err

@@ -47,6 +47,7 @@ class CheckpointInfo:
         metrics: Numbers on the validation set, with ``n``.
         freeze: Freeze plan and proof, or empty.
         base: Starting weights: source, revision, sha256.
+        teacher: The model that it learnt from: source, sha256 of its tensors; or empty.
         data: Data set: name, fingerprint, counts.
         versions: zoo, torch, torchvision, python, plugins.
         git: State of the user's repository: commit, dirty.
@@ -68,6 +69,7 @@ class CheckpointInfo:
     metrics: dict[str, float] = field(default_factory=dict)
     freeze: dict[str, Any] = field(default_factory=dict)
     base: dict[str, Any] = field(default_factory=dict)
+    teacher: dict[str, str] = field(default_factory=dict)
     data: dict[str, Any] = field(default_factory=dict)
     versions: dict[str, str] = field(default_factory=dict)
     git: dict[str, Any] = field(default_factory=dict)

@@ -31,7 +31,7 @@ from zoo.engine.plan import steps_per_epoch
 from zoo.engine.prefix.amounts import parse_size
 from zoo.engine.prefix.choice import parse_views
 from zoo.engine.prefix.identity import identity_of
-from zoo.engine.prefix.setting import CacheWish, Views
+from zoo.engine.prefix.setting import CacheWish
 from zoo.engine.prefix.use import use_prefix
 from zoo.engine.processes import distributed, sharded
 from zoo.engine.processes.deal import Deal, deal
@@ -48,6 +48,7 @@ if TYPE_CHECKING:
     from zoo.core.recipe import DataPart, Recipe
     from zoo.core.registry import Registry
     from zoo.data.images import Splits
+    from zoo.engine.begun import Begun
     from zoo.engine.parts import Built
     from zoo.engine.prefix.use import Prefixed
     from zoo.engine.processes.distributed import World
@@ -159,7 +160,7 @@ def assemble(
     *,
     place: Place,
     world: World,
-    begun: Views | None = None,
+    begun: Begun | None = None,
 ) -> Assembly:
     """Make everything else from a built and frozen model.
 
@@ -171,7 +172,7 @@ def assemble(
         splits: The data.
         place: Where it computes.
         world: The ranks.
-        begun: What training was shown until now, if the run goes on.
+        begun: What was decided before, if the run goes on.
 
     Raises:
         UsageError: A part does not take its options, or the batch cannot be dealt to the ranks.
@@ -195,11 +196,11 @@ def assemble(
     mixes = batch_transforms(recipe, registry, built.input, len(splits.classes))
     train, val = _loaders(recipe, registry, built, seen, splits, place, world, share)
     loss = build_loss(recipe, registry, place)
-    teacher = find_teacher(recipe, registry, built, splits.classes, seen, place, loss)
+    teacher = find_teacher(recipe, registry, built, splits.classes, seen, place, loss, begun)
     feed = Feed(place, built.input, mixes, sizes=(seen.size[1:], built.input.size[1:]))
     used = use_prefix(
         model, frozen.plan, built.input, seen=seen, train=train, val=val, feed=feed, place=place,
-        wish=replace(cache_wish(recipe.data, off=slices, taught=bool(teacher)), begun=begun),
+        wish=cache_wish(recipe.data, off=slices, taught=bool(teacher), begun=begun),
         epochs=recipe.optim.epochs, root=settings.cache_dir() / "prefix",
         identity=identity_of(recipe, registry, built, seen, splits),
         lasting=not splits.sampled, world=world,
@@ -254,13 +255,16 @@ def _keep(recipe: Recipe, used: Prefixed, shown: InputSpec, place: Place, world:
     )  # fmt: skip
 
 
-def cache_wish(data: DataPart, *, off: bool = False, taught: bool = False) -> CacheWish:
+def cache_wish(
+    data: DataPart, *, off: bool = False, taught: bool = False, begun: Begun | None = None
+) -> CacheWish:
     """What the recipe asks of the frozen part's cache.
 
     Args:
         data: The recipe's section.
         off: Whether the model cannot be cut (its parameters are sharded).
         taught: Whether it has a teacher, which has to see the images.
+        begun: What was decided before, if the run goes on.
 
     Raises:
         UsageError: The size or the number of views is malformed.
@@ -273,6 +277,7 @@ def cache_wish(data: DataPart, *, off: bool = False, taught: bool = False) -> Ca
         dtype=data.cache_dtype,
         views=views,
         crop=data.view_crop,
+        begun=begun.views if begun else None,
         against="the teacher is shown the images" if taught else "",
     )
 

@@ -10,7 +10,7 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from zoo.core import compose, names
+from zoo.core import compose
 from zoo.data.places import locate
 from zoo.data.scan import quote
 from zoo.errors import DataError
@@ -59,9 +59,23 @@ def located(recipe: Recipe, run: Path, registry: Registry) -> Recipe:
     if data.root is not None:
         found["data.root"] = _either(data.root, start)
     for key, text in (("model.name", model.name), ("model.weights", model.weights)):
-        if text.startswith("file:"):
-            found[key] = "file:" + _either(names.parse(text).name, start)
+        if text.startswith(("file:", "run:")):
+            found[key] = _trained(text, start, run.parent)
+    if recipe.loss.teacher is not None:
+        found["loss.teacher"] = _trained(recipe.loss.teacher, start, run.parent)
     return compose.changed(recipe, found) if found else recipe
+
+
+def _trained(text: str, start: Path, runs: Path) -> str:
+    """A run or a checkpoint where the run was started, or beside the run; else as it is."""
+    source, _, rest = text.partition(":")
+    if source == "file":
+        return f"file:{_either(rest, start)}"
+    name = rest if source == "run" else text
+    beside = runs.resolve() / name
+    if (beside / "recipe.toml").is_file():
+        return f"run:{beside}"
+    return str(start / name) if (start / name).exists() else text
 
 
 def _named(source: str, registry: Registry) -> bool:

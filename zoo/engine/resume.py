@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 
 from zoo.core import compose
 from zoo.engine.assemble import early_place, freeze_model
+from zoo.engine.begun import Begun
 from zoo.engine.mend import mend
 from zoo.engine.origin import located
 from zoo.engine.parts import build, skeleton
 from zoo.engine.plan import make_plan, open_recipe_data
-from zoo.engine.prefix.setting import Views
 from zoo.engine.processes import distributed
 from zoo.engine.processes.deal import deal
 from zoo.engine.reports import Note
@@ -31,7 +31,6 @@ if TYPE_CHECKING:
     from zoo.core.registry import Registry
     from zoo.data.images import Splits
     from zoo.engine.run import Event
-    from zoo.engine.saving.checkpoint import State
 
 
 def go_on(folder: Path, registry: Registry, *, watch: Watch | None = None) -> Iterator[Event]:
@@ -87,14 +86,8 @@ def go_on(folder: Path, registry: Registry, *, watch: Watch | None = None) -> It
             start = replace(start, tensors=None)  # the model has them
         run = Run(recipe=recipe, registry=registry, splits=splits, built=built, world=world)
         run.dir = folder
-        begun = _shown(found.state) if found.state else None
+        begun = Begun.of(found.state, there)
         yield from carry_out(run, frozen, start, place, stack, watch, begun=begun)
-
-
-def _shown(state: State) -> Views | None:
-    """The views that training took until the state was saved, so that it goes on with them."""
-    at = state.position()
-    return None if at.views is None else Views(at.views, at.parts)
 
 
 def _same_data(info: CheckpointInfo, splits: Splits) -> None:

@@ -53,9 +53,9 @@ if TYPE_CHECKING:
     from collections.abc import Generator, Iterator
 
     from zoo.core.specs import InputSpec
+    from zoo.engine.begun import Begun
     from zoo.engine.freezing.frozen import Frozen
     from zoo.engine.place import Place
-    from zoo.engine.prefix.setting import Views
     from zoo.engine.rangetest import RangeTest, Tried
     from zoo.engine.reports import Report
     from zoo.engine.start.start import Start
@@ -179,9 +179,9 @@ def carry_out(
     *,
     dry: bool = False,
     find_lr: bool = False,
-    begun: Views | None = None,
+    begun: Begun | None = None,
 ) -> Iterator[Event]:
-    """The second half of a run, new or resumed (``begun``: what training was shown until now)."""
+    """The second half of a run, new or resumed (``begun``: what was decided before)."""
     recipe, world = run.recipe, run.world
     observers = Observers(run.registry, strict=recipe.output.strict, note=watch.note)
     with world.together():
@@ -204,7 +204,7 @@ def carry_out(
     made = replace(made, rules=replace(made.rules, go_on=f"zoo resume {run.dir}"))
     keeper = Keeper(
         folder,
-        _info(run, start, frozen),
+        _info(run, start, frozen, made),
         keep=recipe.output.keep,
         environment=environment(made.place, world),
         world=world,
@@ -277,7 +277,7 @@ def _folder(run: Run) -> RunFolder:
     return folder
 
 
-def _info(run: Run, start: Start, frozen: Frozen) -> CheckpointInfo:
+def _info(run: Run, start: Start, frozen: Frozen, made: Assembly) -> CheckpointInfo:
     return CheckpointInfo(
         model=run.built.spec.qualified,
         plugin=run.built.spec.plugin,
@@ -290,6 +290,7 @@ def _info(run: Run, start: Start, frozen: Frozen) -> CheckpointInfo:
         recipe_digest=compose.digest(run.recipe),
         freeze=frozen.record({}),
         base=start.record,
+        teacher=made.teacher.record if made.teacher else {},
         data=run.splits.to_dict(),
         versions=provenance.versions(run.registry),
         git=provenance.git_state(Path.cwd()),

@@ -11,6 +11,8 @@ normalised in its own way. N batch, K classes.
 
 from __future__ import annotations
 
+import hashlib
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import torch
@@ -19,10 +21,11 @@ from torch.nn import functional as F  # noqa: N812 - as everybody calls it
 
 from zoo.engine.averaging import Averaging
 from zoo.engine.evaluate import main_output
+from zoo.engine.freezing.proof import digest
 from zoo.engine.parts import is_convolutional
 from zoo.engine.place import autocast
 from zoo.engine.start.loading import load_run
-from zoo.errors import UsageError
+from zoo.errors import CheckpointError, UsageError, ZooError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -31,6 +34,7 @@ if TYPE_CHECKING:
     from zoo.core.recipe import Recipe
     from zoo.core.registry import Registry
     from zoo.core.specs import InputSpec
+    from zoo.engine.begun import Begun
     from zoo.engine.parts import Built
     from zoo.engine.place import Place
     from zoo.engine.start.loaded import Loaded
@@ -46,6 +50,7 @@ class Teacher:
         place: Where and how precisely.
         share: Of its answers in the loss.
         temperature: Outputs are divided by it before they are compared.
+        source: How it was asked for.
 
     Raises:
         UsageError: It does not know a class, or takes images of another number of channels.
@@ -60,8 +65,9 @@ class Teacher:
         *,
         share: float,
         temperature: float,
+        source: str = "",
     ) -> None:
-        self.place, self.share, self.temperature = place, share, temperature
+        self.place, self.share, self.temperature, self.source = place, share, temperature, source
         self.size = tuple(loaded.input.size[1:])
         self._rows = _rows(loaded, classes).to(place.device)
         if loaded.input.size[0] != seen.size[0]:
@@ -76,6 +82,14 @@ class Teacher:
         model: nn.Module = loaded.model.requires_grad_(requires_grad=False).eval()
         self.model = model.to(place.device, memory_format=layout)  # type: ignore[call-overload]
         self._scale, self._shift = _between(seen, loaded.input, place)
+
+    @cached_property
+    def record(self) -> dict[str, str]:
+        """Which teacher it is: how it was asked for, and the sha256 of its tensors."""
+        found = hashlib.sha256()
+        for name, tensor in sorted(self.model.state_dict().items()):
+            found.update(f"{name} {digest(tensor)}\n".encode())
+        return {"source": self.source, "sha256": found.hexdigest()}
 
     @torch.no_grad()
     def answers(self, images: Tensor) -> Tensor:
@@ -112,6 +126,7 @@ def find_teacher(
     seen: InputSpec,
     place: Place,
     loss: Loss,
+    begun: Begun | None = None,
 ) -> Teacher | None:
     """The recipe's teacher, or ``None``.
 
@@ -123,9 +138,11 @@ def find_teacher(
         seen: How its images are normalised.
         place: Where it computes.
         loss: What is minimised besides.
+        begun: What was decided before, if the run goes on.
 
     Raises:
         ZooError: The teacher cannot be had.
+        CheckpointError: It is another one than the run began with.
         UsageError: It does not fit the student, or the loss is no mean over images.
     """
     part = recipe.loss
@@ -145,9 +162,22 @@ def find_teacher(
             f"{len(classes)} classes",
             hint="leave --classes, --drop-last and --project out",
         )
-    loaded = load_run(part.teacher, registry, runs=recipe.output.dir)
+    try:
+        where = (begun and begun.teacher) or part.teacher
+        loaded = load_run(where, registry, runs=recipe.output.dir)
+    except ZooError as error:
+        error.message = f"--teacher: {error.message}"
+        raise
     share, temperature = part.teacher_share, part.temperature
-    return Teacher(loaded, classes, seen, place, share=share, temperature=temperature)
+    found = Teacher(
+        loaded, classes, seen, place, share=share, temperature=temperature, source=part.teacher
+    )
+    if begun and begun.taught and begun.taught != found.record["sha256"]:
+        raise CheckpointError(
+            f"the teacher {part.teacher} is another one than when the run began",
+            hint="bring that one back, or start a new run from this one: --weights run:NAME",
+        )
+    return found
 
 
 def _rows(loaded: Loaded, classes: Sequence[str]) -> Tensor:
