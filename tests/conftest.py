@@ -21,6 +21,10 @@ if (
     # process that a test starts and interrupts would inherit.
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
+# What is compiled is kept, as a user's Python does: hundreds of processes would compile zoo anew.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
+
 import pytest
 from hypothesis import settings as hypothesis_settings
 from loopback_fixtures import home, hub, known_shapes  # noqa: F401
@@ -33,8 +37,9 @@ hypothesis_settings.load_profile("zoo")
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_auto_num_workers(config):
-    """``-n auto``: a worker holds half a gigabyte, so four at most."""
-    return min(4, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 2)
+    """``-n auto``: one more than there are cores, since many tests wait for others; four at most."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 2
+    return min(4, cores + 1)
 
 
 def pytest_configure(config):

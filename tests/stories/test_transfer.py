@@ -35,7 +35,7 @@ def story(tmp_path_factory):
     pictures(home / "old", range(16), 15, size=56)
     pictures(home / "new" / "train", range(24, 34), 5, size=56)
     pictures(home / "new" / "val", range(24, 34), 10, size=56, first=50)
-    old = ("--data", "old", "--epochs", "6", "--batch-size", "12", *COMMON)
+    old = ("--data", "old", "--epochs", "4", "--batch-size", "12", *COMMON)
     weights = "file:runs/old/model.safetensors"
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(home)
