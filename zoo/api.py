@@ -189,6 +189,8 @@ def evaluate(
     split: str = "val",
     metric: Sequence[str] | None = None,
     data_root: str | None = None,
+    data_option: Mapping[str, Any] | None = None,
+    download: bool | None = None,
     batch_size: int | None = None,
     device: str = "auto",
     precision: str | None = None,
@@ -207,6 +209,8 @@ def evaluate(
         split: Split of the data.
         metric: Further metrics by name; default: those of the run's recipe.
         data_root: Folder in which named data sets lie.
+        data_option: Options of a named data set.
+        download: Whether a named data set may download itself.
         batch_size: Images at a time; default: as in the run.
         device: ``auto``, ``cpu``, ``cuda`` ...
         precision: ``auto``, ``fp32``, ``bf16`` or ``fp16``; default: as in the run, so that its
@@ -233,6 +237,7 @@ def evaluate(
     loaded = _opened(model, runs)
     given: dict[str, Any] = {"data.batch_size": batch_size, "data.on_bad_image": on_bad_image}
     given |= {"data.root": data_root, "device.precision": precision, "data.source": data}
+    given |= {"data.options": data_option, "data.download": download or None}
     wish = judging(loaded.info.recipe, device, given) | {"closely": report is not None}
     wish |= {"corruptions": corruptions, "tta": tta, "progress": progress}
     found = judge(loaded, registries.load(), split=split, metrics=metric, **wish)

@@ -17,6 +17,7 @@ from __future__ import annotations
 
 from zoo.core.hookspecs import API_VERSION, hookimpl
 from zoo.core.protocols import Augmentation, BatchTransform, Loss, Metric, Tracker
+from zoo.core.settings import offline
 from zoo.core.specs import (
     CommandSpec,
     DatasetSpec,
@@ -59,4 +60,5 @@ __all__ = [
     "WeightsSpec",
     "ZooError",
     "hookimpl",
+    "offline",
 ]

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
+from zoo.cli.options import keyword_values, named_data_options
 from zoo.cli.output import Out
 from zoo.cli.progress import Live
 from zoo.core import registry
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 _SHOWN = 50
 
 
+@named_data_options
 @click.command("doctor")
 @click.argument("data", metavar="[DATA]", required=False)
 @click.option("--val", metavar="FOLDER", help="A folder of validation images.")
@@ -36,6 +38,7 @@ def command(
     allow_empty: bool,
     data_root: str | None,
     as_json: bool,
+    **named: Any,
 ) -> int:
     """Check DATA: a folder, a .csv or the name of a data set; default: ./data.
 
@@ -45,8 +48,15 @@ def command(
     from zoo.engine.cores import usable_cores
 
     out = Out("json" if as_json else "table")
+    given = keyword_values(named)
     part = DataPart(
-        source=data, val=val, max_pixels=max_pixels, allow_empty=allow_empty, root=data_root
+        source=data,
+        val=val,
+        max_pixels=max_pixels,
+        allow_empty=allow_empty,
+        root=data_root,
+        options=given.get("data_option", {}),
+        download=bool(given.get("download")),
     )
     with Live(show=not as_json) as live:
         found = examine(

@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from zoo.cli.opened import opened
-from zoo.cli.options import TTA, complete_trained
+from zoo.cli.options import TTA, complete_trained, keyword_values, named_data_options
 from zoo.cli.output import Out
 from zoo.cli.progress import Live, images_done
 from zoo.cli.timings import show, started
@@ -17,6 +17,7 @@ from zoo.core import registry
 from zoo.core.recipe import DataPart
 
 
+@named_data_options
 @click.command("eval")
 @click.argument("model", shell_complete=complete_trained)
 @click.option("--data", metavar="SOURCE", help="Images; default: the run's own validation images.")
@@ -84,6 +85,8 @@ def command(
     registry.load()
     named = [name for text in metrics for name in text.split(",") if name]
     clock = started() if timings else None
+    opening = {key: options.pop(key) for key in ("data_option", "download")}
+    options |= keyword_values(opening)
     data = DataPart(source=options["data"], root=options["data_root"])
     parts = [("metric", name) for name in named]
     loaded = opened(model, runs, show=not as_json, data=data, parts=parts, device=options["device"])

@@ -199,6 +199,13 @@ def recipe_options(*, without: Iterable[str] = ()) -> Callable[[click.Command], 
     return add
 
 
+def named_data_options(command: click.Command) -> click.Command:
+    """Add what a named data set is opened with, beside ``--data-root`` (above ``@click.command``)."""
+    place = [param.name for param in command.params].index("data_root") + 1
+    command.params[place:place] = [RecipeOption(k) for k in ("data_option", "download")]
+    return command
+
+
 def keyword_values(options: dict[str, Any]) -> dict[str, Any]:
     """What click parsed, as keywords of :mod:`zoo.core.flags`; flags not given are left out.
 

@@ -161,13 +161,32 @@ class Registry:
         given = _accepted(target, spec, kind, args, {**spec.options, **options})
         if getattr(spec, "form", "factory") == "function":
             return functools.partial(target, **given) if given else target
-        try:
-            return target(*args, **given)
-        except ImportError as error:  # a target may import what it needs when it is called
-            if lacks := missing(spec):
-                text = f"{kind} {spec.qualified}: {type(error).__name__}: {error}"
-                raise PluginError(text, hint=install(lacks)) from error
-            raise
+        return _called(target, spec, kind, args, given)
+
+    def ask(self, kind: str, reference: str, question: str, /, **options: Any) -> Any:
+        """Call a function that hangs on a part's target, such as ``splits`` of a data set.
+
+        Args:
+            kind: Kind of part.
+            reference: Its name.
+            question: The function's name.
+            **options: Keyword arguments; they override the part's own options.
+
+        Raises:
+            UnknownNameError: No such part.
+            UsageError: The function does not take one of the options.
+            PluginError: The target cannot be imported, lacks what the part requires, or has no
+                such function.
+        """
+        spec = self.find(kind, reference)
+        function = getattr(target_of(spec), question, None)
+        if not callable(function):
+            raise PluginError(
+                f"{kind} {spec.qualified}: target {spec.target} has no function {question}",
+                hint="its entry says that it has: docs/reference/plugin-api.md",
+            )
+        given = _accepted(function, spec, kind, (), {**spec.options, **options})
+        return _called(function, spec, kind, (), given)
 
     def run_hooks(self) -> pluggy.HookRelay:
         """The run hooks of all plugins; imports the hook modules that manifests name.
@@ -236,6 +255,18 @@ def unheard(content: Manifest) -> list[str]:
 
 def _answers(spec: PartSpec, plugin: str, name: str) -> bool:
     return (not plugin or plugin == spec.plugin) and (name == spec.name or name in spec.aliases)
+
+
+def _called(
+    function: Any, spec: PartSpec, kind: str, args: tuple[Any, ...], options: dict[str, Any]
+) -> Any:
+    try:
+        return function(*args, **options)
+    except ImportError as error:  # a target may import what it needs when it is called
+        if lacks := missing(spec):
+            text = f"{kind} {spec.qualified}: {type(error).__name__}: {error}"
+            raise PluginError(text, hint=install(lacks)) from error
+        raise
 
 
 def _accepted(

@@ -208,7 +208,8 @@ class DatasetSpec(PartSpec):
     Attributes:
         task: What its targets are.
         classes: Number of classes; ``None`` = depends on the options or is not stated.
-        splits: Names that ``split`` accepts, training first.
+        splits: Names that ``split`` accepts, training first; empty = they depend on the data, and
+            ``target.splits(root=, download=, **options)`` gives them.
         size: Number of samples by split.
         channels: Channels of an image.
         download: ``none`` (needs nothing), ``auto`` (can be downloaded), ``manual``.

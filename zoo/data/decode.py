@@ -21,7 +21,7 @@ import torch
 from PIL import Image, ImageOps
 
 from zoo.core.recipe import MAX_PIXELS
-from zoo.data.headers import inspect, readers
+from zoo.data.headers import Damage, inspect, readers, too_large
 from zoo.data.pillow import allow, is_deep
 from zoo.data.scan import quote
 from zoo.errors import DataError
@@ -65,12 +65,38 @@ def read_image(path: str, channels: int = 3, max_pixels: int = MAX_PIXELS) -> Te
         raise DataError(f"{quote(path)}: {error.message}", hint=error.hint) from error
 
 
-def decode(data: bytearray, channels: int = 3) -> Tensor:
+def decode_checked(data: bytes, channels: int = 3, max_pixels: int = MAX_PIXELS) -> Tensor:
+    """Decode an image file's bytes that nobody has looked at: checked as files are before a run.
+
+    Args:
+        data: The whole file.
+        channels: 1 to 4, as in :func:`read_image`.
+        max_pixels: Files with more pixels are refused by the size that they state.
+
+    Returns:
+        uint8 ``(C, H, W)`` with C = ``channels``.
+
+    Raises:
+        Damage: It cannot be used.
+    """
+    header = inspect(data, max_pixels=max_pixels)
+    if header.pixels > max_pixels:
+        raise Damage(too_large(header, max_pixels))
+    if max_pixels > MAX_PIXELS:
+        allow(max_pixels)
+    try:
+        return decode(bytearray(data), channels, checked=True)
+    except DataError as error:
+        raise Damage(error.message) from error
+
+
+def decode(data: bytearray, channels: int = 3, *, checked: bool = False) -> Tensor:
     """Decode an image file's bytes.
 
     Args:
         data: The whole file.
         channels: 1 to 4, as in :func:`read_image`.
+        checked: Whether it has just been inspected.
 
     Returns:
         uint8 ``(C, H, W)`` with C = ``channels``.
@@ -88,7 +114,7 @@ def decode(data: bytearray, channels: int = 3) -> Tensor:
             raise DataError(f"cannot be decoded ({reason})") from error
         return with_channels(image, channels)
     try:
-        if data[:4] == b"\x89PNG":
+        if data[:4] == b"\x89PNG" and not checked:
             inspect(bytes(data))  # Pillow skips the checksums of the pixels
         with Image.open(io.BytesIO(data), formats=readers(data)) as picture:
             return from_pillow(picture, channels)

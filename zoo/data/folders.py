@@ -10,6 +10,7 @@ from zoo.core import names
 from zoo.data import guard, labels
 from zoo.data.apart import refuse_fold
 from zoo.data.groups import COLUMN
+from zoo.data.headers import OVER
 from zoo.data.images import FileReader, ImageSet
 from zoo.data.scan import (
     File,
@@ -131,7 +132,7 @@ def checked(
 
 def allowing(reasons: Iterable[str], how: str) -> str:
     """The end of a hint: how larger images are allowed, if some were too large; else ``""``."""
-    return f"; {how} allows larger ones" if any(guard.OVER in r for r in reasons) else ""
+    return f"; {how} allows larger ones" if any(OVER in r for r in reasons) else ""
 
 
 def drop_empty(tree: Tree, role: str, data: DataPart) -> None:

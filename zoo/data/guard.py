@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from zoo.core import settings
-from zoo.data.headers import Damage, Header, inspect
+from zoo.data.headers import Damage, Header, inspect, too_large
 from zoo.data.scan import File, Tree, quote
 from zoo.errors import DataError
 
@@ -29,8 +29,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
     from pathlib import Path
 
-OVER: Final = "more than the limit of"
-"""In the reason of a file that has too many pixels; how the limit is raised, the caller says."""
 _VERSION: Final = 3
 _RACY: Final = 2_000_000_000  # a file changed this shortly before its check may change unseen
 _SHOWN: Final = 20
@@ -78,7 +76,7 @@ def check(
             finding = _look(file, max_pixels)
             cache.put(file, finding)
         if finding.header is not None and finding.header.pixels > max_pixels:
-            finding = Finding(finding.crc, None, _too_large(finding.header, max_pixels))
+            finding = Finding(finding.crc, None, too_large(finding.header, max_pixels))
         found[file.path] = finding
         if progress is not None and number % 256 == 0:
             progress(number)
@@ -99,10 +97,6 @@ def _look(file: File, max_pixels: int) -> Finding:
         return Finding(crc, inspect(data, max_pixels=max_pixels))
     except Damage as damage:
         return Finding(crc, None, str(damage))
-
-
-def _too_large(header: Header, max_pixels: int) -> str:
-    return f"{header.width} x {header.height} = {header.pixels:,} pixels, {OVER} {max_pixels:,}"
 
 
 def refuse(bad: Mapping[str, str], total: int, hint: str) -> DataError:

@@ -16,6 +16,9 @@ from typing import Final, Literal
 
 Mode = Literal["rgb", "gray", "alpha", "palette", "cmyk", "bilevel", "gray16", "rgb16", "other"]
 
+OVER: Final = "more than the limit of"
+"""In the reason of a file that has too many pixels; how the limit is raised, the caller says."""
+
 SUFFIXES: Final = frozenset(
     {".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".apng", ".gif", ".bmp", ".dib", ".webp", ".tif"}
     | {".tiff", ".ppm", ".pgm", ".pbm", ".pnm", ".avif", ".heic", ".heif", ".tga", ".jp2"}
@@ -64,6 +67,11 @@ class Header:
     def pixels(self) -> int:
         """Width times height."""
         return self.width * self.height
+
+
+def too_large(header: Header, max_pixels: int) -> str:
+    """Why a file with more pixels than are allowed is refused, with both numbers."""
+    return f"{header.width} x {header.height} = {header.pixels:,} pixels, {OVER} {max_pixels:,}"
 
 
 def inspect(data: bytes, *, max_pixels: int = 2**62) -> Header:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from zoo.core.recipe import MAX_PIXELS
+from zoo.data.headers import OVER
 from zoo.errors import DataError
 
 if TYPE_CHECKING:
@@ -60,18 +61,30 @@ class ItemReader:
 
     Attributes:
         dataset: Gives ``(image, label)``; may hold all images as ``images``, uint8 ``(N, H, W)``
-            or ``(N, H, W, C)`` as an array, ``(N, H, W)`` or ``(N, C, H, W)`` as a tensor.
+            or ``(N, H, W, C)`` as an array, ``(N, H, W)`` or ``(N, C, H, W)`` as a tensor; may give
+            image files as they are, ``encoded(row) -> bytes``.
         channels: Channels to give.
+        max_pixels: Image files with more pixels are refused.
     """
 
     dataset: Any
     channels: int = 3
+    max_pixels: int = MAX_PIXELS
 
     def read(self, row: int) -> Tensor:
-        """Give image ``row``: uint8 ``(C, H, W)``."""
-        from zoo.data.decode import from_item
+        """Give image ``row``: uint8 ``(C, H, W)``.
 
-        return from_item(self.dataset[row][0], self.channels)
+        Raises:
+            Damage: An image file cannot be used.
+        """
+        encoded = getattr(self.dataset, "encoded", None)
+        if encoded is None:
+            from zoo.data.decode import from_item
+
+            return from_item(self.dataset[row][0], self.channels)
+        from zoo.data.decode import decode_checked
+
+        return decode_checked(encoded(row), self.channels, self.max_pixels)
 
     def whole(self) -> Tensor | None:
         """Give ``images`` of the data set as uint8 ``(N, C, H, W)``, or ``None``."""
@@ -138,9 +151,10 @@ class ImageSet:
             raise
         except Exception as error:
             what = str(error).partition("\n")[0] or type(error).__name__
+            larger = "; --set data.max_pixels=N allows larger ones" if OVER in what else ""
             raise DataError(
                 f"{self.name}: image {self.keys[index]!r} cannot be read: {what}",
-                hint="--on-bad-image skip leaves such images out",
+                hint=f"--on-bad-image skip leaves such images out{larger}",
             ) from error
 
     def whole(self) -> Tensor | None:

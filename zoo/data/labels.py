@@ -52,7 +52,7 @@ def compare(
     raise DataError(
         f"train has {len(train)} classes, {where} has {len(other)}, and they differ; "
         + "; ".join(parts),
-        hint=f"give both the same class folders{or_empty}",
+        hint=f"give both the same classes{or_empty}",
     )
 
 

@@ -2,7 +2,9 @@
 
 A data set is map-style and gives ``(image, label)``. What else it may have, so that nothing must
 be decoded to plan a run: ``labels`` (or ``targets``), ``classes`` (names), ``keys`` (a name for
-each image), ``images`` (all pixels as one uint8 array), ``fingerprint`` (a string).
+each image), ``images`` (all pixels as one uint8 array), ``fingerprint`` (a string), ``notes``
+(facts worth a line). With ``encoded(index)`` it gives image files as they are, to be checked and
+decoded like any file.
 """
 
 from __future__ import annotations
@@ -11,20 +13,23 @@ import contextlib
 import hashlib
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final, overload
 
 from zoo.core import settings
 from zoo.core.specs import DatasetSpec
 from zoo.data.apart import refuse_fold, set_apart
 from zoo.data.images import ImageSet, ItemReader, Splits
-from zoo.data.labels import ASKED, check_range, compare, expect
-from zoo.errors import DataError, UsageError, ZooError
+from zoo.data.labels import ASKED, check_range, compare, expect, listed
+from zoo.errors import DataError, PluginError, UsageError, ZooError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from zoo.core.recipe import DataPart
     from zoo.core.registry import Registry
 
-_VALIDATION: Final = ("val", "valid", "validation", "test")
+_VALIDATION: Final = ("val", "valid", "validation", "dev", "test")
 _SAMPLES: Final = 16
 _FOLDABLE: Final = "leave --fold out, or fold images of your own: --data FOLDER"
 _GIVEN: Final = {
@@ -34,6 +39,10 @@ _GIVEN: Final = {
     "download": "--download",
 }
 """What zoo itself gives to a data set -> the flag that says it."""
+
+
+class UnlabelledError(DataError):
+    """No image of a split has a label: they are kept back, as those of contests are (exit 3)."""
 
 
 class Numbered(Sequence[str]):
@@ -92,24 +101,34 @@ def open_named(
     """
     spec = registry.find("dataset", name)
     assert isinstance(spec, DatasetSpec)
-    splits = choose(spec, data)
     options = dict(data.options)
     if classes is not None and "classes" in spec.options:
         options.setdefault("classes", classes)
-    opened = {
-        role: open_split(spec, split, data, registry=registry, channels=channels, options=options)
-        for role, split in splits.items()
-    }
-    train, notes = opened["train"], []
-    expect(train.classes, classes, spec.qualified, asked)
-    for role, images in opened.items():
-        if role != "train":
-            compare(train.classes, images.classes, splits[role])
+    splits = choose(spec, data, splits_of(spec, data, registry=registry, options=options))
+    opened: dict[str, ImageSet] = {}
+    notes: list[str] = []
+    for role, split in splits.items():
+        try:
+            images = open_split(
+                spec, split, data, registry=registry, channels=channels, options=options
+            )
+        except UnlabelledError:
+            if role != "test":
+                raise
+            notes.append(f"{split} is left alone: none of its images has a label")
+            continue
+        if role == "train":
+            expect(images.classes, classes, spec.qualified, asked)
+        opened[role] = images if role == "train" else _same(opened["train"], images, split, data)
+    train = opened["train"]
+    notes = [*getattr(getattr(train.reader, "dataset", None), "notes", ()), *notes]
     digest, whole = fingerprint(spec, opened, options)
     if "val" in opened:
         val = opened["val"]
         if splits["val"] == "test":
             notes.append("validated on the test split: it has no other")
+        if missing := [name for name, count in val.counts().items() if not count]:
+            notes.append(f"classes without validation images: {listed(missing, 5)}")
     else:
         parts = set_apart(data, train.classes, train.labels, train.keys, seed=seed)
         val, train = train.subset(parts.held, f"{spec.name}/val"), train.subset(parts.kept)
@@ -128,30 +147,118 @@ def open_named(
     )
 
 
-def choose(spec: DatasetSpec, data: DataPart) -> dict[str, str]:
-    """Role -> the data set's own name of the split.
+def splits_of(
+    spec: DatasetSpec, data: DataPart, *, registry: Registry, options: dict[str, Any]
+) -> tuple[str, ...]:
+    """The names of a data set's splits, training first: its entry's, else what its target says.
+
+    Args:
+        spec: Its entry.
+        data: Where its files lie, and whether they may be downloaded.
+        registry: Where it is found.
+        options: Its own options.
 
     Raises:
-        DataError: It has no such split.
+        DataError: Files are missing, or there is no split at all.
+        PluginError: Neither the entry nor the target names any.
+        UsageError: An option is one that zoo gives itself, or that the data set does not take.
+    """
+    if spec.splits:
+        return spec.splits
+    with _opening(spec, data, options) as given:
+        found = registry.ask("dataset", spec.qualified, "splits", **given, **options)
+    names = tuple(found)
+    if not names or not all(isinstance(name, str) for name in names):
+        raise PluginError(
+            f"dataset {spec.qualified}: splits() gives {found!r}, not the names of splits",
+            hint="it gives at least one name, training first",
+        )
+    return names
+
+
+def pick(splits: Sequence[str], wanted: str) -> str | None:
+    """The data set's own name of a split that is to be judged; ``None`` if it has none.
+
+    Args:
+        splits: The names of its splits, training first.
+        wanted: One of them, or ``val`` for whatever validates.
+    """
+    if wanted in splits:
+        return wanted
+    if wanted != "val":
+        return None
+    return next((name for name in _VALIDATION if name in splits), splits[-1])
+
+
+def choose(spec: DatasetSpec, data: DataPart, splits: Sequence[str]) -> dict[str, str]:
+    """Role -> the data set's own name of the split.
+
+    Args:
+        spec: Its entry.
+        data: Names the split that validates, or a fold, if either was asked for.
+        splits: The names of its splits, training first.
+
+    Raises:
+        DataError: It has no such split, or none to train on.
         UsageError: A fold was asked for, and it has validation images.
     """
-    chosen, wanted = {"train": spec.splits[0]}, data.val
+    chosen, wanted = {"train": splits[0]}, data.val
+    if splits[0] in _VALIDATION:
+        raise DataError(
+            f"data set {spec.qualified} has nothing to train on: it has {', '.join(splits)}",
+            hint=f"zoo eval RUN --data {spec.qualified} --split {splits[0]} judges a model on it",
+        )
     if wanted is not None:
-        if wanted not in spec.splits:
+        if wanted not in splits:
             raise DataError(
                 f"data set {spec.qualified} has no split {wanted!r}",
-                hint=f"it has {', '.join(spec.splits)}",
+                hint=f"it has {', '.join(splits)}",
             )
         chosen["val"] = wanted
-    elif found := [name for name in _VALIDATION if name in spec.splits[1:]]:
+    elif found := [name for name in _VALIDATION if name in splits[1:]]:
         chosen["val"] = found[0]
     if data.fold is not None and chosen.get("val") == "test" and wanted is None:
         del chosen["val"]
     if "val" in chosen:
         refuse_fold(data, f"{spec.qualified} has a split {chosen['val']}", _FOLDABLE)
-    if "test" in spec.splits and "test" not in chosen.values():
+    if "test" in splits and "test" not in chosen.values():
         chosen["test"] = "test"
     return chosen
+
+
+def _same(train: ImageSet, images: ImageSet, split: str, data: DataPart) -> ImageSet:
+    """Images with the training images' classes, in their order; labels are matched by name."""
+    absent = [name for name in train.classes if name not in images.classes]
+    names = [*images.classes, *(absent if data.allow_empty else ())]
+    compare(train.classes, names, split, empty_allowed=data.allow_empty)
+    if images.classes == train.classes:
+        return images
+    place = {name: label for label, name in enumerate(train.classes)}
+    labels = [place[images.classes[label]] for label in images.labels]
+    return replace(images, classes=train.classes, labels=labels)
+
+
+@contextlib.contextmanager
+def _opening(
+    spec: DatasetSpec, data: DataPart, options: dict[str, Any]
+) -> Iterator[dict[str, Any]]:
+    """What every target is given; what it raises is said in zoo's way."""
+    for key in sorted(options.keys() & _GIVEN.keys()):
+        raise UsageError(
+            f"data set {spec.qualified}: {key} is not an option of its own; {_GIVEN[key]} says it",
+            hint=f"leave --data-option {key} out",
+        )
+    root = data.root or str(settings.cache_dir() / "datasets")
+    try:
+        with contextlib.redirect_stdout(sys.stderr):
+            yield {"root": root, "download": data.download}
+    except ZooError:
+        raise
+    except (OSError, RuntimeError) as error:
+        can = spec.download == "auto" and not data.download
+        hint = "add --download" if can else f"put its files into {root} (--data-root)"
+        reason = str(error).partition("\n")[0]
+        raise DataError(f"data set {spec.qualified}: {reason}", hint=hint) from error
 
 
 def open_split(
@@ -175,34 +282,20 @@ def open_split(
 
     Raises:
         DataError: Files are missing or labels are out of range.
+        UnlabelledError: None of its images has a label.
         UsageError: An option is one that zoo gives itself, or that the data set does not take.
     """
-    for key in sorted(options.keys() & _GIVEN.keys()):
-        raise UsageError(
-            f"data set {spec.qualified}: {key} is not an option of its own; {_GIVEN[key]} says it",
-            hint=f"leave --data-option {key} out",
+    with _opening(spec, data, options) as given:
+        dataset = registry.build(
+            "dataset", spec.qualified, split=split, transform=None, **given, **options
         )
-    root = data.root or str(settings.cache_dir() / "datasets")
-    try:
-        with contextlib.redirect_stdout(sys.stderr):
-            dataset = registry.build(
-                "dataset",
-                spec.qualified,
-                root=root,
-                split=split,
-                transform=None,
-                download=data.download,
-                **options,
-            )
-    except ZooError:
-        raise
-    except (OSError, RuntimeError) as error:
-        can = spec.download == "auto" and not data.download
-        hint = "add --download" if can else f"put its files into {root} (--data-root)"
-        reason = str(error).partition("\n")[0]
-        raise DataError(f"data set {spec.qualified}: {reason}", hint=hint) from error
     where = f"{spec.name}/{split}"
     labels = labels_of(dataset, where)
+    if set(labels) == {-1}:
+        raise UnlabelledError(
+            f"{where}: none of its {len(labels)} images has a label: they are kept back (-1)",
+            hint="take another split; zoo predict shows what a model makes of such images",
+        )
     names = _classes_of(dataset, spec, labels)
     check_range(labels, len(names), where)
     keys = getattr(dataset, "keys", None)
@@ -211,7 +304,7 @@ def open_split(
         classes=names,
         labels=labels,
         keys=keys if isinstance(keys, list | tuple) else Numbered(where, len(labels)),
-        reader=ItemReader(dataset, channels),
+        reader=ItemReader(dataset, channels, data.max_pixels),
         on_bad=data.on_bad_image,
     )
 

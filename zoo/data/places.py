@@ -79,7 +79,8 @@ def check_there(data: DataPart, registry: Registry) -> None:
 
             spec = registry.find("dataset", name)
             assert isinstance(spec, DatasetSpec)
-            choose(spec, data)
+            if spec.splits:  # else they are known when it is opened
+                choose(spec, data, spec.splits)
         elif path.is_dir():
             folders.check_fold(data, path)
 

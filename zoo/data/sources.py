@@ -207,11 +207,10 @@ def open_for_evaluation(
         options = dict(data.options)
         if "classes" in spec.options:
             options.setdefault("classes", len(classes))
-        if split not in spec.splits and split != "val":
-            raise DataError(
-                f"{name} has no split {split!r}", hint=f"it has {', '.join(spec.splits)}"
-            )
-        chosen = split if split in spec.splits else spec.splits[-1]
+        splits = named.splits_of(spec, data, registry=registry, options=options)
+        chosen = named.pick(splits, split)
+        if chosen is None:
+            raise DataError(f"{name} has no split {split!r}", hint=f"it has {', '.join(splits)}")
         images = named.open_split(
             spec, chosen, data, registry=registry, channels=channels, options=options
         )

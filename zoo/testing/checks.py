@@ -25,12 +25,14 @@ class Settings:
     Attributes:
         parts: Globs; only parts whose name, qualified name or ``kind:name`` matches are checked.
         roots: Data set name -> folder in which its files lie.
+        options: Data set name -> options that it is opened with.
         max_params: Models with more parameters are only built on the meta device.
         exports: Formats that every model must export to.
     """
 
     parts: tuple[str, ...] = ("*",)
     roots: Mapping[str, str] = field(default_factory=dict)
+    options: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     max_params: int = 30_000_000
     exports: tuple[str, ...] = ("torch-export", "onnx")
 

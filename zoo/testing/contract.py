@@ -86,6 +86,7 @@ def plugin_contract(
     *,
     parts: tuple[str, ...] = ("*",),
     roots: Mapping[str, str] | None = None,
+    options: Mapping[str, Mapping[str, Any]] | None = None,
     max_params: int | None = None,
     exports: tuple[str, ...] | None = None,
 ) -> Callable[..., None]:
@@ -95,6 +96,7 @@ def plugin_contract(
         name: Name of its entry point.
         parts: Globs of the parts that are checked.
         roots: Data set name -> folder in which its files lie.
+        options: Data set name -> options that it is opened with.
         max_params: Larger models are only built on the meta device.
         exports: Formats that every model must export to.
 
@@ -107,6 +109,7 @@ def plugin_contract(
     settings = Settings(
         parts=parts,
         roots=dict(roots or {}),
+        options=dict(options or {}),
         **{key: value for key, value in changed.items() if value is not None},  # type: ignore[arg-type]
     )
     checks = contract(name, settings)

@@ -6,6 +6,7 @@ Shapes: N images, C channels, H and W pixels, K classes.
 from __future__ import annotations
 
 import tempfile
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,9 +18,11 @@ from zoo.core.protocols import Tracker
 from zoo.core.resolve import resolve
 from zoo.core.specs import InputSpec
 from zoo.errors import ZooError
-from zoo.testing.checks import Check, Settings, Skip, checks_of, require
+from zoo.testing.checks import Check, Question, Settings, Skip, checks_of, require
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from zoo.core.specs import (
         CommandSpec,
         DatasetSpec,
@@ -30,9 +33,17 @@ if TYPE_CHECKING:
 
 
 def dataset_checks(spec: DatasetSpec, settings: Settings) -> list[Check]:
-    """Questions about one data set, split by split."""
+    """Questions about one data set, split by split; where the data says which, all of them at once."""
+    asked: list[tuple[str, Question]]
+    if not spec.splits:
+        asked = [
+            ("names its splits, training first", _names_splits),
+            ("every split: can be read by index", partial(_in_each, _is_indexable)),
+            ("every split: labels are class numbers", partial(_in_each, _is_labelled)),
+        ]
+        return checks_of(f"dataset {spec.name}", spec, settings, asked)
     found = []
-    for split in spec.splits or ("train",):
+    for split in spec.splits:
         asked = [
             (f"{split}: can be read by index", lambda s, g, x=split: _is_indexable(x, s, g)),
             (f"{split}: labels are class numbers", lambda s, g, x=split: _is_labelled(x, s, g)),
@@ -68,18 +79,35 @@ def command_checks(spec: CommandSpec, settings: Settings) -> list[Check]:
     return checks_of(f"command {spec.name}", spec, settings, asked)
 
 
+def _in_each(
+    question: Callable[[str, DatasetSpec, Settings], None], spec: DatasetSpec, settings: Settings
+) -> None:
+    for split in _splits(spec, settings):
+        question(split, spec, settings)
+
+
+def _names_splits(spec: DatasetSpec, settings: Settings) -> None:
+    found = _splits(spec, settings)
+    require(found and all(isinstance(n, str) for n in found), f"splits() gives {found!r}, no names")
+    require(len(set(found)) == len(found), f"splits() names one twice: {', '.join(found)}")
+
+
+def _splits(spec: DatasetSpec, settings: Settings) -> tuple[str, ...]:
+    return tuple(registry.load().ask("dataset", spec.qualified, "splits", **_given(spec, settings)))
+
+
 def _dataset(split: str, spec: DatasetSpec, settings: Settings) -> Any:
+    given = _given(spec, settings)
+    return registry.load().build("dataset", spec.qualified, split=split, transform=None, **given)
+
+
+def _given(spec: DatasetSpec, settings: Settings) -> dict[str, Any]:
+    """Where its files lie, and its options, as its author says."""
     root = settings.roots.get(spec.name) or settings.roots.get(spec.qualified)
     if root is None and spec.download != "none":
         raise Skip(f"its files are not here: roots={{{spec.name!r}: FOLDER}}")
-    return registry.load().build(
-        "dataset",
-        spec.qualified,
-        root=str(root or tempfile.gettempdir()),
-        split=split,
-        transform=None,
-        download=False,
-    )
+    options = settings.options.get(spec.name) or settings.options.get(spec.qualified) or {}
+    return {"root": str(root or tempfile.gettempdir()), "download": False, **options}
 
 
 def _is_indexable(split: str, spec: DatasetSpec, settings: Settings) -> None:
@@ -90,6 +118,10 @@ def _is_indexable(split: str, spec: DatasetSpec, settings: Settings) -> None:
     if split in spec.size:
         require(spec.size[split] == count, f"{split} has {count}, declared are {spec.size[split]}")
     for index in {0, count // 2, count - 1}:
+        if hasattr(data, "encoded"):
+            file = data.encoded(index)
+            require(isinstance(file, bytes) and file, "encoded(index) gives the bytes of a file")
+            require(data.encoded(index) == file, f"{split}[{index}] changes when read again")
         item = data[index]
         require(isinstance(item, tuple) and len(item) == 2, "an item is (image, target)")
         again = data[index]

@@ -1,0 +1,317 @@
+"""A Hub's data set on this machine: fetched once, by commit, and used without a request from then on.
+
+Fetched are the card and files of data; never code, and never a pickle. What was fetched is noted in
+a small file of its own, so that a repository that is only half here is not taken for a whole one.
+"""
+
+from __future__ import annotations
+
+import fnmatch
+import hashlib
+import json
+import os
+import re
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from urllib.parse import quote, urlsplit
+
+from zoo.plugin import DataError, UsageError, offline
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+CARD: Final = ("README.md", ".huggingface.yaml", "dataset_infos.json")
+"""Files that say how the others are to be read."""
+DATA: Final = frozenset(
+    {".parquet", ".arrow", ".tar", ".zip", ".csv", ".tsv", ".json", ".jsonl"}
+    | {".jpg", ".jpeg", ".jpe", ".png", ".gif", ".bmp", ".webp", ".tif", ".tiff", ".ppm", ".pgm"}
+)
+"""Suffixes of what is fetched."""
+_NAME: Final = re.compile(r"[\w.-]+(/[\w.-]+)?\Z")
+_SIDE_BY_SIDE: Final = 8
+
+
+class Wanted(NamedTuple):
+    """Which data set.
+
+    Attributes:
+        repo: ``ORG/NAME``.
+        config: Which of its configurations; empty = its default.
+        revision: A branch, tag or commit; empty = ``main``.
+    """
+
+    repo: str
+    config: str
+    revision: str
+
+    @property
+    def note(self) -> str:
+        """Name of the file that says what was fetched."""
+        return quote(f"{self.repo}@{self.revision or 'main'}[{self.config}].json", safe="@[]")
+
+
+class Got(NamedTuple):
+    """What is here.
+
+    Attributes:
+        folder: Where its files lie.
+        commit: The commit that they are of, 40 hex digits.
+    """
+
+    folder: Path
+    commit: str
+
+
+def get(wanted: Wanted, root: Path, cache: Path, *, download: bool) -> Got:
+    """Give what is here; fetch it if it is not and that is allowed.
+
+    Args:
+        wanted: Which data set.
+        root: Folder of named data sets; the notes lie there.
+        cache: The Hub client's cache.
+        download: Whether it may be fetched.
+
+    Raises:
+        DataError: It is not here, and may not or cannot be fetched.
+        UsageError: No repository was named, or its name is none.
+    """
+    if not wanted.repo:
+        raise UsageError(
+            "datasets/hub needs a repository", hint="--data-option repo=ORG/NAME, as on the Hub"
+        )
+    if not _NAME.match(wanted.repo) or ".." in wanted.repo:
+        raise UsageError(
+            f"{wanted.repo!r} is not a repository",
+            hint="--data-option repo=ORG/NAME, as on the Hub",
+        )
+    note = root / "huggingface" / "fetched" / wanted.note
+    if (got := _here(note, wanted, cache)) is not None:
+        return got
+    if offline():
+        raise DataError(
+            f"{wanted.repo} is not in {root}, and no request is made (offline)",
+            hint="fetch it where the network is (--download), and copy the folder: --data-root",
+        )
+    if not download:
+        raise DataError(f"{wanted.repo} is not in {root}", hint="add --download")
+    with _explained(wanted):
+        return _fetch(wanted, note, cache)
+
+
+def _folder(wanted: Wanted, cache: Path, commit: str) -> Path:
+    return cache / f"datasets--{wanted.repo.replace('/', '--')}" / "snapshots" / commit
+
+
+def _here(note: Path, wanted: Wanted, cache: Path) -> Got | None:
+    """What was noted as fetched, if all of it is still here."""
+    try:
+        stored = json.loads(note.read_bytes())
+        commit, files = str(stored["commit"]), dict(stored["files"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    folder = _folder(wanted, cache, commit)
+    for name, size in files.items():
+        try:
+            if (folder / name).stat().st_size != size:
+                return None
+        except OSError:
+            return None
+    return Got(folder, commit)
+
+
+def _fetch(wanted: Wanted, note: Path, cache: Path) -> Got:
+    """Resolve the revision once, and fetch by that commit."""
+    from huggingface_hub import HfApi
+
+    _guard_token()
+    api = HfApi(library_name="zoo")
+    info = api.dataset_info(wanted.repo, revision=wanted.revision or "main", files_metadata=True)
+    listed = {each.rfilename: each for each in info.siblings or []}
+    commit = str(info.sha)
+
+    def one(name: str) -> None:
+        path = Path(
+            api.hf_hub_download(
+                wanted.repo, name, repo_type="dataset", revision=commit, cache_dir=cache
+            )
+        )
+        _verify(path, listed[name], wanted)
+
+    def several(names: list[str]) -> None:
+        with ThreadPoolExecutor(_SIDE_BY_SIDE) as pool:
+            for _ in pool.map(one, names):
+                pass
+
+    with _bars():
+        cards: list[str] = [name for name in CARD if name in listed]
+        several(cards)
+        folder = _folder(wanted, cache, commit)
+        files = choose(sorted(listed), wanted, folder)
+        several(files)
+    sizes = {name: (folder / name).stat().st_size for name in (*cards, *files)}
+    _write(note, {"repo": wanted.repo, "commit": commit, "files": sizes})
+    return Got(folder, commit)
+
+
+def choose(names: list[str], wanted: Wanted, folder: Path) -> list[str]:
+    """The files of a configuration: those that the card names, else all files of data.
+
+    Args:
+        names: All files of the repository.
+        wanted: Which data set.
+        folder: Where its card lies.
+
+    Raises:
+        DataError: It is a program that would have to be run, or holds no files of data.
+        UsageError: It has no such configuration, or several and none was named.
+    """
+    data = [name for name in names if PurePosixPath(name).suffix.lower() in DATA]
+    data = [name for name in data if name not in CARD]
+    script = f"{wanted.repo.rpartition('/')[2]}.py"
+    if script in names:
+        raise DataError(
+            f"{wanted.repo} is made by a program ({script}), and zoo runs none that is fetched",
+            hint="Hubs keep a converted copy: --data-option revision=refs/convert/parquet",
+        )
+    patterns = _patterns(wanted, folder)
+    if patterns:
+        data = [n for n in data if any(fnmatch.fnmatchcase(n, each) for each in patterns)]
+    if not data:
+        raise DataError(
+            f"{wanted.repo} holds no files of data: {', '.join(names[:8]) or 'it is empty'}",
+            hint="zoo reads parquet, arrow, tar and image files",
+        )
+    return data
+
+
+def _patterns(wanted: Wanted, folder: Path) -> list[str]:
+    """What the card says that the configuration's files are called; empty = nothing is said."""
+    configs = _configs(folder)
+    named = {str(each.get("config_name", "default")): each for each in configs}
+    if not named:
+        return []
+    usual = [name for name, each in named.items() if each.get("default") or name == "default"]
+    name = wanted.config or (usual or list(named))[0]
+    if name not in named or (not wanted.config and not usual and len(named) > 1):
+        told = f"has no configuration {name!r}" if wanted.config else "has several configurations"
+        raise UsageError(
+            f"{wanted.repo} {told}: {', '.join(named)}",
+            hint=f"--data-option config={next(iter(named))}",
+        )
+    said, below = named[name].get("data_files"), str(named[name].get("data_dir") or "").strip("/.")
+    found: list[str] = []
+    for each in said if isinstance(said, list) else [said] if said else ["**"]:
+        paths = each.get("path") if isinstance(each, dict) else each
+        found += [str(path) for path in (paths if isinstance(paths, list) else [paths])]
+    full = [f"{below}/{path}" if below else path for path in found]
+    return [*full, *(path.replace("**/", "") for path in full if "**/" in path)]
+
+
+def _configs(folder: Path) -> list[dict[str, Any]]:
+    """The table ``configs`` of the card; empty if it has none."""
+    import yaml  # type: ignore[import-untyped]
+
+    found: Any = None
+    for name in (".huggingface.yaml", "README.md"):
+        try:
+            text = (folder / name).read_text("utf-8")
+            head = text if name.endswith(".yaml") else text.split("---\n")[1]
+            found = found or (yaml.safe_load(head) or {}).get("configs")
+        except (OSError, IndexError, UnicodeDecodeError, AttributeError, yaml.YAMLError):
+            continue
+    listed = found if isinstance(found, list) else []
+    return [each for each in listed if isinstance(each, dict)]
+
+
+def _verify(path: Path, listed: Any, wanted: Wanted) -> None:
+    """Compare what came with what the Hub states; the client compares lengths only."""
+    stated = getattr(listed.lfs, "sha256", None) if listed.lfs else None
+    if stated is None:
+        return
+    digest = hashlib.sha256()
+    with path.open("rb") as stream:
+        while block := stream.read(1 << 20):
+            digest.update(block)
+    if digest.hexdigest() != stated:
+        path.resolve().unlink()
+        raise DataError(
+            f"{wanted.repo}: {listed.rfilename} came damaged, and was removed",
+            hint="the same command fetches it again",
+        )
+
+
+def _write(note: Path, content: dict[str, Any]) -> None:
+    note.parent.mkdir(parents=True, exist_ok=True)
+    partial = note.with_name(f"{note.name}.{os.getpid()}")
+    partial.write_text(json.dumps(content, indent=1), "utf-8")
+    partial.replace(note)
+
+
+def _guard_token() -> None:
+    """Refuse to send a token in the clear to another machine."""
+    from huggingface_hub import constants, get_token
+
+    address = urlsplit(constants.ENDPOINT)
+    local = address.hostname in ("localhost", "::1") or str(address.hostname).startswith("127.")
+    silent = constants.HF_HUB_DISABLE_IMPLICIT_TOKEN
+    if address.scheme == "http" and not local and not silent and get_token():
+        raise DataError(
+            f"refusing to send your token in the clear to {address.hostname}",
+            hint="use https:// in HF_ENDPOINT, or HF_HUB_DISABLE_IMPLICIT_TOKEN=1 to send none",
+        )
+
+
+@contextmanager
+def _bars() -> Iterator[None]:
+    """The client's bars on a terminal only."""
+    from huggingface_hub import utils
+
+    bars: Any = utils
+    as_it_is = sys.stderr.isatty() or bars.are_progress_bars_disabled()
+    if not as_it_is:
+        bars.disable_progress_bars()
+    try:
+        yield
+    finally:
+        if not as_it_is:
+            bars.enable_progress_bars()
+
+
+@contextmanager
+def _explained(wanted: Wanted) -> Iterator[None]:
+    """Raise what the client raises as an error of one line; its own carry the token."""
+    from huggingface_hub import constants, errors
+
+    where = urlsplit(constants.ENDPOINT).netloc.rpartition("@")[2]
+    network: type[Exception] = errors.HTTPError  # type: ignore[attr-defined]
+    try:
+        yield
+    except errors.GatedRepoError:
+        page = f"{where}/datasets/{wanted.repo}"
+        raise DataError(
+            f"{wanted.repo} is gated", hint=f"ask for access at {page}, then hf auth login"
+        ) from None
+    except errors.RepositoryNotFoundError:
+        raise DataError(
+            f"{where} has no data set {wanted.repo}, or it is not yours to see",
+            hint="compare the name with its page; hf auth login if it is private",
+        ) from None
+    except errors.RevisionNotFoundError:
+        raise DataError(
+            f"{wanted.repo} has no revision {wanted.revision!r}",
+            hint=f"see {where}/datasets/{wanted.repo}",
+        ) from None
+    except errors.HfHubHTTPError as error:
+        status = getattr(error.response, "status_code", "?")
+        raise DataError(
+            f"{where} answers {status} for {wanted.repo}", hint="try again later, or look there"
+        ) from None
+    except (network, errors.LocalEntryNotFoundError, ConnectionError) as error:
+        told = str(error.__cause__ or error).strip().partition("\n")[0]
+        raise DataError(
+            f"cannot fetch {wanted.repo} from {where}: {told or type(error).__name__}",
+            hint="check the network and HF_ENDPOINT; what is here already needs none",
+        ) from None
