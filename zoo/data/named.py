@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 _VALIDATION: Final = ("val", "valid", "validation", "dev", "test")
 _SAMPLES: Final = 16
 _FOLDABLE: Final = "leave --fold out, or fold images of your own: --data FOLDER"
+_ALONE: Final = "leave --fold out, or name the files of the training images alone"
 _GIVEN: Final = {
     "root": "--data-root",
     "split": "--val",
@@ -113,7 +114,7 @@ def open_named(
                 spec, split, data, registry=registry, channels=channels, options=options
             )
         except UnlabelledError:
-            if role != "test":
+            if split != "test" or split == data.val:
                 raise
             notes.append(f"{split} is left alone: none of its images has a label")
             continue
@@ -220,7 +221,8 @@ def choose(spec: DatasetSpec, data: DataPart, splits: Sequence[str]) -> dict[str
     if data.fold is not None and chosen.get("val") == "test" and wanted is None:
         del chosen["val"]
     if "val" in chosen:
-        refuse_fold(data, f"{spec.qualified} has a split {chosen['val']}", _FOLDABLE)
+        where = f"{spec.qualified} has a split {chosen['val']}"
+        refuse_fold(data, where, _FOLDABLE if spec.splits else _ALONE)
     if "test" in splits and "test" not in chosen.values():
         chosen["test"] = "test"
     return chosen

@@ -45,8 +45,8 @@ def dataset_checks(spec: DatasetSpec, settings: Settings) -> list[Check]:
     found = []
     for split in spec.splits:
         asked = [
-            (f"{split}: can be read by index", lambda s, g, x=split: _is_indexable(x, s, g)),
-            (f"{split}: labels are class numbers", lambda s, g, x=split: _is_labelled(x, s, g)),
+            (f"{split}: can be read by index", partial(_is_indexable, split)),
+            (f"{split}: labels are class numbers", partial(_is_labelled, split)),
         ]
         found += checks_of(f"dataset {spec.name}", spec, settings, asked)
     return found

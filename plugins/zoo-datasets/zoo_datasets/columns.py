@@ -2,16 +2,55 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from zoo.plugin import DataError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
 _IMAGES: Final = ("image", "images", "img", "picture", "photo", "jpg", "jpeg", "png", "webp")
 _LABELS: Final = ("label", "labels", "class", "target", "category", "cls")
 """What such columns are called where their type does not say it, in any case."""
+
+
+class Columns(NamedTuple):
+    """What the user said of a data set's columns.
+
+    Attributes:
+        image: The column of the images; empty = find it.
+        label: The column of the labels; empty = find it.
+        names: Names of the classes, where the column holds their numbers; empty = as there.
+    """
+
+    image: str = ""
+    label: str = ""
+    names: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, image: str, label: str, names: str | Sequence[str]) -> Columns:
+        """Make one of what was typed.
+
+        Args:
+            image: A column.
+            label: A column.
+            names: Names with commas between, or a text file of one name a line.
+
+        Raises:
+            DataError: The file cannot be read.
+        """
+        listed = names.split(",") if isinstance(names, str) else [str(name) for name in names]
+        if isinstance(names, str) and Path(names).suffix and len(listed) == 1:
+            try:
+                listed = Path(names).expanduser().read_text("utf-8").splitlines()
+            except (OSError, UnicodeDecodeError) as error:
+                raise DataError(
+                    f"cannot read the names of the classes: {error}",
+                    hint="--data-option names=classes.txt (one a line), or names=cat,dog",
+                ) from error
+        kept = tuple(name.strip() for name in listed if name.strip())
+        return cls(str(image), str(label), kept)
 
 
 def image_column(features: Any, wanted: str, where: str) -> str:
@@ -113,7 +152,9 @@ def _words(kind: Any) -> str:
     return type(kind).__name__.lower()
 
 
-def labels_of(column: Any, kind: Any, where: str) -> tuple[list[int], tuple[str, ...]]:
+def labels_of(
+    column: Any, kind: Any, where: str, names: tuple[str, ...] = ()
+) -> tuple[list[int], tuple[str, ...]]:
     """Labels as numbers, -1 where there is none, and the names of the classes.
 
     Names are those of the column's type; else the texts that occur, sorted; else the numbers that
@@ -123,17 +164,25 @@ def labels_of(column: Any, kind: Any, where: str) -> tuple[list[int], tuple[str,
         column: An arrow array of the column's values.
         kind: The column's type.
         where: What the split is called.
+        names: Names of the classes; empty = as the column says.
 
     Raises:
-        DataError: Some images have a label and others have none.
+        DataError: Some images have a label and others have none, or a number has no name.
     """
     import pyarrow.compute as pc
 
-    names = getattr(kind, "names", None)
     values = column.to_pylist()
+    numbered = str(getattr(kind, "dtype", "")).startswith(("int", "uint"))
+    if names and (not numbered or any(v is not None and v >= len(names) for v in values)):
+        what = f"numbers up to {max(v for v in values if v is not None)}" if numbered else "texts"
+        raise DataError(
+            f"{where}: {len(names)} names of classes were given, and the labels are {what}",
+            hint="--data-option names= takes a name for each number, from 0 on; or leave it out",
+        )
+    names = names or tuple(getattr(kind, "names", None) or ())
     if names:
         labels = [-1 if value is None else int(value) for value in values]
-        classes = tuple(map(str, names))
+        classes = names
     else:
         known = [v for v in pc.unique(column).to_pylist() if v is not None and not _is_no(v)]
         order = sorted(known)

@@ -127,7 +127,7 @@ def _fetch(wanted: Wanted, note: Path, cache: Path) -> Got:
     from huggingface_hub import HfApi
 
     _guard_token()
-    api = HfApi(library_name="zoo")
+    api = HfApi(endpoint=_endpoint(), library_name="zoo")
     info = api.dataset_info(wanted.repo, revision=wanted.revision or "main", files_metadata=True)
     listed = {each.rfilename: each for each in info.siblings or []}
     commit = str(info.sha)
@@ -227,16 +227,18 @@ def _configs(folder: Path) -> list[dict[str, Any]]:
 
 
 def _verify(path: Path, listed: Any, wanted: Wanted) -> None:
-    """Compare what came with what the Hub states; the client compares lengths only."""
-    stated = getattr(listed.lfs, "sha256", None) if listed.lfs else None
-    if stated is None:
+    """Compare what came with the digest that the Hub states; the client compares lengths only."""
+    stated = getattr(listed.lfs, "sha256", None) if listed.lfs else listed.blob_id
+    if not stated:
         return
-    digest = hashlib.sha256()
+    digest = hashlib.sha256() if listed.lfs else hashlib.sha1(usedforsecurity=False)
+    digest.update(b"" if listed.lfs else b"blob %d\0" % path.stat().st_size)
     with path.open("rb") as stream:
         while block := stream.read(1 << 20):
             digest.update(block)
     if digest.hexdigest() != stated:
         path.resolve().unlink()
+        path.unlink(missing_ok=True)
         raise DataError(
             f"{wanted.repo}: {listed.rfilename} came damaged, and was removed",
             hint="the same command fetches it again",
@@ -250,11 +252,18 @@ def _write(note: Path, content: dict[str, Any]) -> None:
     partial.replace(note)
 
 
+def _endpoint() -> str:
+    """The Hub that is asked: ``HF_ENDPOINT``, else the public one."""
+    from huggingface_hub import constants
+
+    return os.environ.get("HF_ENDPOINT", "").rstrip("/") or str(constants.ENDPOINT)
+
+
 def _guard_token() -> None:
     """Refuse to send a token in the clear to another machine."""
     from huggingface_hub import constants, get_token
 
-    address = urlsplit(constants.ENDPOINT)
+    address = urlsplit(_endpoint())
     local = address.hostname in ("localhost", "::1") or str(address.hostname).startswith("127.")
     silent = constants.HF_HUB_DISABLE_IMPLICIT_TOKEN
     if address.scheme == "http" and not local and not silent and get_token():
@@ -283,9 +292,9 @@ def _bars() -> Iterator[None]:
 @contextmanager
 def _explained(wanted: Wanted) -> Iterator[None]:
     """Raise what the client raises as an error of one line; its own carry the token."""
-    from huggingface_hub import constants, errors
+    from huggingface_hub import errors
 
-    where = urlsplit(constants.ENDPOINT).netloc.rpartition("@")[2]
+    where = urlsplit(_endpoint()).netloc.rpartition("@")[2]
     network: type[Exception] = errors.HTTPError  # type: ignore[attr-defined]
     try:
         yield

@@ -12,6 +12,8 @@ from zoo_datasets.columns import image_column, label_column, labels_of
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from zoo_datasets.columns import Columns
+
 
 @final
 class Images:
@@ -20,8 +22,7 @@ class Images:
     Args:
         rows: The split, as the library gives it.
         where: What it is called in messages.
-        image: The column of the images; empty = find it.
-        label: The column of the labels; empty = find it.
+        columns: What the user said of its columns.
         fingerprint: What changes with the content.
         folders: Where image files may lie that the rows name instead of holding them, the first
             being that of the data set.
@@ -42,19 +43,18 @@ class Images:
         self,
         rows: Any,
         where: str,
+        columns: Columns,
         *,
-        image: str,
-        label: str,
         fingerprint: str,
         folders: Sequence[Path],
         notes: tuple[str, ...] = (),
     ) -> None:
         import datasets
 
-        self._column = image_column(rows.features, image, where)
-        path = label_column(rows.features, label, where)
+        self._column = image_column(rows.features, columns.image, where)
+        path = label_column(rows.features, columns.label, where)
         self._folders = tuple(os.path.realpath(folder) for folder in folders)
-        self.labels, self.classes = labels_of(*_inside(rows, path), where)
+        self.labels, self.classes = labels_of(*_inside(rows, path), where, columns.names)
         self.notes = notes
         self.fingerprint = f"{fingerprint}:{self._column}:{path}"
         if isinstance(rows.features[self._column], datasets.Image):

@@ -71,7 +71,7 @@ def explained(what: str, cache: Path) -> Iterator[None]:
     """
     try:
         yield
-    except (ZooError, ImportError, MemoryError):
+    except (ZooError, MemoryError):
         raise
     except Exception as error:  # files of strangers, read by a library: it raises whatever it likes
         cause: BaseException = error

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple, final
 from zoo.plugin import DataError, UsageError
 from zoo_datasets import files, library
 from zoo_datasets import hub as hubs
+from zoo_datasets.columns import Columns
 from zoo_datasets.images import Images
 
 if TYPE_CHECKING:
@@ -45,13 +46,12 @@ class Opened(NamedTuple):
         first = first or [name for name in every if name not in _NOT_TRAINED_ON][:1]
         return (*first, *(name for name in every if name not in first))
 
-    def images(self, split: str, image: str, label: str) -> Images:
+    def images(self, split: str, columns: Columns) -> Images:
         """One split.
 
         Args:
             split: Its name.
-            image: The column of the images; empty = find it.
-            label: The column of the labels; empty = find it.
+            columns: What the user said of its columns.
 
         Raises:
             DataError: There is no such split.
@@ -63,8 +63,7 @@ class Opened(NamedTuple):
         return Images(
             self.splits[split],
             f"{self.what}, split {split}",
-            image=str(image),
-            label=str(label),
+            columns,
             fingerprint=f"{self.fingerprint}:{split}",
             folders=self.folders,
             notes=(self.note,),
@@ -87,6 +86,7 @@ class Hub:
         revision: str = "",
         image: str = "",
         label: str = "",
+        names: str = "",
     ) -> Images:
         """Open one split.
 
@@ -100,9 +100,12 @@ class Hub:
             revision: A branch, tag or commit; empty = ``main``.
             image: The column of the images; empty = find it.
             label: The column of the labels; empty = find it.
+            names: What classes are called that the data only numbers: a file, or with commas.
         """
         del transform
-        return self._open(root, download, repo, config, revision).images(split, image, label)
+        return self._open(root, download, repo, config, revision).images(
+            split, Columns.of(image, label, names)
+        )
 
     def splits(
         self,
@@ -114,9 +117,10 @@ class Hub:
         revision: str = "",
         image: str = "",
         label: str = "",
+        names: str = "",
     ) -> tuple[str, ...]:
         """Name the splits, training first; arguments as for opening one."""
-        del image, label
+        del image, label, names
         return self._open(root, download, repo, config, revision).names()
 
     def _open(self, root: str, download: bool, repo: str, config: str, revision: str) -> Opened:
@@ -155,6 +159,7 @@ class Files:
         test: str = "",
         image: str = "",
         label: str = "",
+        names: str = "",
     ) -> Images:
         """Open one split.
 
@@ -169,10 +174,11 @@ class Files:
             test: A pattern of the files to test on.
             image: The column of the images; empty = find it.
             label: The column of the labels; empty = find it.
+            names: What classes are called that the data only numbers: a file, or with commas.
         """
         del transform, download
         given = {"files": files, "train": train, "val": val, "test": test}
-        return self._open(root, given).images(split, image, label)
+        return self._open(root, given).images(split, Columns.of(image, label, names))
 
     def splits(
         self,
@@ -185,9 +191,10 @@ class Files:
         test: str = "",
         image: str = "",
         label: str = "",
+        names: str = "",
     ) -> tuple[str, ...]:
         """Name the splits, training first; arguments as for opening one."""
-        del download, image, label
+        del download, image, label, names
         return self._open(root, {"files": files, "train": train, "val": val, "test": test}).names()
 
     def _open(self, root: str, given: Mapping[str, str]) -> Opened:
@@ -217,6 +224,7 @@ class Saved:
         folder: str = "",
         image: str = "",
         label: str = "",
+        names: str = "",
     ) -> Images:
         """Open one split.
 
@@ -228,9 +236,10 @@ class Saved:
             folder: What was written.
             image: The column of the images; empty = find it.
             label: The column of the labels; empty = find it.
+            names: What classes are called that the data only numbers: a file, or with commas.
         """
         del transform, download
-        return self._open(root, folder).images(split, image, label)
+        return self._open(root, folder).images(split, Columns.of(image, label, names))
 
     def splits(
         self,
@@ -240,9 +249,10 @@ class Saved:
         folder: str = "",
         image: str = "",
         label: str = "",
+        names: str = "",
     ) -> tuple[str, ...]:
         """Name the splits, training first; arguments as for opening one."""
-        del download, image, label
+        del download, image, label, names
         return self._open(root, folder).names()
 
     def _open(self, root: str, folder: str) -> Opened:

@@ -1,0 +1,103 @@
+"""Each data set opens, names its splits, and is the same wherever it lies."""
+
+from __future__ import annotations
+
+import shutil
+
+import datasets
+import pytest
+from colours import NAMES, table
+
+from zoo.errors import DataError, UsageError
+from zoo_datasets import parts
+
+
+def test_files_by_pattern(place):
+    root = str(place / "root")
+    options = {"files": "shards/*.parquet"}
+    assert parts.parquet.splits(root, **options) == ("train", "val", "test")
+    images = parts.parquet(root, "val", **options)
+    assert (len(images), images.classes) == (6, NAMES)
+    assert images.keys[0] == "validation-00.png"
+    assert images.notes == ("files by split, by their names: train 1, val 1, test 1",)
+    with pytest.raises(DataError, match="has no split 'dev'") as raised:
+        parts.parquet(root, "dev", **options)
+    assert raised.value.hint == "it has train, val, test"
+
+
+def test_shards_by_split(place):
+    root = str(place / "root")
+    options = {"train": "tars/t{rain,est}-*.tar", "val": "tars/val*"}
+    assert parts.webdataset.splits(root, **options) == ("train", "val")
+    images = parts.webdataset(root, "train", **options)
+    assert (len(images), images.classes) == (24, ("0", "1", "2"))
+    assert images.keys[:2] == ["test/0000", "test/0001"]
+    assert parts.webdataset(root, "val", names="b,g,r", **options).classes == ("b", "g", "r")
+
+
+def test_saved_ones(place):
+    root = str(place / "root")
+    assert parts.saved.splits(root, folder="saved") == ("train", "validation", "test")
+    assert len(parts.saved(root, "validation", folder="saved")) == 6
+    for folder, words in (("", "needs a folder"), ("nope", "no folder"), ("shards", "not written")):
+        with pytest.raises((DataError, UsageError), match=words):
+            parts.saved.splits(root, folder=folder)
+
+
+def test_fingerprints_are_of_the_content(place, written):
+    """The same wherever the data and the caches lie; another if an image, a split or a column is."""
+    elsewhere = place / "elsewhere"
+    shutil.copytree(written, elsewhere)
+
+    def marks(base, root, split="train"):
+        return (
+            parts.parquet(root, split, files=f"{base}/shards").fingerprint,
+            parts.webdataset(root, split, files=f"{base}/tars").fingerprint,
+            parts.saved(root, split, folder=f"{base}/saved").fingerprint,
+        )
+
+    first = marks(place, str(place / "one"))
+    assert marks(elsewhere, str(place / "two")) == first
+    assert not set(marks(place, str(place / "one"), "test")) & set(first)
+    other = table("train", 18, labels=[0] * 18)
+    other.to_parquet(elsewhere / "shards" / "train-00000-of-00001.parquet")
+    datasets.DatasetDict({"train": other}).save_to_disk(elsewhere / "saved")
+    changed = marks(elsewhere, str(place / "two"))
+    assert changed[0] != first[0]
+    assert changed[1] == first[1]
+    assert changed[2] != first[2]
+
+
+def test_a_hubs(filled, place):
+    root, options = str(place / "root"), {"repo": "anna/colours"}
+    first, *others = parts.hub.splits(root, True, **options)
+    assert (first, set(others)) == ("train", {"validation", "test"})
+    images = parts.hub(root, "train", **options)
+    assert (len(images), images.classes) == (18, NAMES)
+    commit = filled.store.repos["anna/colours"].head.oid
+    assert images.fingerprint == f"anna/colours@{commit}::train:image:label"
+    assert images.notes == (f"anna/colours at main, commit {commit[:12]}",)
+    again = parts.hub(str(place / "other"), "train", download=True, **options)
+    assert (again.fingerprint, again.keys) == (images.fingerprint, images.keys)
+
+
+def test_a_hubs_folders_of_images(hub, place):
+    from colours import png
+
+    files = {f"train/{n}/{k}.png": png(k) for n in NAMES for k in range(2)}
+    hub.store.commit("anna/colours", files)
+    root = str(place / "root")
+    images = parts.hub(root, "train", download=True, repo="anna/colours")
+    assert images.classes == NAMES
+    assert images.keys[0] == "train/blue/0.png"
+    assert images.encoded(0) == png(0)
+
+
+def test_training_comes_first():
+    def names(*splits):
+        opened = parts.Opened(dict.fromkeys(splits), "x", "f", (), "n")
+        return opened.names()
+
+    assert names("test", "validation", "train") == ("train", "test", "validation")
+    assert names("test", "trainval") == ("trainval", "test")
+    assert names("test", "dev") == ("test", "dev")
