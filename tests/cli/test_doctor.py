@@ -59,3 +59,16 @@ def test_no_data_here(tmp_path, zoo, monkeypatch):
     code, out, _ = zoo("doctor")
     assert code == 3
     assert "problem: data: " in out
+
+
+def test_a_named_set_takes_its_options(tmp_path, zoo):
+    few = ("--data-option", "per_class=4", "--data-option", "classes=3")
+    code, out, err = zoo("doctor", "demo", *few, "--data-root", tmp_path, "--json")
+    assert code == 0, err
+    assert len(json.loads(out)["counts"]["train"]) == 3
+    code, _, err = zoo("doctor", "demo", "--data-option", "per_class")
+    assert code == 2
+    assert "is not NAME=VALUE" in err
+    code, out, _ = zoo("doctor", "fashion-mnist", "--data-root", tmp_path)
+    assert code == 3
+    assert "--download" in out

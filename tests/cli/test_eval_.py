@@ -110,3 +110,13 @@ def test_a_report_replaces_nothing_else(zoo, finished_run, tmp_path):
 def test_images_that_it_was_trained_on_are_told_of(zoo, finished_run, photos):
     _, _, err = zoo("eval", finished_run, "--data", photos, "--device", "cpu")
     assert "trained on" in err
+
+
+def test_a_named_set_takes_its_options(zoo, finished_run):
+    line = ("eval", finished_run, "--data", "demo", "--device", "cpu")
+    code, _, err = zoo(*line, "--data-option", "per_classes=4")
+    assert code == 2
+    assert "has no option 'per_classes'\nhint: did you mean per_class?" in err
+    code, _, err = zoo(*line, "--data-option", "per_class=4")
+    assert code == 3
+    assert "classes that the model does not know" in err

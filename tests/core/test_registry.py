@@ -192,6 +192,31 @@ def test_build_of_what_cannot_be_built(known):
         known.build("loss", "nope")
 
 
+def test_a_target_is_asked_with_its_options_below_the_callers(site):
+    text = """
+[[dataset]]
+name = "asked"
+target = "zoo_oak.late:Asked"
+options = { last = "test" }
+
+[[dataset]]
+name = "mute"
+target = "zoo_oak.late:Mute"
+"""
+    code = (
+        "class Asked:\n    @staticmethod\n    def splits(root, last):\n        return [root, last]\n"
+        "class Mute:\n    pass\n"
+    )
+    site.manifest("oak", text, **{"zoo_oak/late.py": code})
+    known = registry.load()
+    assert known.ask("dataset", "oak/asked", "splits", root="r") == ["r", "test"]
+    assert known.ask("dataset", "oak/asked", "splits", root="r", last="val") == ["r", "val"]
+    with pytest.raises(UsageError, match="has no option 'lats'"):
+        known.ask("dataset", "oak/asked", "splits", root="r", lats="val")
+    with pytest.raises(PluginError, match="has no function splits"):
+        known.ask("dataset", "oak/mute", "splits", root="r")
+
+
 def test_an_overlay_adds_weights_and_a_recipe(tmp_path, monkeypatch, site):
     found = overlay(
         tmp_path,

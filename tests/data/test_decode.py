@@ -11,7 +11,8 @@ from pictures import encode, jpeg, picture, pixels, png, put
 from PIL import Image
 
 from zoo.data import decode
-from zoo.data.decode import from_item, from_pillow, read_image, with_channels
+from zoo.data.decode import decode_checked, from_item, from_pillow, read_image, with_channels
+from zoo.data.headers import Damage
 from zoo.errors import DataError
 
 
@@ -189,3 +190,13 @@ def test_a_data_sets_half_decoded_picture_stays_an_error():
 def test_a_damaged_exif_block_costs_no_picture(tmp_path):
     data = encode(picture(6), "PNG", exif=b"Exif\0\0II*\0\xff\xff\xff\xff")
     assert torch.equal(read_image(str(put(tmp_path / "a.png", data))), tensor(picture(6)))
+
+
+def test_bytes_that_nobody_has_looked_at_are_checked_first(tmp_path):
+    for data in (jpeg(3), png(4)):
+        path = put(tmp_path / "a", data)
+        assert torch.equal(decode_checked(data), read_image(str(path)))
+    with pytest.raises(Damage, match="768 pixels, more than the limit of 700"):
+        decode_checked(jpeg(), 3, 700)
+    with pytest.raises(Damage, match="truncated"):
+        decode_checked(jpeg()[:-40])

@@ -6,7 +6,7 @@ from pictures import encode, jpeg, picture, png
 from PIL import Image
 
 from zoo.data.decode import fast_jpeg
-from zoo.data.headers import Damage, Header, inspect, is_image
+from zoo.data.headers import OVER, Damage, Header, inspect, is_image, too_large
 
 
 @pytest.mark.parametrize(
@@ -122,3 +122,9 @@ def test_random_bytes_never_raise_anything_else():
     for _ in range(400):
         with pytest.raises(Damage):
             inspect(rng.choice(starts) + rng.randbytes(rng.randrange(200)))
+
+
+def test_a_file_that_is_too_large_is_told_with_both_numbers():
+    words = too_large(Header("png", 300, 200, "rgb"), 1000)
+    assert words == "300 x 200 = 60,000 pixels, more than the limit of 1,000"
+    assert OVER in words

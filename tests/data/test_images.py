@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 import torch
-from pictures import jpeg, picture, pixels, put
+from pictures import encode, jpeg, picture, pixels, png, put
 
 from zoo.data.images import FileReader, ImageSet, ItemReader, Splits
 from zoo.errors import DataError
@@ -99,3 +99,60 @@ def test_pillow_items():
             return picture(index), 0
 
     assert labelled(ItemReader(Pillow())).load(0).shape == (3, 24, 32)
+
+
+class Encoded:
+    """Hands out image files as they are."""
+
+    def __init__(self, *files):
+        self.files = files
+
+    def __getitem__(self, index):
+        raise AssertionError("decoded by the set itself")
+
+    def encoded(self, index):
+        return self.files[index]
+
+
+def test_image_files_are_decoded_like_files(tmp_path):
+    upright = picture(3)
+    turned = encode(upright, "JPEG", exif=exif(6))
+    files = (jpeg(1), png(2), turned)
+    paths = [str(put(tmp_path / f"{n}.img", data)) for n, data in enumerate(files)]
+    own, theirs = labelled(ItemReader(Encoded(*files)), 3), labelled(FileReader(tuple(paths)), 3)
+    for index in range(3):
+        assert torch.equal(own.load(index), theirs.load(index))
+    assert own.load(2).shape == (3, 32, 24)
+    assert labelled(ItemReader(Encoded(*files), 1), 3).load(0).shape[0] == 1
+
+
+def exif(orientation):
+    made = picture(0).getexif()
+    made[274] = orientation
+    return made
+
+
+@pytest.mark.parametrize(
+    ("data", "words"),
+    [
+        (b"", "empty file"),
+        (jpeg()[:60], "truncated JPEG"),
+        (png()[:-20], "truncated PNG"),
+        (b"%PDF-1.4 and more", "no image in any format"),
+    ],
+)
+def test_image_files_that_are_none_are_named_by_their_key(data, words):
+    with pytest.raises(DataError, match=f"set: image 'k1' cannot be read: {words}") as raised:
+        labelled(ItemReader(Encoded(jpeg(), data)), 2).load(1)
+    assert raised.value.hint == "--on-bad-image skip leaves such images out"
+
+
+@pytest.mark.parametrize(
+    "data", [jpeg(), png(), encode(picture(), "BMP"), encode(picture(), "GIF")]
+)
+def test_image_files_with_too_many_pixels_are_refused(data):
+    with pytest.raises(
+        DataError, match=r"32 x 24 = 768 pixels, more than the limit of 700"
+    ) as raised:
+        labelled(ItemReader(Encoded(data), 3, 700), 1).load(0)
+    assert raised.value.hint.endswith("--set data.max_pixels=N allows larger ones")

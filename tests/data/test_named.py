@@ -4,8 +4,8 @@ from pictures import picture, pixels
 
 from zoo.core.recipe import DataPart
 from zoo.core.specs import DatasetSpec
-from zoo.data.named import Numbered, labels_of, open_named
-from zoo.errors import DataError, UsageError
+from zoo.data.named import Numbered, UnlabelledError, choose, labels_of, open_named, pick
+from zoo.errors import DataError, PluginError, UsageError
 
 
 class Shelf:
@@ -22,6 +22,11 @@ class Shelf:
     def build(self, kind, name, **options):
         self.calls.append(options)
         return self._build(options["split"])
+
+    def ask(self, kind, name, question, **options):
+        assert question == "splits"
+        self.calls.append(options)
+        return self.said
 
 
 class Items:
@@ -182,3 +187,102 @@ def test_a_fold_is_of_the_training_images_and_leaves_test_alone():
     assert "4 images of train held out for validation: fold 2 of 3" in parts[1].notes
     with pytest.raises(UsageError, match="odd has a split val"):
         open_odd(Shelf(lambda split: Items([0, 1]), splits=("train", "val")), fold="1/3")
+
+
+def asked(said, build=None):
+    """A data set that is asked for its splits."""
+    shelf = Shelf(build or (lambda split: Items([0, 1] * 6)), splits=())
+    shelf.said = said
+    return shelf
+
+
+@pytest.mark.parametrize(
+    ("said", "val", "test"),
+    [
+        (["train", "validation", "test"], "validation", "test"),
+        (["train", "dev"], "dev", None),
+        (["train", "test"], "test", None),
+        (["all"], "val", None),
+    ],
+)
+def test_splits_may_depend_on_the_data(said, val, test, tmp_path):
+    shelf = asked(said)
+    opened = open_odd(shelf, root=str(tmp_path), options={"x": 1})
+    assert opened.train.name == f"odd/{said[0]}"
+    assert opened.val.name == f"odd/{val}"
+    assert (opened.test.name if opened.test else None) == (f"odd/{test}" if test else None)
+    assert shelf.calls[0] == {"root": str(tmp_path), "download": False, "x": 1}
+
+
+def test_splits_that_cannot_be_used():
+    for said in ([], [1]):
+        with pytest.raises(PluginError, match="not the names of splits"):
+            open_odd(asked(said))
+    with pytest.raises(DataError, match="nothing to train on: it has test") as raised:
+        open_odd(asked(["test"]))
+    assert "--split test" in raised.value.hint
+    with pytest.raises(DataError, match="no split 'dev'") as raised:
+        open_odd(asked(["train"]), val="dev")
+    assert raised.value.hint == "it has train"
+    with pytest.raises(UsageError, match="odd has a split val") as raised:
+        open_odd(asked(["train", "val"]), fold="1/2")
+    assert "the training images alone" in raised.value.hint
+
+
+def test_the_split_that_is_judged():
+    assert pick(("train", "validation", "test"), "val") == "validation"
+    assert pick(("train", "test", "extra"), "val") == "test"
+    assert pick(("train",), "val") == "train"
+    assert pick(("train", "test"), "test") == "test"
+    assert pick(("train", "test"), "dev") is None
+
+
+def test_roles_need_no_data():
+    spec = asked(()).spec
+    assert choose(spec, DataPart(), ("train", "val", "test")) == {
+        "train": "train", "val": "val", "test": "test",
+    }  # fmt: skip
+
+
+def test_labels_that_are_kept_back():
+    """A test split without labels is left alone unless it is asked for; others are an error."""
+
+    def build(hidden):
+        return lambda split: Items([-1] * 3 if split == hidden else [0, 1] * 6, classes=["a", "b"])
+
+    opened = open_odd(Shelf(build("test"), splits=("train", "val", "test")))
+    assert opened.test is None
+    assert "test is left alone: none of its images has a label" in opened.notes
+    held = open_odd(Shelf(build("test"), splits=("train", "test")))
+    assert len(held.val) + len(held.train) == 12
+    for splits, wanted in ((("train", "test"), "test"), (("train", "val"), None)):
+        shelf = Shelf(build(splits[1]), splits=splits)
+        with pytest.raises(UnlabelledError, match="none of its 3 images has a label"):
+            open_odd(shelf, val=wanted)
+
+
+def test_classes_are_matched_by_name():
+    def build(split):
+        names = ["a", "b"] if split == "train" else ["b", "a"]
+        return Items([0, 1, 1], classes=names)
+
+    opened = open_odd(Shelf(build, splits=("train", "val")))
+    assert opened.val.classes == ("a", "b")
+    assert opened.val.labels == [1, 0, 0]
+
+
+def test_classes_that_a_split_lacks():
+    def build(split):
+        return Items([0, 1, 0], classes=["a", "b", "c"][: 3 if split == "train" else 2])
+
+    shelf = Shelf(build, splits=("train", "val"))
+    with pytest.raises(DataError, match="only in train: c"):
+        open_odd(shelf)
+    opened = open_odd(shelf, allow_empty=True)
+    assert opened.val.classes == ("a", "b", "c")
+    assert "classes without validation images: c" in opened.notes
+
+
+def test_what_a_set_says_of_itself_is_noted():
+    opened = open_odd(Shelf(lambda split: Items([0, 1], notes=(f"{split}, as of May",))))
+    assert opened.notes[0] == "train, as of May"

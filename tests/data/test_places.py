@@ -1,6 +1,7 @@
 import pytest
 from pictures import jpeg, put
 
+from zoo.core import registry
 from zoo.core.recipe import DataPart
 from zoo.data.places import check_paths, check_there, locate
 from zoo.errors import DataError, UsageError
@@ -50,6 +51,12 @@ def test_what_is_there_or_has_a_name_is_left_to_whoever_opens_it(
     monkeypatch.chdir(tmp_path)
     put(tmp_path / "there" / "all.csv", b"x")
     check_there(DataPart(**part), known)
+
+
+def test_a_fold_of_splits_that_are_not_known_yet_is_looked_at_later(site):
+    entry = "[[dataset]]\nname = 'late'\ntarget = 'nowhere:Late'\nsplits = []\n"
+    site.manifest("oak", entry)
+    check_there(DataPart(source="oak/late", fold="1/2"), registry.load())
 
 
 def test_a_fold_of_what_has_validation_images_is_refused_at_once(known, tmp_path, monkeypatch):

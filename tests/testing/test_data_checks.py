@@ -173,3 +173,47 @@ def test_a_command_that_is_none_is_caught(site):
     assert (
         "not a click command" in ask(site, "command", "def Part(): pass")["is a command with help"]
     )
+
+
+ASKED = DATA.replace(
+    "    def __len__",
+    "    @staticmethod\n    def splits(root, download=False, last='test'):\n"
+    "        return ['train', last]\n\n    def __len__",
+).replace("download=False):", "download=False, last='test'):", 1)
+
+
+def test_a_data_set_that_names_its_splits_itself(site):
+    assert ask(site, "dataset", ASKED, "splits = []\nclasses = 2") == {}
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "question", "reason"),
+    [
+        ("['train', last]", "[]", "names its splits, training first", "no names"),
+        ("['train', last]", "['a', 'a']", "names its splits, training first", "one twice"),
+        ("def splits", "def others", "names its splits, training first", "has no function splits"),
+        ("return 4", "return 5", "every split: can be read by index", "4"),
+    ],
+)
+def test_splits_that_are_wrong(old, new, question, reason, site):
+    found = ask(site, "dataset", ASKED.replace(old, new), "splits = []\nclasses = 2")
+    assert reason in found[question]
+
+
+def test_options_that_a_data_set_needs(site):
+    code = ASKED.replace(
+        "        return ['train', last]", "        assert last == 'dev'; return [last]"
+    )
+    entry = "splits = []\nclasses = 2"
+    assert ask(site, "dataset", code, entry, options={"odd": {"last": "dev"}}) == {}
+
+
+def test_image_files_that_are_handed_out(site):
+    code = DATA + "\n    def encoded(self, index):\n        return b'a file'\n"
+    assert ask(site, "dataset", code, ENTRY) == {}
+
+
+def test_image_files_that_are_no_bytes(site):
+    code = DATA + "\n    def encoded(self, index):\n        return 'a file'\n"
+    found = ask(site, "dataset", code, ENTRY)
+    assert "gives the bytes of a file" in found["train: can be read by index"]

@@ -7,7 +7,8 @@ import json
 import pytest
 
 from zoo.errors import DataError, UsageError
-from zoo_datasets.hub import Wanted, choose, get
+from zoo_datasets.card import Wanted
+from zoo_datasets.hub import get
 
 COLOURS = Wanted("anna/colours", "", "")
 
@@ -126,55 +127,6 @@ def test_code_and_pickles_are_never_fetched(hub, tmp_path):
 
 def test_nothing_but_words(hub, tmp_path):
     assert "holds no files of data: .gitattributes" in failing(tmp_path)[0]
-
-
-CONFIGS = """---
-configs:
-- config_name: small
-  data_files: small/*.parquet
-- config_name: large
-  data_dir: big
-- config_name: both
-  data_files:
-  - split: train
-    path: ["small/*", "**/0.parquet"]
----
-"""
-NAMES = ["README.md", "big/a/0.parquet", "small/0.parquet", "small/1.parquet", "x/0.parquet"]
-
-
-@pytest.mark.parametrize(
-    ("config", "files"),
-    [
-        ("small", ["small/0.parquet", "small/1.parquet"]),
-        ("large", ["big/a/0.parquet"]),
-        ("both", NAMES[1:]),
-    ],
-)
-def test_the_files_of_a_configuration(tmp_path, config, files):
-    (tmp_path / "README.md").write_text(CONFIGS)
-    assert choose(NAMES, Wanted("a/b", config, ""), tmp_path) == files
-
-
-def test_several_configurations(tmp_path):
-    (tmp_path / "README.md").write_text(CONFIGS)
-    with pytest.raises(
-        UsageError, match="has several configurations: small, large, both"
-    ) as raised:
-        choose(NAMES, Wanted("a/b", "", ""), tmp_path)
-    assert raised.value.hint == "--data-option config=small"
-    (tmp_path / ".huggingface.yaml").write_text(
-        "configs:\n- {config_name: s, data_files: small/0*, default: true}\n- {config_name: t}\n"
-    )
-    assert choose(NAMES, Wanted("a/b", "", ""), tmp_path) == ["small/0.parquet"]
-
-
-@pytest.mark.parametrize(
-    "card", ["", "no front matter", "---\n- [\n---\n", "---\nconfigs: 3\n---\n"]
-)
-def test_a_card_that_says_nothing(tmp_path, card):
-    (tmp_path / "README.md").write_text(card)
-    assert choose(NAMES, Wanted("a/b", "", ""), tmp_path) == NAMES[1:]
 
 
 def test_a_note_of_strangers_is_no_note(filled, tmp_path):

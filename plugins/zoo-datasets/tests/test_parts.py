@@ -101,3 +101,17 @@ def test_training_comes_first():
     assert names("test", "validation", "train") == ("train", "test", "validation")
     assert names("test", "trainval") == ("trainval", "test")
     assert names("test", "dev") == ("test", "dev")
+
+
+def test_one_of_a_hubs_configurations(hub, place, written):
+    """Only its files are fetched; the library is not to miss those of the others."""
+    shard = next((written / "shards").glob("train*")).read_bytes()
+    card = "---\nconfigs:\n- {config_name: large, data_files: large/*}\n"
+    card += "- config_name: small\n  data_files:\n  - {split: train, path: small/a*}\n---\n"
+    files = {"README.md": card.encode(), "large/0.parquet": shard, "small/a.parquet": shard}
+    hub.store.commit("anna/colours", files)
+    images = parts.hub(
+        str(place / "root"), "train", download=True, repo="anna/colours", config="small"
+    )
+    assert len(images) == 18
+    assert not hub.asked("large/")

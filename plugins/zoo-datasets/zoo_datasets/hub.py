@@ -6,7 +6,6 @@ a small file of its own, so that a repository that is only half here is not take
 
 from __future__ import annotations
 
-import fnmatch
 import hashlib
 import json
 import os
@@ -14,43 +13,18 @@ import re
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from urllib.parse import quote, urlsplit
 
 from zoo.plugin import DataError, UsageError, offline
+from zoo_datasets.card import CARD, Wanted, alone, choose
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-CARD: Final = ("README.md", ".huggingface.yaml", "dataset_infos.json")
-"""Files that say how the others are to be read."""
-DATA: Final = frozenset(
-    {".parquet", ".arrow", ".tar", ".zip", ".csv", ".tsv", ".json", ".jsonl"}
-    | {".jpg", ".jpeg", ".jpe", ".png", ".gif", ".bmp", ".webp", ".tif", ".tiff", ".ppm", ".pgm"}
-)
-"""Suffixes of what is fetched."""
 _NAME: Final = re.compile(r"[\w.-]+(/[\w.-]+)?\Z")
 _SIDE_BY_SIDE: Final = 8
-
-
-class Wanted(NamedTuple):
-    """Which data set.
-
-    Attributes:
-        repo: ``ORG/NAME``.
-        config: Which of its configurations; empty = its default.
-        revision: A branch, tag or commit; empty = ``main``.
-    """
-
-    repo: str
-    config: str
-    revision: str
-
-    @property
-    def note(self) -> str:
-        """Name of the file that says what was fetched."""
-        return quote(f"{self.repo}@{self.revision or 'main'}[{self.config}].json", safe="@[]")
 
 
 class Got(NamedTuple):
@@ -88,8 +62,13 @@ def get(wanted: Wanted, root: Path, cache: Path, *, download: bool) -> Got:
             hint="--data-option repo=ORG/NAME, as on the Hub",
         )
     note = root / "huggingface" / "fetched" / wanted.note
-    if (got := _here(note, wanted, cache)) is not None:
-        return got
+    got = _here(note, wanted, cache) or _missing(note, wanted, root, cache, download=download)
+    view = root / "huggingface" / "views" / f"{got.commit}-{quote(wanted.config, safe='')}"
+    return Got(alone(got.folder, wanted, view, list(_noted(note))), got.commit)
+
+
+def _missing(note: Path, wanted: Wanted, root: Path, cache: Path, *, download: bool) -> Got:
+    """Fetch what is not here, if that is allowed."""
     if offline():
         raise DataError(
             f"{wanted.repo} is not in {root}, and no request is made (offline)",
@@ -105,11 +84,15 @@ def _folder(wanted: Wanted, cache: Path, commit: str) -> Path:
     return cache / f"datasets--{wanted.repo.replace('/', '--')}" / "snapshots" / commit
 
 
+def _noted(note: Path) -> dict[str, int]:
+    """The files that were fetched, and their sizes."""
+    return dict(json.loads(note.read_bytes())["files"])
+
+
 def _here(note: Path, wanted: Wanted, cache: Path) -> Got | None:
     """What was noted as fetched, if all of it is still here."""
     try:
-        stored = json.loads(note.read_bytes())
-        commit, files = str(stored["commit"]), dict(stored["files"])
+        commit, files = str(json.loads(note.read_bytes())["commit"]), _noted(note)
     except (OSError, ValueError, KeyError, TypeError):
         return None
     folder = _folder(wanted, cache, commit)
@@ -154,76 +137,6 @@ def _fetch(wanted: Wanted, note: Path, cache: Path) -> Got:
     sizes = {name: (folder / name).stat().st_size for name in (*cards, *files)}
     _write(note, {"repo": wanted.repo, "commit": commit, "files": sizes})
     return Got(folder, commit)
-
-
-def choose(names: list[str], wanted: Wanted, folder: Path) -> list[str]:
-    """The files of a configuration: those that the card names, else all files of data.
-
-    Args:
-        names: All files of the repository.
-        wanted: Which data set.
-        folder: Where its card lies.
-
-    Raises:
-        DataError: It is a program that would have to be run, or holds no files of data.
-        UsageError: It has no such configuration, or several and none was named.
-    """
-    data = [name for name in names if PurePosixPath(name).suffix.lower() in DATA]
-    data = [name for name in data if name not in CARD]
-    script = f"{wanted.repo.rpartition('/')[2]}.py"
-    if script in names:
-        raise DataError(
-            f"{wanted.repo} is made by a program ({script}), and zoo runs none that is fetched",
-            hint="Hubs keep a converted copy: --data-option revision=refs/convert/parquet",
-        )
-    patterns = _patterns(wanted, folder)
-    if patterns:
-        data = [n for n in data if any(fnmatch.fnmatchcase(n, each) for each in patterns)]
-    if not data:
-        raise DataError(
-            f"{wanted.repo} holds no files of data: {', '.join(names[:8]) or 'it is empty'}",
-            hint="zoo reads parquet, arrow, tar and image files",
-        )
-    return data
-
-
-def _patterns(wanted: Wanted, folder: Path) -> list[str]:
-    """What the card says that the configuration's files are called; empty = nothing is said."""
-    configs = _configs(folder)
-    named = {str(each.get("config_name", "default")): each for each in configs}
-    if not named:
-        return []
-    usual = [name for name, each in named.items() if each.get("default") or name == "default"]
-    name = wanted.config or (usual or list(named))[0]
-    if name not in named or (not wanted.config and not usual and len(named) > 1):
-        told = f"has no configuration {name!r}" if wanted.config else "has several configurations"
-        raise UsageError(
-            f"{wanted.repo} {told}: {', '.join(named)}",
-            hint=f"--data-option config={next(iter(named))}",
-        )
-    said, below = named[name].get("data_files"), str(named[name].get("data_dir") or "").strip("/.")
-    found: list[str] = []
-    for each in said if isinstance(said, list) else [said] if said else ["**"]:
-        paths = each.get("path") if isinstance(each, dict) else each
-        found += [str(path) for path in (paths if isinstance(paths, list) else [paths])]
-    full = [f"{below}/{path}" if below else path for path in found]
-    return [*full, *(path.replace("**/", "") for path in full if "**/" in path)]
-
-
-def _configs(folder: Path) -> list[dict[str, Any]]:
-    """The table ``configs`` of the card; empty if it has none."""
-    import yaml  # type: ignore[import-untyped]
-
-    found: Any = None
-    for name in (".huggingface.yaml", "README.md"):
-        try:
-            text = (folder / name).read_text("utf-8")
-            head = text if name.endswith(".yaml") else text.split("---\n")[1]
-            found = found or (yaml.safe_load(head) or {}).get("configs")
-        except (OSError, IndexError, UnicodeDecodeError, AttributeError, yaml.YAMLError):
-            continue
-    listed = found if isinstance(found, list) else []
-    return [each for each in listed if isinstance(each, dict)]
 
 
 def _verify(path: Path, listed: Any, wanted: Wanted) -> None:

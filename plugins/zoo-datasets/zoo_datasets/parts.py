@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple, final
 from zoo.plugin import DataError, UsageError
 from zoo_datasets import files, library
 from zoo_datasets import hub as hubs
+from zoo_datasets.card import Wanted
 from zoo_datasets.columns import Columns
 from zoo_datasets.images import Images
 
@@ -125,7 +126,7 @@ class Hub:
 
     def _open(self, root: str, download: bool, repo: str, config: str, revision: str) -> Opened:
         made, fetched = library.caches(root)
-        wanted = hubs.Wanted(str(repo), str(config), str(revision))
+        wanted = Wanted(str(repo), str(config), str(revision))
         got = hubs.get(wanted, Path(root), fetched, download=download)
         cache = made / "hub" / got.commit
         splits = _of_folder(got.folder, wanted.config, cache, wanted.repo)
