@@ -116,7 +116,7 @@ def test_a_named_set_takes_its_options(zoo, finished_run):
     line = ("eval", finished_run, "--data", "demo", "--device", "cpu")
     code, _, err = zoo(*line, "--data-option", "per_classes=4")
     assert code == 2
-    assert "has no option 'per_classes'\nhint: did you mean per_class?" in err
+    assert "has no option 'per_classes'\nhint: did you mean per_class" in err
     code, _, err = zoo(*line, "--data-option", "per_class=4")
     assert code == 3
     assert "classes that the model does not know" in err

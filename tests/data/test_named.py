@@ -4,7 +4,7 @@ from pictures import picture, pixels
 
 from zoo.core.recipe import DataPart
 from zoo.core.specs import DatasetSpec
-from zoo.data.named import Numbered, UnlabelledError, choose, labels_of, open_named, pick
+from zoo.data.named import UnlabelledError, open_named
 from zoo.errors import DataError, PluginError, UsageError
 
 
@@ -104,19 +104,6 @@ def test_classes_are_the_sets_the_specs_or_the_labels():
         open_odd(Shelf(lambda _: Items([0, 1])), classes=5)
 
 
-def test_labels_come_from_a_list_or_from_the_items():
-    assert labels_of(Items([1, 2]), "x") == [1, 2]
-    assert labels_of(Items([1, 2], targets=np.array([3, 4])), "x") == [3, 4]
-    assert labels_of(Items([1, 2], labels=[5, 6], targets=[0, 0]), "x") == [5, 6]
-    for items, words in (
-        (Items([1, 2], targets=[1]), "1 labels for 2 images"),
-        (Items([1, 2], targets=["a", "b"]), "whole numbers"),
-        (Items([]), "no images"),
-    ):
-        with pytest.raises(DataError, match=words):
-            labels_of(items, "x")
-
-
 def test_missing_files_hint_at_the_download():
     def fail(split):
         raise RuntimeError("Dataset not found.\nUse download=True")
@@ -153,18 +140,6 @@ def test_it_is_said_whether_the_fingerprint_is_of_all_images():
     assert not sampled(16)
     assert not sampled(40, fingerprint="v1")
     assert not sampled(40, images=np.stack([pixels(n) for n in range(40)]))
-
-
-def test_numbered_names():
-    names = Numbered("x/train", 5)
-    assert (names[0], names[-1], names[1:3], len(names)) == (
-        "x/train/0",
-        "x/train/4",
-        ["x/train/1", "x/train/2"],
-        5,
-    )
-    with pytest.raises(IndexError):
-        names[5]
 
 
 def test_what_a_set_prints_does_not_reach_stdout(capsys):
@@ -227,21 +202,6 @@ def test_splits_that_cannot_be_used():
     with pytest.raises(UsageError, match="odd has a split val") as raised:
         open_odd(asked(["train", "val"]), fold="1/2")
     assert "the training images alone" in raised.value.hint
-
-
-def test_the_split_that_is_judged():
-    assert pick(("train", "validation", "test"), "val") == "validation"
-    assert pick(("train", "test", "extra"), "val") == "test"
-    assert pick(("train",), "val") == "train"
-    assert pick(("train", "test"), "test") == "test"
-    assert pick(("train", "test"), "dev") is None
-
-
-def test_roles_need_no_data():
-    spec = asked(()).spec
-    assert choose(spec, DataPart(), ("train", "val", "test")) == {
-        "train": "train", "val": "val", "test": "test",
-    }  # fmt: skip
 
 
 def test_labels_that_are_kept_back():

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import gc
-import inspect
 from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
@@ -12,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from zoo.core import manifest, names, plugins, settings
 from zoo.core.hookspecs import KINDS
-from zoo.core.resolve import install, missing, target_of
+from zoo.core.resolve import accepted, called, target_of
 from zoo.core.specs import ModelSpec, PartSpec, PluginInfo
 from zoo.errors import PluginError, UnknownNameError, UsageError
 
@@ -158,10 +157,10 @@ class Registry:
         target = target_of(spec)
         if not callable(target):
             raise UsageError(f"{kind} {spec.qualified}: target {spec.target} is not callable")
-        given = _accepted(target, spec, kind, args, {**spec.options, **options})
+        given = accepted(target, spec, kind, args, {**spec.options, **options})
         if getattr(spec, "form", "factory") == "function":
             return functools.partial(target, **given) if given else target
-        return _called(target, spec, kind, args, given)
+        return called(target, spec, kind, args, given)
 
     def ask(self, kind: str, reference: str, question: str, /, **options: Any) -> Any:
         """Call a function that hangs on a part's target, such as ``splits`` of a data set.
@@ -185,8 +184,8 @@ class Registry:
                 f"{kind} {spec.qualified}: target {spec.target} has no function {question}",
                 hint="its entry says that it has: docs/reference/plugin-api.md",
             )
-        given = _accepted(function, spec, kind, (), {**spec.options, **options})
-        return _called(function, spec, kind, (), given)
+        given = accepted(function, spec, kind, (), {**spec.options, **options})
+        return called(function, spec, kind, (), given)
 
     def run_hooks(self) -> pluggy.HookRelay:
         """The run hooks of all plugins; imports the hook modules that manifests name.
@@ -255,38 +254,6 @@ def unheard(content: Manifest) -> list[str]:
 
 def _answers(spec: PartSpec, plugin: str, name: str) -> bool:
     return (not plugin or plugin == spec.plugin) and (name == spec.name or name in spec.aliases)
-
-
-def _called(
-    function: Any, spec: PartSpec, kind: str, args: tuple[Any, ...], options: dict[str, Any]
-) -> Any:
-    try:
-        return function(*args, **options)
-    except ImportError as error:  # a target may import what it needs when it is called
-        if lacks := missing(spec):
-            text = f"{kind} {spec.qualified}: {type(error).__name__}: {error}"
-            raise PluginError(text, hint=install(lacks)) from error
-        raise
-
-
-def _accepted(
-    target: Any, spec: PartSpec, kind: str, args: tuple[Any, ...], options: dict[str, Any]
-) -> dict[str, Any]:
-    try:
-        signature = inspect.signature(target)
-    except (TypeError, ValueError):
-        return options
-    parameters = signature.parameters
-    if not any(p.kind is p.VAR_KEYWORD for p in parameters.values()):
-        for name in options:
-            if name not in parameters:
-                takes = [n for n in parameters if n not in ("self", "params", "optimizer")]
-                raise UsageError(
-                    f"{kind} {spec.qualified} has no option {name!r}",
-                    hint=names.did_you_mean(names.suggest(name, takes))
-                    or f"it takes {', '.join(takes[len(args) :]) or 'none'}",
-                )
-    return options
 
 
 def builtin_path() -> Path:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import contextlib
 import importlib
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from zoo.errors import PluginError
+from zoo.errors import PluginError, UsageError
 
 if TYPE_CHECKING:
     from types import ModuleType
@@ -66,6 +66,69 @@ def target_of(spec: PartSpec) -> object:
         if lacks:
             error.hint = install(lacks)
         raise
+
+
+def called(
+    function: Any, spec: PartSpec, kind: str, args: tuple[Any, ...], options: dict[str, Any]
+) -> Any:
+    """Call what a part names; what the part requires and lacks is the hint.
+
+    Args:
+        function: The target, or what hangs on it.
+        spec: The part's entry.
+        kind: Kind of part.
+        args: Positional arguments of the kind's contract.
+        options: Keyword arguments.
+
+    Raises:
+        PluginError: It imports what the part requires, and that is not installed.
+    """
+    try:
+        return function(*args, **options)
+    except ImportError as error:  # a target may import what it needs when it is called
+        if lacks := missing(spec):
+            text = f"{kind} {spec.qualified}: {type(error).__name__}: {error}"
+            raise PluginError(text, hint=install(lacks)) from error
+        raise
+
+
+def accepted(
+    target: Any, spec: PartSpec, kind: str, args: tuple[Any, ...], options: dict[str, Any]
+) -> dict[str, Any]:
+    """Check that a target takes the options that it would be called with.
+
+    Args:
+        target: The target, or what hangs on it.
+        spec: The part's entry.
+        kind: Kind of part.
+        args: Positional arguments of the kind's contract.
+        options: Keyword arguments.
+
+    Returns:
+        The options.
+
+    Raises:
+        UsageError: It does not take one of them; names those that it takes.
+    """
+    import inspect
+
+    from zoo.core import names
+
+    try:
+        signature = inspect.signature(target)
+    except (TypeError, ValueError):
+        return options
+    parameters = signature.parameters
+    if not any(p.kind is p.VAR_KEYWORD for p in parameters.values()):
+        for name in options:
+            if name not in parameters:
+                takes = [n for n in parameters if n not in ("self", "params", "optimizer")]
+                raise UsageError(
+                    f"{kind} {spec.qualified} has no option {name!r}",
+                    hint=names.did_you_mean(names.suggest(name, takes))
+                    or f"it takes {', '.join(takes[len(args) :]) or 'none'}",
+                )
+    return options
 
 
 def missing(spec: PartSpec) -> list[str]:

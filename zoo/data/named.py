@@ -10,17 +10,17 @@ decoded like any file.
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import sys
-from collections.abc import Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Final, overload
+from typing import TYPE_CHECKING, Any, Final
 
 from zoo.core import settings
 from zoo.core.specs import DatasetSpec
-from zoo.data.apart import refuse_fold, set_apart
+from zoo.data.apart import set_apart
 from zoo.data.images import ImageSet, ItemReader, Splits
 from zoo.data.labels import ASKED, check_range, compare, expect, listed
+from zoo.data.roles import choose
+from zoo.data.stated import Numbered, classes_of, fingerprint, labels_of, notes_of
 from zoo.errors import DataError, PluginError, UsageError, ZooError
 
 if TYPE_CHECKING:
@@ -29,10 +29,6 @@ if TYPE_CHECKING:
     from zoo.core.recipe import DataPart
     from zoo.core.registry import Registry
 
-_VALIDATION: Final = ("val", "valid", "validation", "dev", "test")
-_SAMPLES: Final = 16
-_FOLDABLE: Final = "leave --fold out, or fold images of your own: --data FOLDER"
-_ALONE: Final = "leave --fold out, or name the files of the training images alone"
 _GIVEN: Final = {
     "root": "--data-root",
     "split": "--val",
@@ -44,32 +40,6 @@ _GIVEN: Final = {
 
 class UnlabelledError(DataError):
     """No image of a split has a label: they are kept back, as those of contests are (exit 3)."""
-
-
-class Numbered(Sequence[str]):
-    """Names ``prefix/0`` to ``prefix/N-1``, made when asked for.
-
-    Args:
-        prefix: What comes before the number.
-        count: How many there are.
-    """
-
-    def __init__(self, prefix: str, count: int) -> None:
-        self._prefix, self._count = prefix, count
-
-    def __len__(self) -> int:
-        return self._count
-
-    @overload
-    def __getitem__(self, index: int) -> str: ...
-    @overload
-    def __getitem__(self, index: slice) -> list[str]: ...
-    def __getitem__(self, index: int | slice) -> str | list[str]:
-        """Give one name or several."""
-        places = range(self._count)[index]
-        if isinstance(places, range):
-            return [f"{self._prefix}/{place}" for place in places]
-        return f"{self._prefix}/{places}"
 
 
 def open_named(
@@ -122,7 +92,7 @@ def open_named(
             expect(images.classes, classes, spec.qualified, asked)
         opened[role] = images if role == "train" else _same(opened["train"], images, split, data)
     train = opened["train"]
-    notes = [*getattr(getattr(train.reader, "dataset", None), "notes", ()), *notes]
+    notes = [*notes_of(train), *notes]
     digest, whole = fingerprint(spec, opened, options)
     if "val" in opened:
         val = opened["val"]
@@ -175,57 +145,6 @@ def splits_of(
             hint="it gives at least one name, training first",
         )
     return names
-
-
-def pick(splits: Sequence[str], wanted: str) -> str | None:
-    """The data set's own name of a split that is to be judged; ``None`` if it has none.
-
-    Args:
-        splits: The names of its splits, training first.
-        wanted: One of them, or ``val`` for whatever validates.
-    """
-    if wanted in splits:
-        return wanted
-    if wanted != "val":
-        return None
-    return next((name for name in _VALIDATION if name in splits), splits[-1])
-
-
-def choose(spec: DatasetSpec, data: DataPart, splits: Sequence[str]) -> dict[str, str]:
-    """Role -> the data set's own name of the split.
-
-    Args:
-        spec: Its entry.
-        data: Names the split that validates, or a fold, if either was asked for.
-        splits: The names of its splits, training first.
-
-    Raises:
-        DataError: It has no such split, or none to train on.
-        UsageError: A fold was asked for, and it has validation images.
-    """
-    chosen, wanted = {"train": splits[0]}, data.val
-    if splits[0] in _VALIDATION:
-        raise DataError(
-            f"data set {spec.qualified} has nothing to train on: it has {', '.join(splits)}",
-            hint=f"zoo eval RUN --data {spec.qualified} --split {splits[0]} judges a model on it",
-        )
-    if wanted is not None:
-        if wanted not in splits:
-            raise DataError(
-                f"data set {spec.qualified} has no split {wanted!r}",
-                hint=f"it has {', '.join(splits)}",
-            )
-        chosen["val"] = wanted
-    elif found := [name for name in _VALIDATION if name in splits[1:]]:
-        chosen["val"] = found[0]
-    if data.fold is not None and chosen.get("val") == "test" and wanted is None:
-        del chosen["val"]
-    if "val" in chosen:
-        where = f"{spec.qualified} has a split {chosen['val']}"
-        refuse_fold(data, where, _FOLDABLE if spec.splits else _ALONE)
-    if "test" in splits and "test" not in chosen.values():
-        chosen["test"] = "test"
-    return chosen
 
 
 def _same(train: ImageSet, images: ImageSet, split: str, data: DataPart) -> ImageSet:
@@ -298,7 +217,7 @@ def open_split(
             f"{where}: none of its {len(labels)} images has a label: they are kept back (-1)",
             hint="take another split; zoo predict shows what a model makes of such images",
         )
-    names = _classes_of(dataset, spec, labels)
+    names = classes_of(dataset, spec, labels)
     check_range(labels, len(names), where)
     keys = getattr(dataset, "keys", None)
     return ImageSet(
@@ -309,69 +228,3 @@ def open_split(
         reader=ItemReader(dataset, channels, data.max_pixels),
         on_bad=data.on_bad_image,
     )
-
-
-def labels_of(dataset: Any, where: str) -> list[int]:
-    """All labels of a data set; decodes every image only if it offers no list of them.
-
-    Raises:
-        DataError: Not one whole number per image.
-    """
-    for name in ("labels", "targets"):
-        values = getattr(dataset, name, None)
-        if values is not None and not callable(values):
-            found = values.tolist() if hasattr(values, "tolist") else list(values)
-            break
-    else:
-        found = [dataset[index][1] for index in range(len(dataset))]
-    try:
-        labels = [int(value) for value in found]
-    except (TypeError, ValueError) as error:
-        raise DataError(f"{where}: labels must be whole numbers: {error}") from error
-    if len(labels) != len(dataset):
-        raise DataError(f"{where}: {len(labels)} labels for {len(dataset)} images")
-    if not labels:
-        raise DataError(f"{where}: no images")
-    return labels
-
-
-def _classes_of(dataset: Any, spec: DatasetSpec, labels: list[int]) -> tuple[str, ...]:
-    names = getattr(dataset, "classes", None)
-    if names:
-        return tuple(n if isinstance(n, str) else ", ".join(map(str, n)) for n in names)
-    return tuple(str(label) for label in range(spec.classes or max(labels) + 1))
-
-
-def fingerprint(
-    spec: DatasetSpec, opened: dict[str, ImageSet], options: dict[str, Any]
-) -> tuple[str, bool]:
-    """A digest of a named data set: its own statement, its pixels, or a sample of them.
-
-    Args:
-        spec: Its entry.
-        opened: Its splits.
-        options: Its own options.
-
-    Returns:
-        32 hex digits, and whether they would be others if any image were.
-    """
-    whole = True
-    digest = hashlib.blake2b(
-        f"{spec.qualified}\0{sorted(options.items())}".encode(), digest_size=16
-    )
-    for role, images in opened.items():
-        digest.update(f"\0{role}\0{len(images)}\0{images.classes}\0{list(images.labels)}".encode())
-        reader = images.reader
-        stated = getattr(getattr(reader, "dataset", None), "fingerprint", None)
-        if isinstance(stated, str):
-            digest.update(stated.encode())
-            continue
-        pixels = images.whole()
-        if pixels is not None:
-            digest.update(pixels.numpy().tobytes())
-            continue
-        step = max(1, len(images) // _SAMPLES)
-        whole &= step == 1
-        for index in range(0, len(images), step):
-            digest.update(images.load(index).contiguous().numpy().tobytes())
-    return digest.hexdigest(), whole

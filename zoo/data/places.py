@@ -75,7 +75,7 @@ def check_there(data: DataPart, registry: Registry) -> None:
             check_folder(place, flag)
     if data.fold is not None:
         if name:
-            from zoo.data.named import choose
+            from zoo.data.roles import choose
 
             spec = registry.find("dataset", name)
             assert isinstance(spec, DatasetSpec)

@@ -16,8 +16,10 @@ from zoo.data import folders, guard, labels, named
 from zoo.data.apart import set_apart
 from zoo.data.images import ImageSet, Splits
 from zoo.data.places import DEFAULT_FOLDER, check_paths, locate
+from zoo.data.roles import pick
 from zoo.data.scan import Tree, file_at, holds_class_folders, images_below, quote
 from zoo.data.shrink import shrunk_splits
+from zoo.data.stated import fingerprint, notes_of
 from zoo.errors import DataError
 
 if TYPE_CHECKING:
@@ -208,14 +210,15 @@ def open_for_evaluation(
         if "classes" in spec.options:
             options.setdefault("classes", len(classes))
         splits = named.splits_of(spec, data, registry=registry, options=options)
-        chosen = named.pick(splits, split)
+        chosen = pick(splits, split)
         if chosen is None:
             raise DataError(f"{name} has no split {split!r}", hint=f"it has {', '.join(splits)}")
         images = named.open_split(
             spec, chosen, data, registry=registry, channels=channels, options=options
         )
-        digest, _ = named.fingerprint(spec, {chosen: images}, options)
-        return Opened(labels.align(images, classes), digest, (f"split {chosen} of {name}",))
+        digest, _ = fingerprint(spec, {chosen: images}, options)
+        facts = [f"split {chosen} of {name}", *notes_of(images)]
+        return Opened(labels.align(images, classes), digest, tuple(facts))
     trees, facts = folders.gather(data, path)
     role = split if split in trees else "train"
     if len(trees) > 1 and split not in trees:

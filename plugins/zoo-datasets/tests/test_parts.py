@@ -93,16 +93,6 @@ def test_a_hubs_folders_of_images(hub, place):
     assert images.encoded(0) == png(0)
 
 
-def test_training_comes_first():
-    def names(*splits):
-        opened = parts.Opened(dict.fromkeys(splits), "x", "f", (), "n")
-        return opened.names()
-
-    assert names("test", "validation", "train") == ("train", "test", "validation")
-    assert names("test", "trainval") == ("trainval", "test")
-    assert names("test", "dev") == ("test", "dev")
-
-
 def test_one_of_a_hubs_configurations(hub, place, written):
     """Only its files are fetched; the library is not to miss those of the others."""
     shard = next((written / "shards").glob("train*")).read_bytes()
