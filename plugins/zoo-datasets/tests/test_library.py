@@ -61,15 +61,24 @@ def test_names_with_magic_characters(written, tmp_path):
     assert len(library.from_files("parquet", {"test": [name]}, tmp_path / "c")["test"]) == 6
 
 
-@pytest.mark.parametrize(("kind", "words"), [("parquet", "parquet"), ("webdataset", "")])
-def test_files_that_are_none(tmp_path, kind, words):
-    bad = tmp_path / "bad"
-    bad.write_bytes(b"no such thing" * 100)
-    with pytest.raises(
-        DataError, match=f"data set of {kind} files cannot be read: .*{words}"
-    ) as raised:
-        library.from_files(kind, {"train": [bad]}, tmp_path / "cache")
-    assert "\n" not in raised.value.message
+@pytest.mark.parametrize("kind", ["parquet", "webdataset"])
+def test_a_file_that_is_not_whole_is_named(written, tmp_path, kind):
+    folder, suffix = {"parquet": ("shards", ".parquet"), "webdataset": ("tars", ".tar")}[kind]
+    whole = next((written / folder).glob(f"train*{suffix}"))
+    for data in (b"no such thing" * 100, whole.read_bytes()[:3000]):
+        bad = tmp_path / f"bad{suffix}"
+        bad.write_bytes(data)
+        with pytest.raises(DataError, match=f"bad{suffix} cannot be read: ") as raised:
+            library.from_files(kind, {"train": [whole, bad]}, tmp_path / "cache")
+        assert "\n" not in raised.value.message
+        assert raised.value.hint == "repair it, or leave it out of the pattern"
+
+
+def test_samples_that_do_not_fit_together(tmp_path):
+    """Whole files, and yet no data set: the library's words, in one line."""
+    odd = tar(tmp_path / "odd.tar", [("1.png", png(0)), ("2.cls", b"1")])
+    with pytest.raises(DataError, match=r"webdataset files cannot be read: .*prefix"):
+        library.from_files("webdataset", {"train": [odd]}, tmp_path / "cache")
 
 
 def test_a_place_that_cannot_be_written_to(written, tmp_path):

@@ -208,11 +208,11 @@ def _explained(wanted: Wanted) -> Iterator[None]:
     from huggingface_hub import errors
 
     where = urlsplit(_endpoint()).netloc.rpartition("@")[2]
+    page = f"{urlsplit(_endpoint()).scheme}://{where}/datasets/{wanted.repo}"
     network: type[Exception] = errors.HTTPError  # type: ignore[attr-defined]
     try:
         yield
     except errors.GatedRepoError:
-        page = f"{where}/datasets/{wanted.repo}"
         raise DataError(
             f"{wanted.repo} is gated", hint=f"ask for access at {page}, then hf auth login"
         ) from None
@@ -224,7 +224,7 @@ def _explained(wanted: Wanted) -> Iterator[None]:
     except errors.RevisionNotFoundError:
         raise DataError(
             f"{wanted.repo} has no revision {wanted.revision!r}",
-            hint=f"see {where}/datasets/{wanted.repo}",
+            hint=f"see {page}",
         ) from None
     except errors.HfHubHTTPError as error:
         status = getattr(error.response, "status_code", "?")

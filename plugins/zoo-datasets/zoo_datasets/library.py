@@ -9,6 +9,7 @@ from __future__ import annotations
 import glob
 import os
 import sys
+import tarfile
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -78,7 +79,7 @@ def explained(what: str, cache: Path) -> Iterator[None]:
         while type(cause).__name__ == "DatasetGenerationError" and cause.__cause__ is not None:
             cause = cause.__cause__
         reason = str(cause).strip().partition("\n")[0] or type(cause).__name__
-        hint = "repair or leave out the file that is named, or look at it with the datasets library"
+        hint = "look at it with the datasets library itself, which says more"
         if isinstance(cause, PermissionError) or "disk space" in reason or "space left" in reason:
             hint = f"it is converted in {cache}: --data-root FOLDER names another place"
         raise DataError(f"{what} cannot be read: {reason}", hint=hint) from error
@@ -95,8 +96,31 @@ def from_files(kind: str, files: Mapping[str, Sequence[Path]], cache: Path) -> A
     import datasets
 
     named = {split: [glob.escape(str(path)) for path in paths] for split, paths in files.items()}
-    with explained(f"data set of {kind} files", cache), still():
-        return datasets.load_dataset(kind, data_files=named, cache_dir=str(cache))
+    try:
+        with explained(f"data set of {kind} files", cache), still():
+            return datasets.load_dataset(kind, data_files=named, cache_dir=str(cache))
+    except DataError as error:
+        _blame(kind, [path for paths in files.values() for path in paths], error)
+        raise
+
+
+def _blame(kind: str, files: Sequence[Path], error: DataError) -> None:
+    """Name the file that is not whole, if one is not: the library does not say which it was."""
+    import pyarrow.parquet as pq
+
+    for path in files:
+        try:
+            if kind == "parquet":
+                pq.read_metadata(path)
+                continue
+            with tarfile.open(path) as archive:
+                for _ in archive:
+                    pass
+        except Exception as found:  # what is wrong with a file is found out by reading it
+            reason = str(found).strip().partition("\n")[0] or type(found).__name__
+            raise DataError(
+                f"{path} cannot be read: {reason}", hint="repair it, or leave it out of the pattern"
+            ) from error
 
 
 def from_folder(folder: Path, config: str, cache: Path, what: str) -> Any:
