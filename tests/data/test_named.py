@@ -246,3 +246,12 @@ def test_classes_that_a_split_lacks():
 def test_what_a_set_says_of_itself_is_noted():
     opened = open_odd(Shelf(lambda split: Items([0, 1], notes=(f"{split}, as of May",))))
     assert opened.notes[0] == "train, as of May"
+
+
+def test_the_fingerprint_is_of_what_paths_lead_to():
+    def mark(**options):
+        shelf = Shelf(lambda _: Items([0, 1], fingerprint="v1"), paths=("files",))
+        return open_odd(shelf, options=options).fingerprint
+
+    assert mark(files="/here") == mark(files="there") == mark()
+    assert mark(year=1) != mark(year=2)

@@ -210,6 +210,8 @@ class DatasetSpec(PartSpec):
         classes: Number of classes; ``None`` = depends on the options or is not stated.
         splits: Names that ``split`` accepts, training first; empty = they depend on the data, and
             ``target.splits(root=, download=, **options)`` gives them.
+        paths: Options that name files or folders, or patterns of them: a resumed run finds relative
+            ones where it was started, and the fingerprint is of what they lead to.
         size: Number of samples by split.
         channels: Channels of an image.
         download: ``none`` (needs nothing), ``auto`` (can be downloaded), ``manual``.
@@ -221,6 +223,7 @@ class DatasetSpec(PartSpec):
     task: str = "classification"
     classes: int | None = None
     splits: tuple[str, ...] = ("train", "test")
+    paths: tuple[str, ...] = ()
     size: dict[str, int] = field(default_factory=dict)
     channels: int | None = None
     download: Literal["none", "auto", "manual"] = "none"

@@ -98,9 +98,8 @@ def fingerprint(
         32 hex digits, and whether they would be others if any image were.
     """
     whole = True
-    digest = hashlib.blake2b(
-        f"{spec.qualified}\0{sorted(options.items())}".encode(), digest_size=16
-    )
+    said = sorted((key, value) for key, value in options.items() if key not in spec.paths)
+    digest = hashlib.blake2b(f"{spec.qualified}\0{said}".encode(), digest_size=16)
     for role, images in opened.items():
         digest.update(f"\0{role}\0{len(images)}\0{images.classes}\0{list(images.labels)}".encode())
         reader = images.reader

@@ -7,8 +7,9 @@ they were typed lies beside it, in ``origin.json``.
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from zoo.core import compose
 from zoo.data.places import locate
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from zoo.core.registry import Registry
 
 ORIGIN_FILE = "origin.json"
+_MAGIC = re.compile(r"[*?\[{]")
 
 
 def describe() -> str:
@@ -51,11 +53,19 @@ def located(recipe: Recipe, run: Path, registry: Registry) -> Recipe:
     start = started_in(run)
     if start is None or start == Path.cwd():
         return recipe
-    data, model, found = recipe.data, recipe.model, {}
+    data, model = recipe.data, recipe.model
+    found: dict[str, Any] = {}
     if data.source is not None and not _named(data.source, registry):
         found["data.source"] = _place(data.source, start)
         if data.val is not None:
             found["data.val"] = _place(data.val, start)
+    elif data.source is not None and data.options:
+        spec = registry.find("dataset", locate(data.source, registry)[0])
+        paths = getattr(spec, "paths", ())
+        found["data.options"] = {
+            key: _pattern(value, start) if key in paths else value
+            for key, value in data.options.items()
+        }
     if data.root is not None:
         found["data.root"] = _either(data.root, start)
     for key, text in (("model.name", model.name), ("model.weights", model.weights)):
@@ -97,6 +107,15 @@ def _place(text: str, start: Path) -> str:
             hint="bring it back, or zoo resume in a folder from which the same path leads to it",
         )
     return path
+
+
+def _pattern(value: object, start: Path) -> object:
+    """A path or a pattern where the run was started, if its fixed part is there; else as it is."""
+    if not isinstance(value, str) or not value or Path(value).expanduser().is_absolute():
+        return value
+    fixed = _MAGIC.split(value, maxsplit=1)[0]
+    folder = fixed if fixed == value else fixed.rpartition("/")[0]
+    return str(start / value) if (start / folder).exists() else value
 
 
 def _either(text: str, start: Path) -> str:

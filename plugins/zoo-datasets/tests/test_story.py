@@ -181,13 +181,16 @@ def test_a_hubs_data_set(filled, place, zoo, monkeypatch):
     assert len(filled.seen) == asked
 
 
-def test_resumed_to_the_same_bits(place, zoo):
+def test_resumed_to_the_same_bits_from_elsewhere(place, zoo, monkeypatch):
     common = {
         "data": "datasets/parquet", "data_option": {"files": "shards/*.parquet"}, "classes": 3,
         "size": 32, "in_channels": 3, "out": "runs",
     }  # fmt: skip
     whole = begun(0, **common, name="whole")
-    torn = begun(1, **common, name="torn")
+    torn = begun(1, **common, name="torn").resolve()
+    whole = whole.resolve()
+    (place / "elsewhere").mkdir()
+    monkeypatch.chdir("elsewhere")  # the pattern still leads to where it led
     code, _, err = zoo("resume", torn)
     assert code == 0, err
     one, other = (load_file(folder / "model.safetensors") for folder in (whole, torn))
