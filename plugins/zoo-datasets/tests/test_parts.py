@@ -105,3 +105,15 @@ def test_one_of_a_hubs_configurations(hub, place, written):
     )
     assert len(images) == 18
     assert not hub.asked("large/")
+
+
+def test_a_hubs_converted_copy(hub, place, written):
+    """What stands in for a data set that is made by a program."""
+    shards = {path.name.partition("-")[0]: path for path in (written / "shards").iterdir()}
+    files = {f"default/{split}/0000.parquet": p.read_bytes() for split, p in shards.items()}
+    hub.store.commit("anna/colours", {"colours.py": b"import os"})
+    hub.store.commit("anna/colours", {**files, "colours.py": None}, ref="refs/convert/parquet")
+    options = {"repo": "anna/colours", "revision": "refs/convert/parquet"}
+    root = str(place / "root")
+    assert set(parts.hub.splits(root, True, **options)) == {"train", "validation", "test"}
+    assert len(parts.hub(root, "validation", **options)) == 6

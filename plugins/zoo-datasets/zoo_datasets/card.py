@@ -138,8 +138,9 @@ def alone(folder: Path, wanted: Wanted, view: Path, files: Sequence[str]) -> Pat
         link = view / name
         if name not in CARD and not link.exists():
             link.parent.mkdir(parents=True, exist_ok=True)
-            link.unlink(missing_ok=True)
-            link.symlink_to(os.path.relpath(folder / name, link.parent))
+            fresh = link.with_name(f"{link.name}.{os.getpid()}")
+            fresh.symlink_to(os.path.relpath(folder / name, link.parent))
+            fresh.replace(link)  # several processes of a run may do this at once
     info = said.get("dataset_info")
     kept: dict[str, Any] = {"configs": [config]}
     for each in info if isinstance(info, list) else [info]:
@@ -148,7 +149,9 @@ def alone(folder: Path, wanted: Wanted, view: Path, files: Sequence[str]) -> Pat
     text = f"---\n{yaml.safe_dump(kept)}---\n"
     card = view / CARD[0]
     if not card.exists() or card.read_text("utf-8") != text:
-        card.write_text(text, "utf-8")
+        fresh = card.with_name(f"{card.name}.{os.getpid()}")
+        fresh.write_text(text, "utf-8")
+        fresh.replace(card)
     return view
 
 

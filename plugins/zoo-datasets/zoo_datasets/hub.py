@@ -233,7 +233,9 @@ def _explained(wanted: Wanted) -> Iterator[None]:
         ) from None
     except (network, errors.LocalEntryNotFoundError, ConnectionError) as error:
         told = str(error.__cause__ or error).strip().partition("\n")[0]
+        hint = "check the network and HF_ENDPOINT; what is here already needs none"
+        if "xet" in told.lower():
+            hint = "set HF_HUB_DISABLE_XET=1 and try again: this Hub may not speak xet"
         raise DataError(
-            f"cannot fetch {wanted.repo} from {where}: {told or type(error).__name__}",
-            hint="check the network and HF_ENDPOINT; what is here already needs none",
+            f"cannot fetch {wanted.repo} from {where}: {told or type(error).__name__}", hint=hint
         ) from None
