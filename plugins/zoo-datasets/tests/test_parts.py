@@ -6,7 +6,7 @@ import shutil
 
 import datasets
 import pytest
-from colours import NAMES, table
+from colours import NAMES, png, table
 
 from zoo.errors import DataError, UsageError
 from zoo_datasets import parts
@@ -82,8 +82,6 @@ def test_a_hubs(filled, place):
 
 
 def test_a_hubs_folders_of_images(hub, place):
-    from colours import png
-
     files = {f"train/{n}/{k}.png": png(k) for n in NAMES for k in range(2)}
     hub.store.commit("anna/colours", files)
     root = str(place / "root")
@@ -117,3 +115,18 @@ def test_a_hubs_converted_copy(hub, place, written):
     root = str(place / "root")
     assert set(parts.hub.splits(root, True, **options)) == {"train", "validation", "test"}
     assert len(parts.hub(root, "validation", **options)) == 6
+
+
+def test_what_was_fetched_can_be_carried_to_another_machine(hub, place, monkeypatch):
+    """Files that rows only name are found there, too, and the data is known as the same."""
+    files = {f"train/{name}/{k}.png": png(k) for name in NAMES for k in range(2)}
+    hub.store.commit("anna/colours", files)
+    one, other = place / "one", place / "other"
+    first = parts.hub(str(one), "train", download=True, repo="anna/colours")
+    shutil.copytree(one, other, symlinks=True)
+    shutil.rmtree(one)
+    hub.stop()
+    monkeypatch.setenv("ZOO_OFFLINE", "1")
+    again = parts.hub(str(other), "train", download=True, repo="anna/colours")
+    assert again.encoded(1) == png(1)
+    assert (again.fingerprint, again.keys) == (first.fingerprint, first.keys)
