@@ -149,3 +149,34 @@ def test_what_is_no_folder(tmp_path):
 def test_names_in_messages_are_one_line():
     assert quote("a b") == "'a b'"
     assert "\n" not in quote("a\nb")
+
+
+@pytest.mark.parametrize(
+    ("name", "hint"),
+    [
+        ("train-0.parquet", "--data datasets/parquet --data-option files="),
+        ("shard-0.tar", "--data datasets/webdataset --data-option files="),
+        ("dataset_info.json", "--data datasets/saved --data-option folder="),
+        ("notes.txt", "expected FOLDER/<class>/<image>"),
+    ],
+)
+def test_forms_of_another_library_are_answered_with_the_line_that_reads_them(tmp_path, name, hint):
+    root = tmp_path / "my set"
+    root.mkdir()
+    (root / name).touch()
+    with pytest.raises(DataError, match="holds no class folders") as raised:
+        scan(root)
+    assert raised.value.hint.startswith(hint)
+    if hint.endswith("="):
+        assert raised.value.hint == f"{hint}'{root}'"
+
+
+def test_a_single_file_of_another_form_is_told_from_an_archive(tmp_path):
+    for name, hint in (
+        ("a.parquet", "--data datasets/parquet --data-option files="),
+        ("a.tar", "then --data FOLDER; WebDataset shards: --data datasets/webdataset"),
+    ):
+        (tmp_path / name).touch()
+        with pytest.raises(DataError) as raised:
+            check_folder(tmp_path / name)
+        assert hint in raised.value.hint

@@ -7,6 +7,7 @@ however many links lead to it, so a loop of links cannot multiply a data set.
 from __future__ import annotations
 
 import os
+import shlex
 import stat
 from collections import Counter
 from dataclasses import dataclass, field
@@ -32,6 +33,10 @@ LAYOUT: Final = (
     "FOLDER/val/<class>/<image>, or a .csv with the columns path and label"
 )
 _JUNK: Final = frozenset({"__macosx", "@eadir", "__pycache__", "lost+found", "thumbs.db"})
+_FORMS: Final = {
+    ".parquet": "parquet", ".tar": "webdataset", "dataset_dict.json": "saved", "dataset_info.json": "saved",
+}  # fmt: skip
+"""How a name ends -> the data set of the plugin that reads it."""
 _ARCHIVES: Final = (".zip", ".tar", ".tgz", ".gz", ".bz2", ".xz", ".7z", ".rar", ".zst")
 
 
@@ -146,9 +151,21 @@ def check_folder(root: Path, flag: str = "--data") -> None:
         raise DataError(
             f"{quote(str(root))} is an archive, which zoo does not unpack: names inside may lead "
             "out of the folder and sizes may explode",
-            hint=f"unpack it where you trust it, then {flag} FOLDER",
+            hint=f"unpack it where you trust it, then {flag} FOLDER"
+            + (f"; WebDataset shards: {form}" if (form := _other_form(root)) else ""),
         )
-    raise DataError(f"{quote(str(root))} is a file, not a folder", hint=LAYOUT)
+    raise DataError(f"{quote(str(root))} is a file, not a folder", hint=_other_form(root) or LAYOUT)
+
+
+def _other_form(root: Path) -> str:
+    """How a file or folder in a form of Hugging Face's is read (zoo-datasets); empty if it is none."""
+    names = [root.name] if root.is_file() else [entry.name for entry in _entries(root)]
+    given = shlex.quote(str(root))
+    for suffix, form in _FORMS.items():
+        if any(name.lower().endswith(suffix) for name in names):
+            option = "folder" if form == "saved" else "files"
+            return f"--data datasets/{form} --data-option {option}={given}"
+    return ""
 
 
 def _instead(flag: str) -> str:
@@ -186,7 +203,9 @@ def scan(root: Path) -> Tree:
             tree.ignored["files that are no images"] += 1
     if not folders:
         what = f"{loose} images but no class folders" if loose else "no class folders"
-        raise DataError(f"{quote(str(root))} holds {what}", hint=LAYOUT)
+        raise DataError(
+            f"{quote(str(root))} holds {what}", hint=(not loose and _other_form(root)) or LAYOUT
+        )
     if loose:
         tree.ignored["images outside of the class folders"] += loose
     for entry in sorted(folders, key=lambda e: (e.is_symlink(), e.name)):
