@@ -33,7 +33,7 @@ from zoo.core.specs import (
     TransformSpec,
     WeightsSpec,
 )
-from zoo.errors import DataError, PluginError, UsageError, ZooError
+from zoo.errors import DataError, Interrupted, PluginError, UsageError, ZooError
 
 __all__ = [
     "API_VERSION",
@@ -44,6 +44,7 @@ __all__ = [
     "DatasetSpec",
     "ExporterSpec",
     "InputSpec",
+    "Interrupted",
     "Loss",
     "LossSpec",
     "Metric",

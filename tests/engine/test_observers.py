@@ -13,7 +13,7 @@ from zoo.errors import PluginError, UnknownNameError
 
 PLUGIN = """
 from torch import nn
-from zoo.plugin import TrackerSpec, hookimpl
+from zoo.plugin import TrackerSpec, UsageError, hookimpl
 
 calls = []
 
@@ -45,6 +45,9 @@ def zoo_trackers():
     yield TrackerSpec(name="broken", target="zoo_watch:Broken")
     yield TrackerSpec(name="blind", target="zoo_watch:Blind")
     yield TrackerSpec(name="shut", target="zoo_watch:Shut")
+    yield TrackerSpec(name="away", target="zoo_watch:Away")
+    yield TrackerSpec(name="seen", target="zoo_watch:Seen")
+    yield TrackerSpec(name="stuck", target="zoo_watch:Stuck")
 
 class Memory:
     def __init__(self, run_dir):
@@ -66,6 +69,18 @@ class Blind(Memory):
 class Shut:
     def __init__(self, run_dir):
         raise ConnectionError("nobody answers")
+
+class Away:
+    def __init__(self, run_dir):
+        raise UsageError("no key", hint="board login")
+
+class Seen(Memory):
+    where = "http://board/runs/1"
+
+class Stuck(Memory):
+    def close(self):
+        super().close()
+        raise TimeoutError("too slow")
 
 class Broken(Memory):
     def scalars(self, values, step):
@@ -199,6 +214,31 @@ def test_a_tracker_that_cannot_be_opened_is_muted_or_ends_a_strict_run(known, tm
                     "ConnectionError: nobody answers"]  # fmt: skip
     with pytest.raises(PluginError, match="watch/shut, opening: ConnectionError"):
         Observers(known, strict=True).open_trackers(recipe("watch/shut"), tmp_path)
+
+
+def test_what_a_tracker_says_to_people_keeps_its_hint(known, tmp_path):
+    said = []
+    Observers(known, note=said.append).open_trackers(recipe("watch/away"), tmp_path)
+    assert said == ["tracker watch/away failed in opening and is muted: no key (board login)"]
+    with pytest.raises(PluginError, match="tracker watch/away, opening: no key") as raised:
+        Observers(known, strict=True).open_trackers(recipe("watch/away"), tmp_path)
+    assert raised.value.hint == "board login"
+
+
+def test_a_tracker_may_say_where_the_run_is_seen(known, tmp_path):
+    said = []
+    opened = recipe("watch/seen", "watch/memory")
+    Observers(known, note=said.append).open_trackers(opened, tmp_path)
+    assert said == ["tracker watch/seen: http://board/runs/1"]
+
+
+def test_a_tracker_that_does_not_close_is_asked_once(known, calls, tmp_path):
+    observers = Observers(known, strict=True)
+    observers.open_trackers(recipe("watch/stuck"), tmp_path)
+    with pytest.raises(PluginError, match="too slow"):
+        observers.close()
+    observers.close()
+    assert [call[0] for call in calls] == ["open", "close"]
 
 
 def test_a_hook_that_leaves_the_process_is_a_failing_hook(known):

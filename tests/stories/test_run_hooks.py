@@ -115,3 +115,30 @@ def test_the_end_is_told_with_the_error_that_ended_it(watch, zoo):
     code, _, err = zoo(*LINE, "--name", "one")
     assert code == 9, err
     assert seen()[-1] == ("ended", "NumericsError")
+
+
+def test_a_tracker_is_closed_also_if_the_run_ends_before_its_first_step(watch, zoo):
+    board = """
+from zoo.plugin import TrackerSpec
+
+@hookimpl
+def zoo_trackers():
+    yield TrackerSpec(name="board", target="zoo_watch:Board")
+
+class Board:
+    def __init__(self, run_dir):
+        seen.append(("opened", run_dir.name))
+
+    def scalars(self, values, step): ...
+    def image(self, name, image, step): ...
+    def graph(self, model, example): ...
+
+    def close(self):
+        seen.append(("closed",))
+"""
+    watch(WATCH.replace('seen.append(("started", run.dir.name))', "raise OSError('full')") + board)
+    code, _, err = zoo(*LINE, "--name", "one", "--strict", "--tracker", "board")
+    assert code == 4, err
+    assert seen()[-2:] == [("opened", "one"), ("closed",)]
+    assert zoo(*LINE, "--name", "two", "--tracker", "board")[0] == 0
+    assert [call for call in seen() if call[0] == "closed"] == [("closed",)] * 2

@@ -56,7 +56,7 @@ class Metric(Protocol):
 
 @runtime_checkable
 class Tracker(Protocol):
-    """An experiment tracker."""
+    """An experiment tracker; with a text ``where``, one line about where the run is seen."""
 
     def scalars(self, values: Mapping[str, float], step: int) -> None:
         """Log numbers at an optimizer step."""

@@ -10,7 +10,7 @@ import torch
 from zoo.core.resolve import resolve
 from zoo.data.shown import shown
 from zoo.data.views import order, undisturbed
-from zoo.errors import PluginError
+from zoo.errors import PluginError, ZooError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -105,7 +105,7 @@ class Observers:
             )
 
     def open_trackers(self, recipe: Recipe, folder: Path) -> None:
-        """Build the recipe's trackers.
+        """Build the recipe's trackers; one that has a text ``where`` says where the run can be seen.
 
         Raises:
             UnknownNameError: No plugin has one of them.
@@ -116,7 +116,9 @@ class Observers:
             self._guarded(f"tracker {name}", "opening", self._open, name, folder)
 
     def _open(self, name: str, folder: Path) -> None:
-        self._trackers[name] = self._registry.build("tracker", name, folder)
+        tracker = self._trackers[name] = self._registry.build("tracker", name, folder)
+        if where := getattr(tracker, "where", ""):
+            self._note(f"tracker {name}: {where}")
 
     @property
     def tracked(self) -> bool:
@@ -149,9 +151,9 @@ class Observers:
 
     def close(self) -> None:
         """Finish the trackers."""
-        for name, tracker in self._trackers.items():
+        while self._trackers:
+            name, tracker = self._trackers.popitem()
             self._guarded(f"tracker {name}", "close", tracker.close)
-        self._trackers.clear()
 
     def _guarded(self, who: str, what: str, action: Callable[..., object], *values: Any) -> None:
         if who in self._muted:
@@ -160,9 +162,11 @@ class Observers:
             action(*values)
         except (Exception, SystemExit) as error:
             if self._strict:
-                raise PluginError(f"{who}, {what}: {type(error).__name__}: {error}") from error
+                hint = error.hint if isinstance(error, ZooError) else ""
+                raise PluginError(f"{who}, {what}: {_reason(error)}", hint=hint) from error
             self._muted.add(who)
-            self._note(f"{who} failed in {what} and is muted: {type(error).__name__}: {error}")
+            hint = f" ({error.hint})" if isinstance(error, ZooError) and error.hint else ""
+            self._note(f"{who} failed in {what} and is muted: {_reason(error)}{hint}")
 
 
 def first_images(images: ImageSet, transform: Augmentation, seed: int) -> Tensor | None:
@@ -198,6 +202,10 @@ def _implementations(hooks: pluggy.HookRelay, name: str) -> list[Any]:
 
 def _without(implementation: Any) -> str:
     return f"zoo plugins disable {implementation.plugin_name.partition('.')[0]}"
+
+
+def _reason(error: BaseException) -> str:
+    return error.message if isinstance(error, ZooError) else f"{type(error).__name__}: {error}"
 
 
 def _structure(model: nn.Module) -> dict[str, str]:

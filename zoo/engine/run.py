@@ -219,6 +219,7 @@ def carry_out(
     if recipe.output.verify_resume and not resumed:
         yield require_exact(made.live, made.rules, **made.parts(world))
     if world.main:
+        stack.callback(observers.close)  # also if the run ends before its first step
         observers.open_trackers(recipe, run.dir)
     if observers.tracked and not resumed and world.size == 1:
         look = image_transform(recipe, run.registry, made.seen, train=True)

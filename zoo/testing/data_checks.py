@@ -233,7 +233,9 @@ def _follows_the_seed(spec: TransformSpec, settings: Settings) -> None:
 def _tracks(spec: TrackerSpec, settings: Settings) -> None:
     del settings
     with tempfile.TemporaryDirectory() as folder:
-        tracker = registry.load().build("tracker", spec.qualified, Path(folder))
+        run = Path(folder, "runs", "check")  # some write beside the run
+        run.mkdir(parents=True)
+        tracker = registry.load().build("tracker", spec.qualified, run)
         require(isinstance(tracker, Tracker), "it has no scalars, image, graph and close")
         tracker.scalars({"loss": 1.0, "top1": 0.5}, 1)
         tracker.image("example", torch.zeros(3, 8, 8, dtype=torch.uint8), 1)
