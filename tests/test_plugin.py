@@ -13,7 +13,7 @@ def test_the_door_offers_everything_that_a_part_needs():
     assert {kind.spec.__name__ for kind in KINDS.values()} <= offered
     assert {"InputSpec", "WeightsSpec", "hookimpl", "API_VERSION"} <= offered
     assert {"Loss", "Metric", "Tracker", "Augmentation", "BatchTransform"} <= offered
-    assert "Interrupted" in offered  # how zoo_run_ended tells a stop from a mistake
+    assert "Interrupted" in offered  # a stop that was asked for is no mistake
 
 
 def test_every_offered_name_is_there_and_sorted():

@@ -76,6 +76,8 @@ class Away:
 
 class Seen(Memory):
     where = "http://board/runs/1"
+    def ended(self, result):
+        calls.append(("ended", result))
 
 class Stuck(Memory):
     def close(self):
@@ -230,6 +232,16 @@ def test_a_tracker_may_say_where_the_run_is_seen(known, tmp_path):
     opened = recipe("watch/seen", "watch/memory")
     Observers(known, note=said.append).open_trackers(opened, tmp_path)
     assert said == ["tracker watch/seen: http://board/runs/1"]
+
+
+def test_a_tracker_that_asks_is_told_how_the_run_ended(known, calls, tmp_path):
+    for told in ("a result", None):
+        observers = Observers(known)
+        observers.open_trackers(recipe("watch/seen"), tmp_path)
+        observers.close(told)
+        observers.close("another")
+    assert calls[1:3] == [("ended", "a result"), ("close",)]
+    assert [call[0] for call in calls[3:]] == ["open", "close"]
 
 
 def test_a_tracker_that_does_not_close_is_asked_once(known, calls, tmp_path):

@@ -133,12 +133,16 @@ class Board:
     def image(self, name, image, step): ...
     def graph(self, model, example): ...
 
+    def ended(self, result):
+        seen.append(("told", type(result).__name__))
+
     def close(self):
         seen.append(("closed",))
 """
     watch(WATCH.replace('seen.append(("started", run.dir.name))', "raise OSError('full')") + board)
     code, _, err = zoo(*LINE, "--name", "one", "--strict", "--tracker", "board")
     assert code == 4, err
-    assert seen()[-2:] == [("opened", "one"), ("closed",)]
+    assert seen()[-3:] == [("opened", "one"), ("told", "PluginError"), ("closed",)]
     assert zoo(*LINE, "--name", "two", "--tracker", "board")[0] == 0
+    assert seen()[-2:] == [("told", "RunResult"), ("closed",)]
     assert [call for call in seen() if call[0] == "closed"] == [("closed",)] * 2

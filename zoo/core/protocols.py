@@ -56,7 +56,11 @@ class Metric(Protocol):
 
 @runtime_checkable
 class Tracker(Protocol):
-    """An experiment tracker; with a text ``where``, one line about where the run is seen."""
+    """An experiment tracker.
+
+    It may also have a text ``where``, one line about where the run is seen, and a method
+    ``ended(result)``, told before ``close`` how the run ended: its RunResult, or the error.
+    """
 
     def scalars(self, values: Mapping[str, float], step: int) -> None:
         """Log numbers at an optimizer step."""

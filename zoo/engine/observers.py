@@ -149,10 +149,19 @@ class Observers:
             with undisturbed():
                 self._guarded(who, "graph", tracker.graph, model, example)
 
-    def close(self) -> None:
-        """Finish the trackers."""
+    def close(self, result: object = None) -> None:
+        """Finish the trackers; one that has a method ``ended`` is told first how the run ended.
+
+        Args:
+            result: The run's result, the error that ended it, or ``None`` if neither is known.
+
+        Raises:
+            PluginError: One failed and the run is strict.
+        """
         while self._trackers:
             name, tracker = self._trackers.popitem()
+            if result is not None and (ended := getattr(tracker, "ended", None)):
+                self._guarded(f"tracker {name}", "ended", ended, result)
             self._guarded(f"tracker {name}", "close", tracker.close)
 
     def _guarded(self, who: str, what: str, action: Callable[..., object], *values: Any) -> None:

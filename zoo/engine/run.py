@@ -219,7 +219,7 @@ def carry_out(
     if recipe.output.verify_resume and not resumed:
         yield require_exact(made.live, made.rules, **made.parts(world))
     if world.main:
-        stack.callback(observers.close)  # also if the run ends before its first step
+        stack.push(lambda _, error, __: observers.close(error))  # before the first step, too
         observers.open_trackers(recipe, run.dir)
     if observers.tracked and not resumed and world.size == 1:
         look = image_transform(recipe, run.registry, made.seen, train=True)
@@ -342,7 +342,7 @@ def _train(
         made.train.close()
         made.val.close()
         observers.observe("zoo_run_ended", run=run, result=outcome)
-        observers.close()
+        observers.close(outcome)
 
 
 def _write_down(folder: RunFolder, report: Report) -> None:

@@ -21,10 +21,10 @@ import pytest
 import torch
 
 import zoo
-import zoo_wandb
+import zoo_wandb.tracker
 from zoo.errors import Interrupted, PluginError
 from zoo.testing import plugin_contract
-from zoo_wandb import DEFAULTS, Wandb
+from zoo_wandb.tracker import DEFAULTS, Wandb
 
 test_contract = plugin_contract("wandb")
 KEY = "0123456789" * 4
@@ -248,18 +248,10 @@ def test_a_step_that_was_logged_is_not_an_error(folder):
     assert found.exit == 0
 
 
-def test_a_run_that_ends_before_it_is_told_how_says_so(folder):
+def test_a_run_that_did_not_end_well_says_so(folder):
     tracker = Wandb(folder)
-
-    def ends():
-        try:
-            raise ValueError("no\nmore")
-        finally:
-            tracker.close()
-
-    with pytest.raises(ValueError, match="no"):
-        ends()
-    tracker.close()  # once is enough
+    tracker.ended(ValueError("no\nmore"))
+    tracker.close()
     (found,) = sittings(folder)
     assert (found.summary["status"], found.summary["error"]) == ("failed", "ValueError: no")
     assert found.exit == 1
@@ -309,9 +301,9 @@ def test_who_is_logged_in_logs_online(tmp_path, monkeypatch, url, machine, mode)
     if machine:
         (tmp_path / "keys").write_text(f"machine {machine}\n login user\n password {KEY}\n")
     told = {"mode": "online", "base_url": url, "api_key": None, "identity_token_file": None}
-    assert zoo_wandb._mode(SimpleNamespace(**told)) == mode
-    assert zoo_wandb._mode(SimpleNamespace(**{**told, "api_key": KEY})) == "online"
-    assert zoo_wandb._mode(SimpleNamespace(**{**told, "mode": "offline"})) == "offline"
+    assert zoo_wandb.tracker._mode(SimpleNamespace(**told)) == mode
+    assert zoo_wandb.tracker._mode(SimpleNamespace(**{**told, "api_key": KEY})) == "online"
+    assert zoo_wandb.tracker._mode(SimpleNamespace(**{**told, "mode": "offline"})) == "offline"
 
 
 def test_nobody_is_asked_to_log_in(tmp_path, monkeypatch):
@@ -417,7 +409,7 @@ def test_a_server_that_dies_is_named_once_and_training_goes_on(server, tmp_path,
         if type(report).__name__ == "EpochReport" and report.epoch == 0:
             server.stop()
     (said,) = (note for note in notes if "muted" in note)
-    assert said.startswith("plugin wandb failed in zoo_run_ended and is muted: the server did not")
+    assert said.startswith("tracker wandb/wandb failed in close and is muted: the server did not")
     (folder,) = (tmp_path / "left" / "wandb").glob("run-*")
     assert f"wandb sync {folder})" in said
     assert (tmp_path / "left" / "result.json").is_file()
@@ -441,16 +433,11 @@ def test_it_gives_up_in_seconds_and_what_the_user_set_stays(folder, monkeypatch)
     assert unknown == ["WANDB_ERROR_REPORTING"]  # which is no setting, and read beside them
 
 
-def test_a_hook_without_a_tracker_does_nothing(folder):
-    zoo_wandb.zoo_run_ended(run=SimpleNamespace(dir=folder), result=None)
-    assert not (folder / "wandb").exists()
-
-
 PROBE = """
-import sys, zoo_wandb
+import sys, zoo_wandb.tracker
 print([m for m in ("torch", "wandb") if m in sys.modules])
 from pathlib import Path
-tracker = zoo_wandb.Wandb(Path("runs/a"))
+tracker = zoo_wandb.tracker.Wandb(Path("runs/a"))
 from wandb.env import error_reporting_enabled
 print(error_reporting_enabled())
 tracker.scalars({"x": 1.0}, 1)

@@ -10,21 +10,18 @@ import contextlib
 import json
 import netrc
 import os
-import sys
 import tomllib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
-from weakref import WeakValueDictionary
 
-from zoo.plugin import Interrupted, PluginError, TrackerSpec, UsageError, hookimpl
+from zoo.plugin import Interrupted, PluginError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from torch import Tensor
 
-ZOO_API = ">=1,<2"
 ID_FILE: Final = "wandb.json"
 """In the run's folder: which run of W&B's it is, so that a resumed run goes on in it."""
 PROJECT: Final = "zoo"
@@ -48,26 +45,6 @@ DEFAULTS: Final = {
 OWN_HOSTS: Final = (".wandb.ai", ".coreweave.com")
 OLD_HOST: Final = "api.wandb.ai"
 """W&B's own server had another name; keys of then are taken now."""
-_open: WeakValueDictionary[Path, Wandb] = WeakValueDictionary()
-
-
-@hookimpl
-def zoo_trackers() -> Iterator[TrackerSpec]:
-    """The one tracker."""
-    yield TrackerSpec(
-        name="wandb",
-        target="zoo_wandb:Wandb",
-        summary="Numbers, recipe and result in Weights & Biases, online or offline",
-        requires=("wandb",),
-    )
-
-
-@hookimpl
-def zoo_run_ended(run: Any, result: object) -> None:
-    """Tell the run's tracker how it ended; nothing if it has none or lost it."""
-    tracker = _open.get(run.dir)
-    if tracker is not None:
-        tracker.end(result)
 
 
 class Wandb:
@@ -111,7 +88,7 @@ class Wandb:
                 ) from error
         _write_id(self._dir / ID_FILE, self._run.id)
         self.where = self._place()
-        _open[self._dir] = self
+        self._exit_code = 0
 
     def scalars(self, values: Mapping[str, float], step: int) -> None:
         """Log numbers at an optimizer step; a step that was logged before stays as it is."""
@@ -129,19 +106,16 @@ class Wandb:
     def graph(self, model: Any, example: Tensor) -> None:
         """Do nothing: W&B draws graphs from hooks in the model. ``example`` is an input (N, C, H, W)."""
 
-    def end(self, result: object) -> None:
+    def ended(self, result: object) -> None:
         """Log how the run ended, and hand its small files over.
 
         Args:
-            result: The run's result, the error that ended it, or ``None``.
-
-        Raises:
-            PluginError: The server does not take what is left; it lies in the run's folder.
+            result: The run's result, or the error that ended it.
         """
-        _open.pop(self._dir, None)
         found: dict[str, Any] = {"status": _status(result), **_best(result)}
         if isinstance(result, BaseException):
             found["error"] = f"{type(result).__name__}: {result}".partition("\n")[0]
+            self._exit_code = 1
         weights = self._dir / "model.safetensors"
         if weights.is_file():
             found["weights"] = str(weights.absolute())
@@ -149,18 +123,20 @@ class Wandb:
         for path in (self._dir / name for name in FILES):
             if path.is_file() and path.stat().st_size <= LARGEST:
                 self._run.save(str(path), base_path=str(self._dir), policy="now")
+
+    def close(self) -> None:
+        """Send what is left.
+
+        Raises:
+            PluginError: The server does not take it; it lies in the run's folder.
+        """
         try:
-            self._run.finish(exit_code=int(isinstance(result, BaseException)))
+            self._run.finish(exit_code=self._exit_code)
         except TimeoutError as error:
             raise PluginError(
                 "the server did not take all of it; it lies in the run's folder",
                 hint=f"wandb sync {Path(self._run.dir).parent}",
             ) from error
-
-    def close(self) -> None:
-        """End the run, if it was not told how it ended: by the error that is on its way, if any."""
-        if _open.get(self._dir) is self:
-            self.end(sys.exception())
 
     def _place(self) -> str:
         if self._run.disabled:

@@ -10,18 +10,17 @@ from __future__ import annotations
 import contextlib
 import getpass
 import json
+import logging
 import os
 import posixpath
 import re
-import sys
 import time
 import tomllib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
-from weakref import WeakValueDictionary
 
-from zoo.plugin import Interrupted, PluginError, TrackerSpec, hookimpl
+from zoo.plugin import Interrupted, PluginError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -29,7 +28,6 @@ if TYPE_CHECKING:
     from mlflow.entities import Run
     from torch import Tensor
 
-ZOO_API = ">=1,<2"
 ID_FILE: Final = "mlflow.json"
 """In the run's folder: which run of MLflow's it is, so that a resumed run goes on in it."""
 STORE: Final = "mlruns"
@@ -51,26 +49,6 @@ DEFAULTS: Final = {
     "MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR": "1",
 }
 """MLflow's variables where the user set none: no telemetry, no prints, seconds instead of minutes."""
-_open: WeakValueDictionary[Path, MLflow] = WeakValueDictionary()
-
-
-@hookimpl
-def zoo_trackers() -> Iterator[TrackerSpec]:
-    """The one tracker."""
-    yield TrackerSpec(
-        name="mlflow",
-        target="zoo_mlflow:MLflow",
-        summary="Numbers, recipe and result in MLflow, on a server or in a local folder",
-        requires=("mlflow-skinny",),
-    )
-
-
-@hookimpl
-def zoo_run_ended(run: Any, result: object) -> None:
-    """Tell the run's tracker how it ended; nothing if it has none or lost it."""
-    tracker = _open.get(run.dir)
-    if tracker is not None:
-        tracker.end(result)
 
 
 class MLflow:
@@ -95,26 +73,22 @@ class MLflow:
         self._local = not os.environ.get("MLFLOW_TRACKING_URI")
         store = self._dir.absolute().parent / STORE
         self._client = MlflowClient(tracking_uri=store.as_uri() if self._local else None)
-        with self._plainly():
+        with self._plainly("is MLFLOW_TRACKING_URI right? without it, runs are logged here"):
             run = self._begun() or self._new()
             self._run_id = run.info.run_id
             _write_id(self._dir / ID_FILE, self._run_id)
             self._go_on(run)
         self.where = self._place(run)
-        _open[self._dir] = self
+        self._ended = False
 
     def scalars(self, values: Mapping[str, float], step: int) -> None:
         """Log numbers at an optimizer step, all in one call.
 
         Raises:
-            PluginError: The server does not answer; nothing more is sent.
+            PluginError: The server does not answer.
         """
-        try:
-            with self._plainly():
-                self._log(values, step)
-        except PluginError:
-            _open.pop(self._dir, None)
-            raise
+        with self._plainly():
+            self._log(values, step)
 
     def image(self, name: str, image: Tensor, step: int) -> None:
         """Log an image, uint8 (C, H, W); of other than three channels the first.
@@ -134,7 +108,7 @@ class MLflow:
     def graph(self, model: Any, example: Tensor) -> None:
         """Do nothing: MLflow shows no graphs. ``example`` is an input (N, C, H, W)."""
 
-    def end(self, result: object) -> None:
+    def ended(self, result: object) -> None:
         """Log how the run ended, and hand its small files over.
 
         Args:
@@ -143,7 +117,7 @@ class MLflow:
         Raises:
             PluginError: The server does not answer, or does not take files.
         """
-        _open.pop(self._dir, None)
+        self._ended = True
         weights = self._dir / "model.safetensors"
         tags = {"zoo.weights": str(weights.absolute())} if weights.is_file() else {}
         with self._plainly():
@@ -158,9 +132,9 @@ class MLflow:
                     self._client.log_artifact(self._run_id, str(path))
 
     def close(self) -> None:
-        """End the run, if it was not told how it ended: by the error that is on its way, if any."""
-        if _open.get(self._dir) is self:
-            self.end(sys.exception())
+        """End the run, if it was not told how it ended."""
+        if not self._ended:
+            self.ended(None)
 
     def _begun(self) -> Run | None:
         """The run that this one goes on with: its own of before, or the one that it was given."""
@@ -243,10 +217,8 @@ class MLflow:
         return f"{host}/#/experiments/{run.info.experiment_id}/runs/{self._run_id}"
 
     @contextlib.contextmanager
-    def _plainly(self) -> Iterator[None]:
+    def _plainly(self, hint: str = "metrics.jsonl has all numbers") -> Iterator[None]:
         """Say in one line what went wrong between MLflow and its server."""
-        import logging
-
         from mlflow.exceptions import MlflowException
         from requests import RequestException
 
@@ -256,7 +228,7 @@ class MLflow:
         try:
             yield
         except (MlflowException, RequestException, OSError) as error:
-            raise PluginError(_reason(error), hint="metrics.jsonl has all numbers") from error
+            raise PluginError(_reason(error), hint=hint) from error
         finally:
             quiet.setLevel(level)
 

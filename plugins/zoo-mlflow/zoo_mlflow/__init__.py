@@ -1,0 +1,1 @@
+"""The plugin's package; ``registry.toml`` beside this file names its parts."""
