@@ -21,10 +21,6 @@ if (
     # process that a test starts and interrupts would inherit.
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
-# What is compiled is kept, as a user's Python does: hundreds of processes would compile zoo anew.
-os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
-sys.dont_write_bytecode = False
-
 import pytest
 from hypothesis import settings as hypothesis_settings
 from loopback_fixtures import home, hub, known_shapes  # noqa: F401
@@ -33,6 +29,10 @@ ROOT = Path(__file__).resolve().parent.parent
 
 hypothesis_settings.register_profile("zoo", deadline=None, derandomize=True, max_examples=60)
 hypothesis_settings.load_profile("zoo")
+
+# What is compiled is kept, as a user's Python does: hundreds of processes would compile zoo anew.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
 
 
 @pytest.hookimpl(optionalhook=True)
