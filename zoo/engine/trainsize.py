@@ -34,7 +34,7 @@ def training_input(
     ``same`` is what evaluation shows. ``auto`` is less where a part stays frozen for the whole
     run and convolutions behind it train, the training transform shows things larger
     (:func:`zoo.engine.sizes.auto_train_size`), and the model takes such images. (A head alone
-    cannot get used to them: it lost accuracy.)
+    cannot get used to them: it lost accuracy, docs/explanation/views.md.)
 
     Args:
         recipe: A checked recipe.
