@@ -7,7 +7,6 @@ however many links lead to it, so a loop of links cannot multiply a data set.
 from __future__ import annotations
 
 import os
-import shlex
 import stat
 from collections import Counter
 from dataclasses import dataclass, field
@@ -159,6 +158,8 @@ def check_folder(root: Path, flag: str = "--data") -> None:
 
 def _other_form(root: Path) -> str:
     """How a file or folder in a form of Hugging Face's is read (zoo-datasets); empty if it is none."""
+    import shlex  # only this error needs it
+
     names = [root.name] if root.is_file() else [entry.name for entry in _entries(root)]
     given = shlex.quote(str(root))
     for suffix, form in _FORMS.items():
