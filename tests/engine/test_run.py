@@ -123,7 +123,7 @@ def test_early_stopping_is_said():
 
 
 def test_a_last_epoch_that_the_time_cut_short_is_said_as_an_early_end():
-    found = events("train", "tutorials/lenet", epochs=1, batch_size=2, max_time="0.05s")
+    found = events("train", "tutorials/lenet", epochs=1, batch_size=2, max_time="0.005s")
     assert found[-1].stopped_early
     assert any("cut short" in e.text for e in found if isinstance(e, Note))
 
