@@ -86,6 +86,23 @@ def test_an_old_run_that_does_not_say_is_taken_as_it_is(away):
     assert where(given, away / "run") is given
 
 
+def test_trained_models_are_found_beside_the_run_or_where_it_was_started(away):
+    beside = away / "big"
+    beside.mkdir()
+    (beside / "recipe.toml").write_text("")
+    (away / "start" / "best.safetensors").write_text("")
+    for text, place in [
+        ("run:big", f"run:{beside}"),
+        ("big", f"run:{beside}"),
+        ("file:best.safetensors", f"file:{away / 'start' / 'best.safetensors'}"),
+        ("best.safetensors", str(away / "start" / "best.safetensors")),
+        ("hub:one/two", "hub:one/two"),
+        ("resnet50", "resnet50"),
+    ]:
+        assert where(recipe(teacher=text), away / "run").loss.teacher == place
+    assert where(recipe(weights="run:big"), away / "run").model.weights == f"run:{beside}"
+
+
 def test_options_that_are_paths_lead_where_they_led(away, site):
     entry = "[[dataset]]\nname = 'late'\ntarget = 'x:y'\nsplits = []\npaths = ['files', 'more']\n"
     site.manifest("oak", entry)

@@ -11,7 +11,7 @@ import venv
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-OURS = "mlflow,template,tensorboard,timm,tutorials,wandb"
+OURS = "datasets,mlflow,template,tensorboard,timm,tutorials,wandb"
 """Plugins that are in this environment too; a command may ask for them (tutorials only)."""
 
 

@@ -160,7 +160,7 @@ def test_a_plugin_written_from_the_docs_alone(tmp_path):
     assert machine.states()["squared"] == "ok"
     trained = machine.zoo(
         "train", "tutorials/lenet", "--data", "digits", "--loss", "squared/plain", "--epochs", "1",
-        "--threads", "1", "--name", "first", ZOO_DISABLE_PLUGINS="mlflow,template,tensorboard,timm,wandb",
+        "--threads", "1", "--name", "first", ZOO_DISABLE_PLUGINS="datasets,mlflow,template,tensorboard,timm,wandb",
     )  # fmt: skip
     assert trained.returncode == 0, trained.stderr
     assert 'name = "squared/plain"' in (tmp_path / "runs/first/recipe.toml").read_text("utf-8")
