@@ -14,6 +14,13 @@ from loopback_api import Api
 from loopback_hub import LoopbackHub
 
 
+@pytest.fixture(autouse=True)
+def online(monkeypatch):
+    """``--offline`` in a test is a setting of its process: it ends with the test."""
+    for name in ("ZOO_OFFLINE", "HF_HUB_OFFLINE"):
+        monkeypatch.setenv(name, "0")
+
+
 @pytest.fixture(scope="session")
 def written(tmp_path_factory):
     """A folder with ``shards``, ``tars`` and ``saved``; tests only read it."""
@@ -28,7 +35,6 @@ def place(written, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("ZOO_CACHE", str(tmp_path / "cache"))
     monkeypatch.setenv("ZOO_CONFIG", str(tmp_path / "config"))
-    monkeypatch.setenv("ZOO_OFFLINE", "0")  # a command sets it in this process
     return tmp_path
 
 
