@@ -20,13 +20,13 @@ from zoo_datasets import library
 def test_where_its_caches_lie(monkeypatch):
     for name in ("HF_HOME", "HF_DATASETS_CACHE", "HF_HUB_CACHE"):
         monkeypatch.delenv(name, raising=False)
-    root = Path("/root/huggingface")
-    assert library.caches("/root") == (root / "datasets", root / "hub")
+    root = Path("/sets/huggingface")
+    assert library.caches("/sets") == (root / "datasets", root / "hub")
     monkeypatch.setenv("HF_HOME", "/home/hf")
-    assert library.caches("/root") == (Path("/home/hf/datasets"), Path("/home/hf/hub"))
+    assert library.caches("/sets") == (Path("/home/hf/datasets"), Path("/home/hf/hub"))
     monkeypatch.setenv("HF_DATASETS_CACHE", "/d")
     monkeypatch.setenv("HF_HUB_CACHE", "/h")
-    assert library.caches("/root") == (Path("/d"), Path("/h"))
+    assert library.caches("/sets") == (Path("/d"), Path("/h"))
 
 
 def test_its_settings_are_the_users_again_afterwards():

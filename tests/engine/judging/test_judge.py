@@ -32,6 +32,14 @@ def test_the_runs_own_images_give_the_runs_own_numbers(loaded, finished_run):
     assert found.evaluation.loss == pytest.approx(result.metrics["loss"], abs=1e-5)
 
 
+def test_a_run_without_test_images_says_what_it_has(loaded):
+    with pytest.raises(
+        DataError, match="no test images beside those that the run trains"
+    ) as raised:
+        judge(loaded, registry.load(), split="test", device=CPU)
+    assert raised.value.hint == "--split val"
+
+
 def test_classes_are_matched_by_name(loaded, photos, tmp_path):
     import shutil
 

@@ -255,7 +255,10 @@ def _images(
         notes = (*notes, "the data changed since the model was trained")
     chosen = {"train": splits.train, "val": splits.val, "test": splits.test}.get(split)
     if chosen is None:
-        raise DataError(f"{splits.name} has no split {split!r}", hint="--split val")
+        raise DataError(
+            f"{splits.name} has no {split} images beside those that the run trains and validates on",
+            hint="--split val",
+        )
     return align(chosen, loaded.classes), f"{splits.name} ({split})", notes
 
 
