@@ -42,10 +42,11 @@ def resize(image: Tensor, height: int, width: int, interpolation: str) -> Tensor
     if tuple(image.shape[-2:]) == (height, width):
         return image
     flat = image.reshape(-1, *image.shape[-3:])
-    strides = flat.stride()
-    if len(flat) == 1 and flat.is_contiguous(memory_format=torch.channels_last):
-        # one image's batch stride says nothing; torch then would not see that channels come last
-        flat = flat.as_strided(flat.shape, (flat.numel(), *strides[1:]))
+    _, channel, row, pixel = flat.stride()
+    if len(flat) == 1 and channel == 1 and pixel == flat.shape[1]:
+        # one image's batch stride says nothing; torch then would not see that channels come last,
+        # in a part cut out of an image neither
+        flat = flat.as_strided(flat.shape, (flat.shape[2] * row, channel, row, pixel))
     smooth = interpolation != "nearest"
     cast = smooth and not (flat.device.type == "cpu" and _in_bytes(interpolation))
     out = functional.interpolate(

@@ -38,22 +38,23 @@ class Kept:
         self._left += sum(image.numel() for image in self._images.values())
         self._images.clear()
 
-    def get(self, index: int, read: Callable[[int], Tensor]) -> Tensor:
+    def get(self, index: int, read: Callable[[int], Tensor], *, lend: bool = False) -> Tensor:
         """Give an image that the caller may change, uint8 ``(C, H, W)``.
 
         Args:
             index: Which image of the set.
             read: Reads it if it is not here.
+            lend: The caller will not change it.
         """
         found = self._images.get(index)
         if found is not None:
-            return found.clone()
+            return found if lend else found.clone()
         image = read(index)
         with self._lock:
             fits = image.numel() <= self._left
             self._left -= image.numel() if fits else 0
         if fits:
-            self._images[index] = image.clone()
+            self._images[index] = image if lend else image.clone()
         return image
 
 

@@ -80,5 +80,5 @@ class Together:
         if numbers is None:
             return self.view[0, index]
         transform: Any = self.view.transform
-        shown: Tensor = transform.given(self.view.image(index), numbers)
+        shown: Tensor = transform.given(self.view.image(index, lend=True), numbers)
         return shown

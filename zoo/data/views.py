@@ -182,8 +182,10 @@ class View:
         """Numbers by which the transform can be told what to draw, for each image; 0 = it cannot."""
         return 0 if self.fixed else int(getattr(self.transform, "numbers", 0))
 
-    def image(self, index: int) -> Tensor:
-        """Give one image as it was decoded, uint8 ``(C, H, W)``; it may be changed."""
+    def image(self, index: int, *, lend: bool = False) -> Tensor:
+        """Give one image as it was decoded, uint8 ``(C, H, W)``; not lent, it may be changed."""
+        if lend and self.kept is not None:
+            return self.kept.get(index, self.images.load, lend=True)
         return self._remembered(index, self.images.load)
 
     def _remembered(self, index: int, read: Callable[[int], Tensor]) -> Tensor:
@@ -220,7 +222,7 @@ class View:
         if not kept:
             return Drawn(None, tuple(skipped))
         try:
-            pixels = torch.stack([image for _, image in kept])
+            pixels = _stacked([image for _, image in kept])
         except RuntimeError:
             sizes = sorted({tuple(image.shape) for _, image in kept})
             message = f"{self.images.name}: images of one batch differ in shape: {sizes[:3]}"
@@ -228,3 +230,14 @@ class View:
         rows = torch.tensor([index for index, _ in kept])
         labels = torch.tensor([self.images.labels[index] for index, _ in kept])
         return Drawn(Batch(pixels, labels, rows), tuple(skipped))
+
+
+def _stacked(images: Sequence[Tensor]) -> Tensor:
+    """A batch (N, C, H, W) of images (C, H, W), its channels last in memory where theirs are.
+
+    Raises:
+        RuntimeError: They differ in shape.
+    """
+    if images[0].ndim == 3 and images[0].stride(0) == 1 < images[0].shape[0]:
+        return torch.stack([image.permute(1, 2, 0) for image in images]).permute(0, 3, 1, 2)
+    return torch.stack(list(images))

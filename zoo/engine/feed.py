@@ -81,9 +81,26 @@ class Feed:
             layout = torch.channels_last
         ready = images.to(self.place.device, non_blocking=True)
         ready = ready.to(torch.float32, memory_format=layout, copy=True)
-        if self._scale is not None and self._shift is not None:
-            return ready.mul_(self._scale * unit).add_(self._shift)
-        return ready.mul_(unit) if unit != 1.0 else ready
+        if self._scale is None or self._shift is None:
+            return ready.mul_(unit) if unit != 1.0 else ready
+        if layout is torch.channels_last and ready.device.type == "cpu":
+            self._normalise_rows(ready, unit)
+            return ready
+        return ready.mul_(self._scale * unit).add_(self._shift)
+
+    def _normalise_rows(self, ready: Tensor, unit: float) -> None:
+        """Normalise channels_last images ``(N, C, H, W)`` in place, a row of pixels at a time.
+
+        A processor takes many numbers at once where they lie side by side, not the three of a pixel.
+        """
+        assert self._scale is not None
+        assert self._shift is not None
+        _, channels, _, wide = ready.shape
+        scale, shift = (
+            numbers.view(-1).expand(channels).repeat(wide)
+            for numbers in (self._scale * unit, self._shift)
+        )
+        ready.permute(0, 2, 3, 1).view(-1, wide * channels).mul_(scale).add_(shift)
 
 
 def _channels(values: list[float], place: Place) -> Tensor | None:

@@ -19,7 +19,8 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -29,6 +30,8 @@ from torch.nn.utils.fusion import fuse_conv_bn_weights
 
 from zoo.engine.freezing.cone import Tracer, inside
 from zoo.engine.freezing.proof import digest
+from zoo.engine.freezing.trace import Trace
+from zoo.engine.prefix.fused import fused
 from zoo.engine.prefix.point import Point, candidates, early_modules, folds, upstream
 from zoo.engine.prefix.tail import (
     GivenInput,
@@ -47,7 +50,6 @@ from zoo.errors import FreezeError
 if TYPE_CHECKING:
     from zoo.core.specs import InputSpec
     from zoo.engine.freezing.plan import FreezePlan
-    from zoo.engine.freezing.trace import Trace
 
 _IMAGES = 2
 _TRIES = 3
@@ -69,6 +71,8 @@ class Cut:
         upstream: Parameters before the cut.
         folds: (convolution, batch norm) pairs before the cut that can be made one.
         bare: Containers on the way use their buffers before the cut only.
+        trace: The recorded pass that it was read off.
+        others: Places behind the same parameters, latest first, this one included.
     """
 
     model: nn.Module
@@ -82,6 +86,8 @@ class Cut:
     upstream: frozenset[str] = frozenset()
     folds: tuple[tuple[str, str], ...] = ()
     bare: bool = False
+    trace: Trace | None = field(default=None, repr=False)
+    others: tuple[Point, ...] = field(default=(), repr=False)
 
     @property
     def possible(self) -> bool:
@@ -168,6 +174,21 @@ class Prefix:
         self.body = rebuild(cut.model, replaced, made=_in_eval)
         early = (*cut.skipped, *((path,) if cut.point.after else ()))
         self._shared = [m for n, m in modules.items() if any(inside(n, e) for e in early)]
+        self._fused: nn.Module | None = None
+
+    @torch.no_grad()
+    def fuse(self, images: Tensor) -> bool:
+        """Have convolutions do what follows them from now on, under bf16 autocast on a processor.
+
+        Args:
+            images: Normalised images (N, C, H, W) to try it on.
+
+        Returns:
+            Whether it can be done (:mod:`zoo.engine.prefix.fused`).
+        """
+        with self._in_eval():
+            self._fused = fused(self.body, images)
+        return self._fused is not None
 
     @torch.no_grad()
     def __call__(self, images: Tensor) -> Tensor:
@@ -179,18 +200,28 @@ class Prefix:
         Returns:
             The tensor at the cut (N, ...).
         """
+        with self._in_eval():
+            if self._fused is not None:
+                found: Tensor = self._fused(images)
+                return found
+            try:
+                self.body(images)
+            except ReachedError as reached:
+                found = reached.value
+                return found.detach()
+        raise RuntimeError(f"the forward ended without reaching {self.cut.point}")
+
+    @contextmanager
+    def _in_eval(self) -> Iterator[None]:
+        """Shared layers in eval mode: between train() and hold(), or where only others are held."""
         training = [module for module in self._shared if module.training]
-        for module in training:  # between train() and hold(), or where only other parts are held
+        for module in training:
             module.training = False
         try:
-            self.body(images)
-        except ReachedError as reached:
-            found: Tensor = reached.value
-            return found.detach()
+            yield
         finally:
             for module in training:
                 module.training = True
-        raise RuntimeError(f"the forward ended without reaching {self.cut.point}")
 
 
 def cut(model: nn.Module, plan: FreezePlan, expects: InputSpec, *, maps: bool = False) -> Cut:
@@ -225,25 +256,33 @@ def cut(model: nn.Module, plan: FreezePlan, expects: InputSpec, *, maps: bool = 
         except _RefusedError as refused:
             why = f"{point}: {refused}"
             continue
-        if not maps or made.map:
-            return made
         same = [p for p in points if upstream(trace, p) == upstream(trace, point)]
-        return _mapped(model, final, expects, trace, same) or made
+        made = dataclasses.replace(made, trace=trace, others=tuple(same))
+        return with_map(made, plan, expects) if maps else made
     return Cut(model=model, why=why)
 
 
-def _mapped(
-    model: nn.Module, plan: FreezePlan, expects: InputSpec, trace: Trace, points: list[Point]
-) -> Cut | None:
-    """Cut at the first of these places that has a map."""
-    for point in points:
+def with_map(made: Cut, plan: FreezePlan, expects: InputSpec) -> Cut:
+    """The last place behind the same parameters that has a map; the same cut if none has.
+
+    Args:
+        made: A cut of this plan.
+        plan: The model's freeze plan.
+        expects: Its input (C, H, W).
+    """
+    final = plan.later[-1] if plan.later else plan
+    if made.map or made.trace is None:
+        return made
+    for point in made.others:
+        if point == made.point:
+            continue
         try:
-            made = _tried(model, plan, expects, trace, point)
+            found = _tried(made.model, final, expects, made.trace, point)
         except _RefusedError:
             continue
-        if made.map:
-            return made
-    return None
+        if found.map:
+            return dataclasses.replace(found, trace=made.trace, others=made.others)
+    return made
 
 
 def _in_eval(_old: nn.Module, new: nn.Module) -> None:

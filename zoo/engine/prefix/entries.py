@@ -66,6 +66,7 @@ class Entries:
             "process": [setting.world.rank, setting.world.size],
             "precision": setting.place.precision,
             "folded": setting.folded,
+            "fused": setting.fused,
             "nhwc": setting.nhwc,
             "channels_last": setting.place.channels_last,
             "torch": torch.__version__,

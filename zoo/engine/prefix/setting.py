@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Literal
 import torch
 
 from zoo.engine.place import DTYPES, Place, autocast
-from zoo.engine.prefix.cut import Cut
+from zoo.engine.prefix.cut import Cut, Prefix
 from zoo.engine.prefix.feed import pack
 from zoo.engine.prefix.windows import HEAD_SHARE, SHARE, Windows, accepts, windows
 from zoo.engine.processes.distributed import World
@@ -79,7 +79,9 @@ class Setting:
         seen: The same of a training image, which may be of another size.
         fits: Whether what follows takes the outputs of training images.
         nhwc: Rows are kept as (H, W, C).
+        prefix: The part before the cut, as it runs.
         folded: Batch norms are part of the convolutions before them.
+        fused: Convolutions do what follows them.
         windows: Parts of training maps that are shown when views come back, if any.
         root: Folder of cache entries.
         identity: Texts that change whenever the images or their transforms do.
@@ -97,7 +99,9 @@ class Setting:
     seen: tuple[int, ...]
     fits: bool
     nhwc: bool
+    prefix: Prefix
     folded: bool
+    fused: bool
     windows: Windows | None
     root: Path
     identity: Mapping[str, str]
@@ -127,6 +131,7 @@ def look(
     """Look at what the prefix gives under the place's precision; ``head``: nothing else follows."""
     folded = place.precision != "fp32" and bool(made.folds)
     prefix, own = made.prefix(fold=folded), seen is None or seen.size == made.image
+    fused = _fuse(prefix, place, feed, made.image)
 
     def outputs(size: tuple[int, int, int]) -> Tensor:
         with torch.no_grad(), autocast(place):
@@ -151,10 +156,22 @@ def look(
         seen=tuple(pack(trained, nhwc=nhwc).shape[1:]),
         fits=own or accepts(made, out, [trained], place),
         nhwc=nhwc,
+        prefix=prefix,
         folded=folded,
+        fused=fused,
         windows=windows(made, trained, place, seed=train.seed, share=share),
         root=root,
         identity=dict(identity),
         world=world,
         lasting=lasting,
     )
+
+
+def _fuse(prefix: Prefix, place: Place, feed: Feed, image: tuple[int, int, int]) -> bool:
+    """Have convolutions do what follows them, on processors that compute in bf16; false elsewhere."""
+    if place.device.type != "cpu" or place.precision != "bf16" or not place.channels_last:
+        return False
+    generator = torch.Generator().manual_seed(0)
+    drawn = torch.randint(0, 256, (2, *image), dtype=torch.uint8, generator=generator)
+    with torch.no_grad(), autocast(place):
+        return prefix.fuse(feed.images(drawn))

@@ -21,7 +21,7 @@ from torch import nn
 from zoo.engine.prefix.amounts import say_size
 from zoo.engine.prefix.budget import disk_budget, easy_budget, memory_budget
 from zoo.engine.prefix.choice import SAMPLES, auto_views
-from zoo.engine.prefix.cut import Cut, cut
+from zoo.engine.prefix.cut import Cut, cut, with_map
 from zoo.engine.prefix.entries import Entries, Part
 from zoo.engine.prefix.feed import PrefixFeed
 from zoo.engine.prefix.runner import PrefixRunner
@@ -136,7 +136,7 @@ def use_prefix(
     again = bool(views) and views < epochs and not train.fixed
     where = _places(setting, train, val, views)
     if _wants_parts(made, wish, train, again=again):  # of the map that a head pools
-        other = see(cut(model, plan, expects, maps=True), head=True)
+        other = see(with_map(made, plan, expects), head=True)
         there = _places(other, train, val, views)
         parts = all(there) if begun is None else begun.parts
         parts = parts and other.windows is not None and min(other.made.shape[1:]) >= HEAD_SIDE
@@ -147,7 +147,7 @@ def use_prefix(
     if not where[0] and wish.views is None and wish.crop is None and begun is None:
         views = 0  # a view costs the same again: auto draws fresh ones
     spare = wish.mode == "disk" and setting.folded
-    runner = PrefixRunner(made.prefix(fold=setting.folded), feed, place, spare=spare)
+    runner = PrefixRunner(setting.prefix, feed, place, spare=spare)
     entries = Entries(setting, train, val, where, views)
     return Prefixed(
         train=_source(entries, runner, train, "train", where[0], views),
@@ -344,5 +344,6 @@ def _line(
     if any(where) and not setting.lasting:
         val += "; not for later runs: of these images only a sample was looked at"
     fold = f", {len(made.folds)} norms folded" if setting.folded else ""
+    fold += ", convolutions fused" if setting.fused else ""
     shape, kind = "x".join(map(str, made.shape)), str(setting.stored).removeprefix("torch.")
     return f"cut {made.point}: {shape} {kind}{fold}; {kept}; {val}"
