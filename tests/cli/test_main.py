@@ -268,3 +268,16 @@ def test_a_name_that_no_file_can_have_is_no_trace(zoo, finished_run, photos, lin
     code, out, err = zoo(*words)
     assert (code, out) == (2, "")
     assert err == f"error: '{'x' * 40}...' is longer than the name of a file may be\n"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="GNU's OpenMP is in torch's builds for Linux")
+@pytest.mark.parametrize("name", ["GOMP_SPINCOUNT", "OMP_WAIT_POLICY", ""])
+def test_threads_rest_soon_unless_the_environment_says_how(name, monkeypatch):
+    for known in ("GOMP_SPINCOUNT", "OMP_WAIT_POLICY"):
+        monkeypatch.setenv(known, "passive")
+        monkeypatch.delenv(known)
+    if name:
+        monkeypatch.setenv(name, "active")
+    main._rest_soon()
+    expected = {"GOMP_SPINCOUNT": "active", "OMP_WAIT_POLICY": None, "": "10000"}[name]
+    assert os.environ.get("GOMP_SPINCOUNT") == expected

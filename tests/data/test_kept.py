@@ -88,3 +88,13 @@ def test_what_a_set_takes_is_known_where_sizes_are():
     assert bytes_of(made, None, 3) == 3 * 225
     assert bytes_of(made, (3, 8, 8), 3) == 2 * 192
     assert bytes_of(images(Counts(2), 2), None, 3) is None
+
+
+def test_an_image_is_lent_to_who_does_not_change_it():
+    kept = Kept(1 << 20)
+    lent = kept.get(0, Counts(1).read, lend=True)
+    assert kept.get(0, Counts(1).read, lend=True) is lent
+    given = kept.get(0, Counts(1).read)
+    assert given is not lent
+    given.fill_(9)
+    assert int(lent.max()) == 0

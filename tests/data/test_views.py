@@ -8,7 +8,7 @@ from pictures import pixels
 
 from zoo.core.specs import InputSpec
 from zoo.data.images import ImageSet, ItemReader
-from zoo.data.views import View, number, order, seed_from, undisturbed, uniform
+from zoo.data.views import View, _stacked, number, order, seed_from, undisturbed, uniform
 from zoo.errors import DataError
 
 
@@ -147,3 +147,13 @@ def test_views_travel_to_processes_that_are_not_forked(name, known):
     keys = [(1, 0), (1, 4)]
     one, other = view.__getitems__(keys).batch, again.__getitems__(keys).batch
     assert torch.equal(one.images, other.images)
+
+
+@pytest.mark.parametrize("last", [False, True])
+def test_a_batch_lies_in_memory_as_its_images_do(last):
+    drawn = torch.randint(0, 256, (4, 6, 5, 3), dtype=torch.uint8)
+    images = [image.permute(2, 0, 1) for image in drawn]
+    images = images if last else [image.contiguous() for image in images]
+    found = _stacked(images)
+    assert torch.equal(found, torch.stack(images))
+    assert found.is_contiguous(memory_format=torch.channels_last) == last

@@ -68,3 +68,18 @@ def test_images_of_another_size_than_the_model_is_shown_are_refused():
     assert feed.images(torch.zeros(1, 3, 3, 3)).shape == (1, 3, 3, 3)
     with pytest.raises(UsageError, match="images of 2 x 5, and the model is shown 4 x 4 or 3 x 3"):
         feed.images(torch.zeros(1, 3, 2, 5))
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("size", [(4, 4), (1, 5), (6, 1)])
+@pytest.mark.parametrize("dtype", [torch.uint8, torch.float32])
+def test_rows_of_pixels_are_normalised_to_the_bit_as_pixels_are(channels, size, dtype):
+    spec = InputSpec(size=(channels, *size), mean=SPEC.mean[:channels], std=SPEC.std[:channels])
+    images = torch.randint(0, 256, (5, channels, *size), dtype=torch.uint8).to(dtype)
+    expected = Feed(CPU, spec).images(images)
+    last = Feed(Place(device=torch.device("cpu"), channels_last=True), spec)
+    for given in (images, images.contiguous(memory_format=torch.channels_last)):
+        found = last.images(given)
+        assert torch.equal(found, expected)
+        assert found.is_contiguous(memory_format=torch.channels_last)
+    assert last.images(images[:0]).shape == (0, channels, *size)

@@ -137,7 +137,7 @@ def test_every_environment_variable_is_in_the_one_table():
     """Nothing else of zoo's own is read; other programs' variables are named here."""
     foreign = {
         "HF_DATASETS_CACHE", "HF_ENDPOINT", "HF_HOME", "HF_HUB_OFFLINE", "HF_HUB_CACHE", "HF_TOKEN",
-        "XDG_CACHE_HOME", "XDG_CONFIG_HOME", "RANK", "LOCAL_RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE", "MASTER_ADDR",
+        "GOMP_SPINCOUNT", "XDG_CACHE_HOME", "XDG_CONFIG_HOME", "RANK", "LOCAL_RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE", "MASTER_ADDR",
         "MASTER_PORT", "OMP_NUM_THREADS", "TORCH_HOME", "TORCHELASTIC_RESTART_COUNT", "TORCHELASTIC_RUN_ID",
         "MLFLOW_EXPERIMENT_ID", "MLFLOW_EXPERIMENT_NAME", "MLFLOW_RUN_ID", "MLFLOW_TRACKING_URI", "NETRC",
         "WANDB_CACHE_DIR", "WANDB_DIR", "WANDB_MODE",

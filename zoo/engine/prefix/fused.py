@@ -231,6 +231,8 @@ class _Fusing:
             last, other = after, (two if one is node else one)
             after = _only_user(last)
         name, numbers = self._activation(after) if after is not None else ("none", ())
+        if other is not None and name != "relu":  # oneDNN's sums are followed by nothing else
+            name, numbers = "none", ()
         if after is not None and name != "none":
             after.replace_all_uses_with(last)
             self.graph.erase_node(after)
