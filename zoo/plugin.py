@@ -17,7 +17,7 @@ from __future__ import annotations
 
 from zoo.core.hookspecs import API_VERSION, hookimpl
 from zoo.core.protocols import Augmentation, BatchTransform, Loss, Metric, Tracker
-from zoo.core.settings import offline
+from zoo.core.settings import Hub, hub, offline
 from zoo.core.specs import (
     CommandSpec,
     DatasetSpec,
@@ -43,6 +43,7 @@ __all__ = [
     "DataError",
     "DatasetSpec",
     "ExporterSpec",
+    "Hub",
     "InputSpec",
     "Interrupted",
     "Loss",
@@ -61,5 +62,6 @@ __all__ = [
     "WeightsSpec",
     "ZooError",
     "hookimpl",
+    "hub",
     "offline",
 ]

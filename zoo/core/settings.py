@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -58,9 +58,31 @@ def without_network() -> Iterator[None]:
             os.environ["ZOO_OFFLINE"] = before
 
 
-def endpoint() -> str:
-    """The Hub's address, without a trailing slash."""
-    return os.environ.get("HF_ENDPOINT", "").rstrip("/") or "https://huggingface.co"
+class Hub(NamedTuple):
+    """A Hub.
+
+    Attributes:
+        endpoint: Its address, without a trailing slash.
+        takes_token: Whether the user's token may be sent there.
+    """
+
+    endpoint: str
+    takes_token: bool
+
+
+def hub() -> Hub:
+    """The Hub that is asked: ``HF_ENDPOINT``, else an overlay's ``[hub] endpoint``, else the public one.
+
+    An overlay may lie in any folder that was cloned from anywhere, so it may name a Hub but not
+    receive a token: that takes ``HF_ENDPOINT``, which only the user sets.
+    """
+    from zoo.core import registry
+
+    chosen = os.environ.get("HF_ENDPOINT", "").strip().rstrip("/")
+    if chosen:
+        return Hub(chosen, takes_token=True)
+    named = registry.load().hub.get("endpoint", "").rstrip("/")
+    return Hub(named or "https://huggingface.co", not named)
 
 
 def strict_plugins() -> bool:

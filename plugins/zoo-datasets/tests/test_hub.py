@@ -6,6 +6,7 @@ import json
 
 import pytest
 
+from zoo.core import registry
 from zoo.errors import DataError, UsageError
 from zoo_datasets.card import Wanted
 from zoo_datasets.hub import get
@@ -98,6 +99,27 @@ def test_a_token_is_not_sent_in_the_clear(filled, tmp_path, monkeypatch):
     filled.store.repos["anna/colours"].private = True
     monkeypatch.setenv("HF_TOKEN", filled.store.token("anna"))
     assert fetch(tmp_path).commit
+
+
+def test_a_hub_that_an_overlay_names_is_asked_without_a_token(filled, tmp_path, monkeypatch):
+    """It was not asked at all: the request went to the public Hub."""
+    monkeypatch.delenv("HF_ENDPOINT")
+    monkeypatch.setenv("ZOO_CONFIG", str(tmp_path))
+    monkeypatch.setenv("HF_TOKEN", filled.store.token("anna"))
+    monkeypatch.chdir(tmp_path)
+    said = f"schema = 1\n[hub]\nendpoint = '{filled.endpoint}'\n"
+    (tmp_path / "registry.toml").write_text(said)
+    registry.load.cache_clear()
+    try:
+        assert fetch(tmp_path).commit == filled.store.repos["anna/colours"].head.oid
+        assert filled.seen
+        assert not [request for request in filled.seen if request.authorized]
+        filled.store.repos["anna/colours"].gated = True
+        message, hint = failing(tmp_path / "other")
+        assert message == "anna/colours is gated"
+        assert f"HF_ENDPOINT={filled.endpoint} to send it your token" in hint
+    finally:
+        registry.load.cache_clear()
 
 
 @pytest.mark.parametrize("large", [False, True])

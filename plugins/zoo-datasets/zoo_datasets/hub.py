@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from urllib.parse import quote, urlsplit
 
-from zoo.plugin import DataError, UsageError, offline
+from zoo.plugin import DataError, UsageError, hub, offline
 from zoo_datasets.card import CARD, Wanted, alone, choose
 
 if TYPE_CHECKING:
@@ -110,7 +110,9 @@ def _fetch(wanted: Wanted, note: Path, cache: Path) -> Got:
     from huggingface_hub import HfApi
 
     _guard_token()
-    api = HfApi(endpoint=_endpoint(), library_name="zoo")
+    asked = hub()
+    token = None if asked.takes_token else False
+    api = HfApi(endpoint=asked.endpoint, token=token, library_name="zoo")
     info = api.dataset_info(wanted.repo, revision=wanted.revision or "main", files_metadata=True)
     listed = {each.rfilename: each for each in info.siblings or []}
     commit = str(info.sha)
@@ -165,18 +167,13 @@ def _write(note: Path, content: dict[str, Any]) -> None:
     partial.replace(note)
 
 
-def _endpoint() -> str:
-    """The Hub that is asked: ``HF_ENDPOINT``, else the public one."""
-    from huggingface_hub import constants
-
-    return os.environ.get("HF_ENDPOINT", "").rstrip("/") or str(constants.ENDPOINT)
-
-
 def _guard_token() -> None:
     """Refuse to send a token in the clear to another machine."""
     from huggingface_hub import constants, get_token
 
-    address = urlsplit(_endpoint())
+    if not hub().takes_token:
+        return
+    address = urlsplit(hub().endpoint)
     local = address.hostname in ("localhost", "::1") or str(address.hostname).startswith("127.")
     silent = constants.HF_HUB_DISABLE_IMPLICIT_TOKEN
     if address.scheme == "http" and not local and not silent and get_token():
@@ -207,19 +204,23 @@ def _explained(wanted: Wanted) -> Iterator[None]:
     """Raise what the client raises as an error of one line; its own carry the token."""
     from huggingface_hub import errors
 
-    where = urlsplit(_endpoint()).netloc.rpartition("@")[2]
-    page = f"{urlsplit(_endpoint()).scheme}://{where}/datasets/{wanted.repo}"
+    asked = urlsplit(hub().endpoint)
+    where = asked.netloc.rpartition("@")[2]
+    page = f"{asked.scheme}://{where}/datasets/{wanted.repo}"
+    login = "hf auth login"
+    if not hub().takes_token:  # only an overlay names it
+        login = f"HF_ENDPOINT={asked.scheme}://{where} to send it your token, if you trust it"
     network: type[Exception] = errors.HTTPError  # type: ignore[attr-defined]
     try:
         yield
     except errors.GatedRepoError:
         raise DataError(
-            f"{wanted.repo} is gated", hint=f"ask for access at {page}, then hf auth login"
+            f"{wanted.repo} is gated", hint=f"ask for access at {page}, then {login}"
         ) from None
     except errors.RepositoryNotFoundError:
         raise DataError(
             f"{where} has no data set {wanted.repo}, or it is not yours to see",
-            hint="compare the name with its page; hf auth login if it is private",
+            hint=f"compare the name with its page; if it is private, {login}",
         ) from None
     except errors.RevisionNotFoundError:
         raise DataError(

@@ -168,25 +168,35 @@ class HalvingPool(nn.Module):
     def forward(self, maps: Tensor) -> Tensor:
         """(N, C, H, W) to (N, C, (H + 1) // 2, (W + 1) // 2)."""
         bits = maps.view(torch.int16)
-        return _halved(_halved(bits, 2), 3).view(torch.bfloat16)
+        last = maps.is_contiguous(memory_format=torch.channels_last)
+        count, channels, *sides = bits.shape
+        found = torch.empty(
+            (count, channels, *((side + 1) // 2 for side in sides)),
+            dtype=torch.int16,
+            memory_format=torch.channels_last if last else torch.contiguous_format,
+        )
+        for image, out in zip(bits, found, strict=True):  # one stays in the processor's cache
+            _halve(_halve(image, 1), 2, out)
+        return found.view(torch.bfloat16)
 
 
-def _halved(values: Tensor, axis: int) -> Tensor:
+def _halve(values: Tensor, axis: int, out: Tensor | None = None) -> Tensor:
     """The largest of three neighbours at every second place along an axis."""
     at = values.ndim * [slice(None)]
 
-    def part(tensor: Tensor, start: int, stop: int | None, step: int) -> Tensor:
+    def part(tensor: Tensor, start: int, stop: int | None, step: int = 1) -> Tensor:
         return tensor[(*at[:axis], slice(start, stop, step))]
 
     even, odd = part(values, 0, None, 2), part(values, 1, None, 2)
     count, pairs = even.shape[axis], odd.shape[axis]
     if count == pairs:
-        found = torch.maximum(even, odd)
-    else:
-        found = even.clone(memory_format=torch.preserve_format)
-        part(found, 0, pairs, 1).copy_(torch.maximum(part(even, 0, pairs, 1), odd))
-    behind = part(found, 1, None, 1)
-    torch.maximum(behind, part(odd, 0, count - 1, 1), out=behind)
+        found = torch.maximum(even, odd, out=out)
+    else:  # nothing is behind the last
+        found = even.clone() if out is None else out.copy_(even)
+        ends = part(found, 0, pairs)
+        torch.maximum(ends, odd, out=ends)
+    behind = part(found, 1, None)
+    torch.maximum(behind, part(odd, 0, count - 1), out=behind)
     return found
 
 
