@@ -13,7 +13,8 @@ from zoo.errors import UsageError
         (1200, 6, 0, 3),  # not samples enough
         (1200, 12, 9, 6),
         (600, 20, 17, 10),
-        (1200, 20, 10, 9),
+        (1200, 20, 10, 8),
+        (4800, 20, 10, 2),
         (1200, 1, 0, 0),  # nothing would be seen again
         (10_000, 50, 25, 1),
         (499, 20, 0, 0),  # few images

@@ -18,6 +18,8 @@ SHORT = 5
 """Epochs up to which layers learn something new from every new view."""
 SAMPLES = 10_000
 """Views of all images together that there have to be."""
+HEAD_SAMPLES = 9_500
+"""The same where a head alone trains, which eight views of 1,200 images make."""
 FEW = 500
 """Below so many training images every epoch draws anew: it costs little, and means most."""
 
@@ -35,7 +37,7 @@ def auto_views(images: int, epochs: int, *, head: bool = False, windows: bool = 
         return 0
     half = math.ceil(epochs / TWICE)
     if head:
-        views = min(half, math.ceil(SAMPLES / images))
+        views = min(half, math.ceil(HEAD_SAMPLES / images))
     else:
         views = max(half, math.ceil(SAMPLES / images)) if windows and epochs > SHORT else 0
     return views if views < epochs else 0
