@@ -131,8 +131,9 @@ def computing(batch: int, size: int, classes: int) -> dict[str, Work]:
     plain, made = parts("layer3", torch.contiguous_format)
     _, quick = parts("layer3", torch.channels_last)
     _, head = parts("backbone", torch.channels_last)
-    prefix, folded = made.prefix(), quick.prefix(fold=True)
+    prefix, folded, fused = made.prefix(), quick.prefix(fold=True), quick.prefix(fold=True)
     with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
+        fused.fuse(flat[:2])  # stays as it is where the processor has no such operators
         kept, pooled = folded(flat), head.prefix(fold=True)(flat)
     usual = prefix(images).detach()
     fast, tail = quick.tail(), made.tail()
@@ -147,8 +148,9 @@ def computing(batch: int, size: int, classes: int) -> dict[str, Work]:
         "step, frozen by requires_grad, fp32": step(plain, images, labels, bf16=False),
         "frozen part: fp32": quietly(prefix, images, bf16=False),
         "frozen part: channels_last, bf16": quietly(quick.prefix(), flat, bf16=True),
-        "frozen part: zoo (channels_last, bf16, norms folded)": quietly(folded, flat, bf16=True),
-        "the same, its weights in bf16": quietly(converted, half, bf16=False),
+        "frozen part: channels_last, bf16, norms folded": quietly(folded, flat, bf16=True),
+        "frozen part: zoo (the same, convolutions fused)": quietly(fused, flat, bf16=True),
+        "the same, not fused, its weights in bf16": quietly(converted, half, bf16=False),
         "step of the rest: fp32": step(tail, usual, labels, bf16=False),
         "step of the rest: zoo (channels_last, bf16, kept outputs)": step(
             fast, kept, labels, bf16=True

@@ -279,5 +279,5 @@ def test_threads_rest_soon_unless_the_environment_says_how(name, monkeypatch):
     if name:
         monkeypatch.setenv(name, "active")
     main._rest_soon()
-    expected = {"GOMP_SPINCOUNT": "active", "OMP_WAIT_POLICY": None, "": "10000"}[name]
+    expected = {"GOMP_SPINCOUNT": "active", "OMP_WAIT_POLICY": None, "": "40000"}[name]
     assert os.environ.get("GOMP_SPINCOUNT") == expected

@@ -210,14 +210,14 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 def _rest_soon() -> None:
-    """Have the threads that compute rest half a millisecond after their last work, not twenty.
+    """Have the threads that compute rest two milliseconds after their last work, not twenty.
 
     Those of GNU's OpenMP, in torch's builds for Linux, ask over and over for more work meanwhile,
     on a core that others need: the threads that read images. It is read when torch is loaded.
     """
     said = any(name.startswith(("GOMP_", "OMP_WAIT_")) for name in os.environ)
     if sys.platform == "linux" and not said:
-        os.environ["GOMP_SPINCOUNT"] = "10000"
+        os.environ["GOMP_SPINCOUNT"] = "40000"
 
 
 def _leave(code: int) -> None:
