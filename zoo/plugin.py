@@ -17,7 +17,7 @@ from __future__ import annotations
 
 from zoo.core.hookspecs import API_VERSION, hookimpl
 from zoo.core.protocols import Augmentation, BatchTransform, Loss, Metric, Tracker
-from zoo.core.settings import Hub, hub, offline
+from zoo.core.settings import Hub, offline
 from zoo.core.specs import (
     CommandSpec,
     DatasetSpec,
@@ -65,3 +65,10 @@ __all__ = [
     "hub",
     "offline",
 ]
+
+
+def hub() -> Hub:
+    """The Hub that is asked, and whether the user's token may be sent there."""
+    from zoo.core import registry  # reads every plugin's manifest: not for an import
+
+    return registry.hub()

@@ -5,6 +5,7 @@ import pytest
 
 from zoo.core import registry
 from zoo.core.hookspecs import KINDS
+from zoo.core.settings import Hub
 from zoo.errors import PluginError, UnknownNameError, UsageError
 
 LEAF = """
@@ -340,3 +341,29 @@ def test_what_is_read_and_does_nothing_is_noted(tmp_path, monkeypatch, site):
 
 def test_the_registry_is_read_once(fresh):
     assert fresh() is fresh()
+
+
+@pytest.fixture
+def inside(monkeypatch, tmp_path):
+    """A folder whose overlay names a Hub."""
+    monkeypatch.delenv("HF_ENDPOINT", raising=False)
+    monkeypatch.setenv("ZOO_CONFIG", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    said = "schema = 1\n[hub]\nendpoint = 'https://inside.example/'\n"
+    (tmp_path / "registry.toml").write_text(said)
+    registry.load.cache_clear()
+    yield tmp_path
+    registry.load.cache_clear()
+
+
+def test_an_overlay_names_a_hub_that_gets_no_token(inside, monkeypatch):
+    assert registry.hub() == Hub("https://inside.example", takes_token=False)
+    monkeypatch.setenv("HF_ENDPOINT", " ")
+    assert registry.hub() == Hub("https://inside.example", takes_token=False)
+    monkeypatch.setenv("HF_ENDPOINT", "https://mine.example/")
+    assert registry.hub() == Hub("https://mine.example", takes_token=True)
+
+
+def test_without_any_word_it_is_the_public_hub(inside):
+    (inside / "registry.toml").unlink()
+    assert registry.hub() == Hub("https://huggingface.co", takes_token=True)

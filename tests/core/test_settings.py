@@ -2,8 +2,7 @@ import os
 
 import pytest
 
-from zoo.core import registry, settings
-from zoo.core.settings import Hub
+from zoo.core import settings
 
 
 @pytest.fixture(autouse=True)
@@ -30,32 +29,10 @@ def test_offline_by_either_name(monkeypatch, name):
     assert settings.offline()
 
 
-@pytest.fixture
-def overlay(monkeypatch, tmp_path):
-    """A folder whose overlay names a Hub."""
-    monkeypatch.setenv("ZOO_CONFIG", str(tmp_path))
-    (tmp_path / "registry.toml").write_text(
-        "schema = 1\n[hub]\nendpoint = 'https://inside.example/'\n"
-    )
-    registry.load.cache_clear()
-    yield
-    registry.load.cache_clear()
-
-
-def test_the_hub_is_the_public_one_or_the_environments(monkeypatch):
-    registry.load.cache_clear()
-    assert settings.hub() == Hub("https://huggingface.co", takes_token=True)
-    monkeypatch.setenv("HF_ENDPOINT", "http://hub.internal/")
-    assert settings.hub() == Hub("http://hub.internal", takes_token=True)
-    registry.load.cache_clear()
-
-
-def test_an_overlay_names_a_hub_that_gets_no_token(overlay, monkeypatch):
-    assert settings.hub() == Hub("https://inside.example", takes_token=False)
-    monkeypatch.setenv("HF_ENDPOINT", " ")
-    assert settings.hub() == Hub("https://inside.example", takes_token=False)
-    monkeypatch.setenv("HF_ENDPOINT", "https://mine.example")
-    assert settings.hub() == Hub("https://mine.example", takes_token=True)
+def test_the_endpoint_has_no_trailing_slash(monkeypatch):
+    assert settings.endpoint() == ""
+    monkeypatch.setenv("HF_ENDPOINT", "http://hub.internal/ ")
+    assert settings.endpoint() == "http://hub.internal"
 
 
 def test_folders_follow_their_variable_then_xdg_then_home(monkeypatch, tmp_path):

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from zoo.core import manifest, names, plugins, settings
 from zoo.core.hookspecs import KINDS
 from zoo.core.resolve import accepted, called, target_of
+from zoo.core.settings import Hub
 from zoo.core.specs import ModelSpec, PartSpec, PluginInfo
 from zoo.errors import PluginError, UnknownNameError, UsageError
 
@@ -281,6 +282,19 @@ def load() -> Registry:
     finally:
         if collecting:
             gc.enable()
+
+
+def hub() -> Hub:
+    """The Hub that is asked: ``HF_ENDPOINT``, else an overlay's ``[hub] endpoint``, else the public one.
+
+    An overlay may lie in any folder that was cloned from anywhere, so it may name a Hub but not
+    receive a token: that takes ``HF_ENDPOINT``, which only the user sets.
+    """
+    chosen = settings.endpoint()
+    if chosen:
+        return Hub(chosen, takes_token=True)
+    named = load().hub.get("endpoint", "").rstrip("/")
+    return Hub(named or "https://huggingface.co", not named)
 
 
 def _same(one: Path, other: Path) -> bool:

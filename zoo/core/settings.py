@@ -70,19 +70,9 @@ class Hub(NamedTuple):
     takes_token: bool
 
 
-def hub() -> Hub:
-    """The Hub that is asked: ``HF_ENDPOINT``, else an overlay's ``[hub] endpoint``, else the public one.
-
-    An overlay may lie in any folder that was cloned from anywhere, so it may name a Hub but not
-    receive a token: that takes ``HF_ENDPOINT``, which only the user sets.
-    """
-    from zoo.core import registry
-
-    chosen = os.environ.get("HF_ENDPOINT", "").strip().rstrip("/")
-    if chosen:
-        return Hub(chosen, takes_token=True)
-    named = registry.load().hub.get("endpoint", "").rstrip("/")
-    return Hub(named or "https://huggingface.co", not named)
+def endpoint() -> str:
+    """What ``HF_ENDPOINT`` says, without a trailing slash; empty if nothing."""
+    return os.environ.get("HF_ENDPOINT", "").strip().rstrip("/")
 
 
 def strict_plugins() -> bool:

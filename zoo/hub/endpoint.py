@@ -1,14 +1,14 @@
-"""The address of the Hub that is asked (:func:`zoo.core.settings.hub`), as it is used and as it is shown."""
+"""The address of the Hub that is asked (:func:`zoo.core.registry.hub`), as it is used and as it is shown."""
 
 from __future__ import annotations
 
-from zoo.core.settings import hub
+from zoo.core import registry
 from zoo.hub.address import without_secrets
 
 
 def endpoint() -> str:
     """The Hub's address, without a trailing slash."""
-    return hub().endpoint
+    return registry.hub().endpoint
 
 
 def shown() -> str:
@@ -18,4 +18,4 @@ def shown() -> str:
 
 def takes_token() -> bool:
     """Whether the user's token may be sent to :func:`endpoint`."""
-    return hub().takes_token
+    return registry.hub().takes_token
