@@ -33,6 +33,7 @@ import argparse
 import json
 import logging
 import statistics
+import tempfile
 import time
 from collections import defaultdict
 from pathlib import Path
@@ -62,6 +63,8 @@ from zoo.engine.start.weights import find_start
 POOL = 20
 SETS = {"digits": "shift", "shapes": "standard", "gratings": "standard", "photos": "standard"}
 """Name -> training transform."""
+ROOT = Path(tempfile.gettempdir()) / "zoo-views"
+"""Gigabytes that a later call finds again, not in anybody's project."""
 BEGIN, END = "<!-- table: tests/bench/views.py{times} -->", "<!-- end -->"
 """Around a page's table; ``{times}`` is ``--times N`` where that was given."""
 
@@ -318,7 +321,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--times", type=int, default=1, help="so many times 600 images")
     parser.add_argument("--only-table", action="store_true", help="run nothing")
-    parser.add_argument("--root", type=Path, default=Path("views-data"), help="images and runs")
+    parser.add_argument("--root", type=Path, default=ROOT, help=f"images and runs: {ROOT}")
     parser.add_argument("--out", type=Path, default=Path("views.json"), help="every run, as JSON")
     parser.add_argument("--write", type=Path, help="a page whose table is replaced")
     parser.add_argument("--base", choices=("published", "drawn"), default="published")

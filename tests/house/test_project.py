@@ -2,6 +2,7 @@
 
 import ast
 import re
+import subprocess
 import sys
 import tomllib
 
@@ -21,6 +22,26 @@ def test_no_other_configuration_files():
         ".ruff.toml", ".flake8", ".importlinter", ".coveragerc", "MANIFEST.in",
     }  # fmt: skip
     assert [p.name for p in ROOT.iterdir() if p.name in strays] == []
+
+
+def test_nothing_but_the_project_is_kept_here():
+    """A folder of images and weights that a script had left in the root was once kept with it."""
+    if (ROOT / ".git").exists():
+        listed = subprocess.run(
+            ["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=True
+        )
+        files = [ROOT / name for name in listed.stdout.split("\0") if name]
+    else:  # a copy of what is kept, and what tools add to it
+        tools = (ROOT / ".gitignore").read_text("utf-8").replace("/", "").splitlines()
+        rooms = [path for path in ROOT.iterdir() if not any(map(path.match, tools))]
+        files = [f for room in rooms for f in ([room] if room.is_file() else room.rglob("*"))]
+    found = {path.relative_to(ROOT).parts[0] for path in files}
+    assert found == {
+        ".ci", ".gitignore", "LICENSE", "README.md", "docs", "plugins", "pyproject.toml",
+        "registry.toml", "tests", "zoo",
+    }  # fmt: skip
+    large = [path for path in files if path.is_file() and path.stat().st_size > 2 << 20]
+    assert [name_of(path) for path in large] == []
 
 
 def test_warnings_are_errors_and_mypy_is_strict():
