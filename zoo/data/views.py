@@ -184,12 +184,12 @@ class View:
 
     def image(self, index: int, *, lend: bool = False) -> Tensor:
         """Give one image as it was decoded, uint8 ``(C, H, W)``; not lent, it may be changed."""
-        if lend and self.kept is not None:
-            return self.kept.get(index, self.images.load, lend=True)
-        return self._remembered(index, self.images.load)
+        return self._remembered(index, self.images.load, lend=lend)
 
-    def _remembered(self, index: int, read: Callable[[int], Tensor]) -> Tensor:
-        return read(index) if self.kept is None else self.kept.get(index, read)
+    def _remembered(
+        self, index: int, read: Callable[[int], Tensor], *, lend: bool = False
+    ) -> Tensor:
+        return read(index) if self.kept is None else self.kept.get(index, read, lend=lend)
 
     def _plain(self, index: int) -> Tensor:
         """One image by a transform that draws nothing, uint8 ``(C, H, W)``."""

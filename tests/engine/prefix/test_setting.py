@@ -7,9 +7,9 @@ from prefixcase import CPU, SHOWN, SPEC, Case, Small
 from zoo.core.recipe import FreezePart
 from zoo.engine.feed import Feed
 from zoo.engine.freezing.freeze import plan_freeze
-from zoo.engine.place import Place
+from zoo.engine.place import Place, autocast
 from zoo.engine.prefix.cut import cut
-from zoo.engine.prefix.setting import CacheWish, look
+from zoo.engine.prefix.setting import CacheWish, fuse, look
 from zoo.engine.processes.distributed import ALONE
 
 
@@ -55,3 +55,19 @@ def test_windows_are_on_unless_whole_maps_are_asked_for(tmp_path, crop, least):
 
 def test_vectors_have_none(tmp_path):
     assert seen(tmp_path, upto="two").windows is None
+
+
+def test_only_processors_that_compute_in_bf16_fuse(tmp_path):
+    for place in (CPU, Place(device=torch.device("cpu"), precision="bf16")):
+        found = seen(tmp_path, place=place)
+        fuse(found, Feed(place, SHOWN))
+        assert not found.fused
+    place = Place(device=torch.device("cpu"), precision="bf16", channels_last=True)
+    found = seen(tmp_path, place=place)
+    images = torch.randint(0, 256, (3, *SHOWN.size), dtype=torch.uint8)
+    with torch.no_grad(), autocast(place):
+        plain = found.prefix(Feed(place, SHOWN).images(images))
+        fuse(found, Feed(place, SHOWN))
+        again = found.prefix(Feed(place, SHOWN).images(images))
+    assert found.fused == torch.ops.mkldnn._is_mkldnn_bf16_supported()
+    torch.testing.assert_close(again, plain, rtol=0.05, atol=0.05)

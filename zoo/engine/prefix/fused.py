@@ -5,7 +5,7 @@ sum, activation, casting and laying out weights) take as long. oneDNN does them 
 convolution; torch has that as operators of its own, for its compiler. They are used here without
 compiling anything: the body is recorded with :mod:`torch.fx`, convolutions and what follows them
 are replaced, and where the operators are not there, the body cannot be recorded or the numbers are
-further from those in fp32 than they are without, it runs as it is.
+more than half again as far from those in fp32 as they are without, it runs as it is.
 
 A sum is rounded to bf16 once instead of twice, so outputs differ from the plain form by rounding.
 """

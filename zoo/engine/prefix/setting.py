@@ -81,12 +81,12 @@ class Setting:
         nhwc: Rows are kept as (H, W, C).
         prefix: The part before the cut, as it runs.
         folded: Batch norms are part of the convolutions before them.
-        fused: Convolutions do what follows them.
         windows: Parts of training maps that are shown when views come back, if any.
         root: Folder of cache entries.
         identity: Texts that change whenever the images or their transforms do.
         world: The processes.
         lasting: Whether later runs may use what is kept.
+        fused: Convolutions of the prefix do what follows them.
         budget: Bytes that are left, by place.
     """
 
@@ -101,12 +101,12 @@ class Setting:
     nhwc: bool
     prefix: Prefix
     folded: bool
-    fused: bool
     windows: Windows | None
     root: Path
     identity: Mapping[str, str]
     world: World
     lasting: bool = True
+    fused: bool = False
     budget: dict[str, int] = field(default_factory=dict)
 
     def row_bytes(self, *, train: bool) -> int:
@@ -131,7 +131,6 @@ def look(
     """Look at what the prefix gives under the place's precision; ``head``: nothing else follows."""
     folded = place.precision != "fp32" and bool(made.folds)
     prefix, own = made.prefix(fold=folded), seen is None or seen.size == made.image
-    fused = _fuse(prefix, place, feed, made.image)
 
     def outputs(size: tuple[int, int, int]) -> Tensor:
         with torch.no_grad(), autocast(place):
@@ -158,7 +157,6 @@ def look(
         nhwc=nhwc,
         prefix=prefix,
         folded=folded,
-        fused=fused,
         windows=windows(made, trained, place, seed=train.seed, share=share),
         root=root,
         identity=dict(identity),
@@ -167,11 +165,12 @@ def look(
     )
 
 
-def _fuse(prefix: Prefix, place: Place, feed: Feed, image: tuple[int, int, int]) -> bool:
-    """Have convolutions do what follows them, on processors that compute in bf16; false elsewhere."""
+def fuse(setting: Setting, feed: Feed) -> None:
+    """Have convolutions of the prefix do what follows them, on processors that compute in bf16."""
+    place = setting.place
     if place.device.type != "cpu" or place.precision != "bf16" or not place.channels_last:
-        return False
+        return
     generator = torch.Generator().manual_seed(0)
-    drawn = torch.randint(0, 256, (2, *image), dtype=torch.uint8, generator=generator)
+    drawn = torch.randint(0, 256, (2, *setting.made.image), dtype=torch.uint8, generator=generator)
     with torch.no_grad(), autocast(place):
-        return prefix.fuse(feed.images(drawn))
+        setting.fused = setting.prefix.fuse(feed.images(drawn))

@@ -25,7 +25,7 @@ from zoo.engine.prefix.cut import Cut, cut, with_map
 from zoo.engine.prefix.entries import Entries, Part
 from zoo.engine.prefix.feed import PrefixFeed
 from zoo.engine.prefix.runner import PrefixRunner
-from zoo.engine.prefix.setting import CacheWish, Setting, Views, Where, look
+from zoo.engine.prefix.setting import CacheWish, Setting, Views, Where, fuse, look
 from zoo.engine.prefix.source import PrefixSource
 from zoo.engine.prefix.windows import HEAD_SIDE
 from zoo.engine.processes.distributed import ALONE, World
@@ -146,6 +146,7 @@ def use_prefix(
     notes = _notes(setting, views, *where)
     if not where[0] and wish.views is None and wish.crop is None and begun is None:
         views = 0  # a view costs the same again: auto draws fresh ones
+    fuse(setting, feed)
     spare = wish.mode == "disk" and setting.folded
     runner = PrefixRunner(setting.prefix, feed, place, spare=spare)
     entries = Entries(setting, train, val, where, views)
