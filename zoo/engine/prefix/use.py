@@ -133,7 +133,7 @@ def use_prefix(
         return _uncut(train, val, feed, wish, epochs, why)
     begun, parts = wish.begun, False
     views = _views(train, setting, epochs) if begun is None else min(begun.count, epochs)
-    again = bool(views) and views < epochs and not train.fixed
+    again = 0 < views < epochs and not train.fixed
     where = _places(setting, train, val, views)
     if _wants_parts(made, wish, train, again=again):  # of the map that a head pools
         other = see(with_map(made, plan, expects), head=True)
@@ -147,8 +147,7 @@ def use_prefix(
     if not where[0] and wish.views is None and wish.crop is None and begun is None:
         views = 0  # a view costs the same again: auto draws fresh ones
     fuse(setting, feed)
-    spare = wish.mode == "disk" and setting.folded
-    runner = PrefixRunner(setting.prefix, feed, place, spare=spare)
+    runner = PrefixRunner(setting.prefix, feed, place, spare=wish.mode == "disk" and setting.folded)
     entries = Entries(setting, train, val, where, views)
     return Prefixed(
         train=_source(entries, runner, train, "train", where[0], views),
