@@ -12,7 +12,8 @@ with ``--times 2`` about 1,200 (950 digits: there are no more). The model starts
 middle, or but for its head.
 
 Each fine-tune is assembled from the recipe of ``zoo finetune`` with its defaults and run by its
-loop, without saving. Of every training image 20 views are drawn as that recipe draws them, and what
+loop, without saving. Of every training image 20 views are drawn as that recipe draws them (50 with
+``--pool 50``: as many as the classic run has epochs), and what
 the frozen part makes of them is computed once for all seeds; the seed decides the new head, the
 order, the windows and which of the views are shown. The ways:
 
@@ -153,14 +154,15 @@ def train_size(way: str) -> str | None:
 def pool(root: Path, base: dict[str, str], case: dict[str, Any], options: Any) -> dict[str, Tensor]:
     """What the frozen part makes of every view: (views, images, ...), and of validation images."""
     large = train_size(case["way"]) or "classic"
-    path = root / f"{case['set']}-{case['freeze']}-{options.base}-{options.size}-{large}.pool"
+    path = root / f"{case['set']}-{case['freeze']}-{options.base}-{options.size}-{large}"
+    path = path.with_name(f"{path.name}{'' if options.pool == POOL else f'-{options.pool}'}.pool")
     if not path.is_file():
         _, built, frozen, made = prepared(root, base, {**case, "seed": 1000}, options)
         runner = PrefixRunner(
             parted(built, frozen).prefix(), Feed(made.place, built.input), made.place
         )
         views = []
-        for epoch in range(POOL):
+        for epoch in range(options.pool):
             batches = list(made.train.loader.epoch(epoch))
             order = torch.cat([b.indices for b in batches]).argsort()
             views.append(torch.cat([runner(b.images) for b in batches])[order])
@@ -224,7 +226,7 @@ def one(
     _, built, frozen, made = prepared(root, base, case, options)
     images, head = kept["train"].shape[1], case["freeze"] == "head"
     count, share = meant(case["way"], case, images, head=head)
-    shown = torch.randperm(POOL, generator=torch.Generator().manual_seed(case["seed"]))
+    shown = torch.randperm(options.pool, generator=torch.Generator().manual_seed(case["seed"]))
     found = parted(built, frozen)
     parts = windows(found, kept["train"][0, :2].clone(), made.place, seed=case["seed"], share=share)
     train = Pooled(made.train.loader, kept["train"], shown[:count].tolist(), parts)

@@ -8,6 +8,8 @@ are replaced, and where the operators are not there, the body cannot be recorded
 more than half again as far from those in fp32 as they are without, it runs as it is.
 
 A sum is rounded to bf16 once instead of twice, so outputs differ from the plain form by rounding.
+Where the processor has matrix units, narrow maps are laid side by side besides
+(:mod:`zoo.engine.prefix.abreast`), which changes no number.
 """
 
 from __future__ import annotations
@@ -19,6 +21,7 @@ import torch
 from torch import Tensor, fx, nn
 from torch.nn import functional
 
+from zoo.engine.prefix.abreast import has_tiles, lay_abreast
 from zoo.engine.prefix.tail import ReachedError
 
 if TYPE_CHECKING:
@@ -59,18 +62,36 @@ def fused(body: nn.Module, images: Tensor) -> nn.Module | None:
     if not _there():
         return None
     whole = _Whole(body)
+    ways = (True, False) if has_tiles() else (False,)
+    tried = (_tried(whole, images, beside=beside) for beside in ways)
+    return next((made for made in tried if made is not None), None)
+
+
+def _tried(whole: nn.Module, images: Tensor, *, beside: bool) -> nn.Module | None:
+    """What is recorded of a body, fused, if its numbers hold."""
     try:
-        made = fx.GraphModule(whole, fx.Tracer().trace(whole))
-        made.training = False  # of itself alone: its layers are the model's
-        if not _Fusing(made).run():
+        made = _made(whole, images, beside=beside)
+        if made is None:
             return None
-        made.recompile()
         plain, other = whole(images), made(images)
         with torch.autocast(images.device.type, enabled=False):
             exact = whole(images)
     except Exception:  # any model's forward, run on proxies; operators that come without a promise
         return None
     return made if _near(plain, other, exact) else None
+
+
+def _made(whole: nn.Module, images: Tensor, *, beside: bool) -> fx.GraphModule | None:
+    """Record a body and fuse its convolutions; ``None`` if there is nothing to fuse."""
+    made = fx.GraphModule(whole, fx.Tracer().trace(whole))
+    made.training = False  # of itself alone: its layers are the model's
+    fusing = _Fusing(made)
+    if not fusing.run():
+        return None
+    if beside:
+        lay_abreast(made, fusing.convs(), images)
+    made.recompile()
+    return made
 
 
 def _near(plain: Tensor, other: Tensor, exact: Tensor) -> bool:
@@ -220,6 +241,10 @@ class _Fusing:
                 pool = HalvingPool()
                 self.mine[self._put(node, pool, (node.args[0],))] = pool
         return count
+
+    def convs(self) -> dict[fx.Node, nn.Conv2d]:
+        """The nodes that convolve, with their convolution."""
+        return {node: m.conv for node, m in self.mine.items() if isinstance(m, FusedConv)}
 
     def _module(self, node: fx.Node) -> nn.Module | None:
         return self.modules.get(str(node.target)) if node.op == "call_module" else None
