@@ -13,9 +13,9 @@ middle, or but for its head.
 
 Each fine-tune is assembled from the recipe of ``zoo finetune`` with its defaults and run by its
 loop, without saving. Of every training image 20 views are drawn as that recipe draws them (50 with
-``--pool 50``: as many as the classic run has epochs), and what
-the frozen part makes of them is computed once for all seeds; the seed decides the new head, the
-order, the windows and which of the views are shown. The ways:
+``--pool 50``: no fewer than there are epochs), and what the frozen part makes of them is computed
+once for all seeds; the seed decides the new head, the order, the windows and which of the views are
+shown. The ways:
 
 - ``classic``: another view in every epoch, whole maps: what a run without a cache sees.
 - ``auto``: what zoo does unless it is told otherwise.
@@ -53,7 +53,7 @@ from zoo.engine.feed import Feed
 from zoo.engine.loop import fit
 from zoo.engine.parts import build
 from zoo.engine.plan import open_recipe_data
-from zoo.engine.prefix.choice import auto_views
+from zoo.engine.prefix.choice import SAMPLES, auto_views
 from zoo.engine.prefix.cut import Cut, cut
 from zoo.engine.prefix.runner import PrefixRunner
 from zoo.engine.prefix.windows import HEAD_SHARE, SHARE, windows
@@ -158,9 +158,8 @@ def pool(root: Path, base: dict[str, str], case: dict[str, Any], options: Any) -
     path = path.with_name(f"{path.name}{'' if options.pool == POOL else f'-{options.pool}'}.pool")
     if not path.is_file():
         _, built, frozen, made = prepared(root, base, {**case, "seed": 1000}, options)
-        runner = PrefixRunner(
-            parted(built, frozen).prefix(), Feed(made.place, built.input), made.place
-        )
+        found = parted(built, frozen, len(made.train.loader.images))
+        runner = PrefixRunner(found.prefix(), Feed(made.place, built.input), made.place)
         views = []
         for epoch in range(options.pool):
             batches = list(made.train.loader.epoch(epoch))
@@ -171,9 +170,9 @@ def pool(root: Path, base: dict[str, str], case: dict[str, Any], options: Any) -
     return torch.load(path, weights_only=True, mmap=True)
 
 
-def parted(built: Any, frozen: Any) -> Cut:
-    """The model cut where parts of maps can be shown: of a head, in front of the pooling."""
-    return cut(built.model, frozen.plan, built.input, maps=True)
+def parted(built: Any, frozen: Any, images: int) -> Cut:
+    """The model cut where zoo cuts it: of a head in front of the pooling, unless images are many."""
+    return cut(built.model, frozen.plan, built.input, maps=images < SAMPLES)
 
 
 class Pooled:
@@ -227,7 +226,7 @@ def one(
     images, head = kept["train"].shape[1], case["freeze"] == "head"
     count, share = meant(case["way"], case, images, head=head)
     shown = torch.randperm(options.pool, generator=torch.Generator().manual_seed(case["seed"]))
-    found = parted(built, frozen)
+    found = parted(built, frozen, images)
     parts = windows(found, kept["train"][0, :2].clone(), made.place, seed=case["seed"], share=share)
     train = Pooled(made.train.loader, kept["train"], shown[:count].tolist(), parts)
     val = Pooled(made.val.loader, kept["val"][None], [0], None)
@@ -337,7 +336,10 @@ def main() -> None:
     parser.add_argument("--sets", nargs="+", default=list(SETS))
     parser.add_argument("--size", type=int, default=128)
     parser.add_argument("--lr", type=float, default=0.01)
+    parser.add_argument("--pool", type=int, default=POOL, help=f"views of an image: {POOL}")
     options = parser.parse_args()
+    if max(options.epochs) > options.pool:
+        parser.error(f"--epochs {max(options.epochs)} shows so many views: --pool {options.pool}")
     logging.disable(logging.INFO)
     torch.set_num_threads(1)
     rows = json.loads(options.out.read_text()) if options.out.is_file() else []

@@ -118,7 +118,7 @@ class DataPart:
         Share | None,
         Meta(
             description="Least share of a kept map's sides that is shown when its view comes back; "
-            "1 = all of it; default: 0.75 where maps can be cut, 0.5 for a head."
+            "1 = all of it; default: 0.75 where layers train on maps, 1 for a head."
         ),
     ] = None
     max_pixels: Annotated[

@@ -14,9 +14,13 @@ from zoo.errors import UsageError
         (1200, 12, 9, 6),
         (600, 20, 17, 10),
         (1200, 20, 10, 8),
-        (4800, 20, 10, 2),
+        (1200, 50, 25, 20),  # a longer run needs more of them
+        (4800, 20, 10, 8),
+        (4800, 50, 25, 9),  # or forty thousand samples
         (1200, 1, 0, 0),  # nothing would be seen again
-        (10_000, 50, 25, 1),
+        (10_000, 20, 10, 4),
+        (10_000, 50, 25, 4),
+        (60_000, 50, 25, 1),
         (499, 20, 0, 0),  # few images
     ],
 )

@@ -322,50 +322,40 @@ def test_no_number_depends_on_whether_views_can_be_kept(tmp_path, wish, views):
     busy.used.close()
 
 
-def test_a_head_sees_parts_of_the_map_that_it_pools(tmp_path, monkeypatch):
+def test_a_head_sees_parts_of_the_map_that_it_pools_where_that_is_asked_for(tmp_path, monkeypatch):
     wish = {"mode": "ram", "views": 2, "epochs": 6, "freeze": "backbone"}
-    small = Case(tmp_path, **wish)
-    assert "cut before drop: 32 float32" in small.used.line  # a map of 2 x 2 has no parts
+    whole = Case(tmp_path, **wish)
+    assert "cut before drop: 32 float32; train in memory (2 views" in whole.used.line
+    assert "random parts" not in whole.used.line
+    with pytest.raises(UsageError, match="takes no part"):  # a map of 2 x 2 has none
+        Case(tmp_path, **wish, crop=0.5)
     monkeypatch.setattr("zoo.engine.prefix.use.HEAD_SIDE", 2)
-    case = Case(tmp_path, **wish)
+    with pytest.raises(UsageError, match="takes no part"):  # maps do not fit
+        Case(tmp_path, **wish, crop=0.5, size=12_000)
+    case = Case(tmp_path, **wish, crop=0.5)
     assert "cut after two: 32x2x2 float32; train in memory (2 views, 22 kB" in case.used.line
     assert "then random parts of 1x1 to 2x2" in case.used.line
     shapes = [tuple(b.images.shape[1:]) for e in (0, 1, 2, 3) for b in case.used.train.epoch(e)]
     batches = len(shapes) // 4
     assert set(shapes[: 2 * batches]) == {(32, 2, 2)}
     assert set(shapes[2 * batches :]) == {(32, 1, 1), (32, 2, 2)}
-    whole = Case(tmp_path, **wish, crop=1.0)
-    assert "cut before drop" in whole.used.line
+    assert "cut before drop" in Case(tmp_path, **wish, crop=1.0).used.line
     fresh = numbers(Case(tmp_path, **(wish | {"views": 0})))
-    parts = numbers(Case(tmp_path, **wish))
+    parts = numbers(Case(tmp_path, **wish, crop=0.5))
     assert parts[1][0][0] == pytest.approx(fresh[1][0][0], rel=1e-5)  # the first epochs are whole
-
-
-def test_of_many_images_a_head_keeps_vectors(tmp_path, monkeypatch):
-    monkeypatch.setattr("zoo.engine.prefix.use.HEAD_SIDE", 2)
-    monkeypatch.setattr("zoo.engine.prefix.use.SAMPLES", 22)
-    wish = {"mode": "ram", "views": 2, "epochs": 6, "freeze": "backbone"}
-    assert "cut before drop: 32 float32; train in memory (2" in Case(tmp_path, **wish).used.line
-    assert "cut after two" in Case(tmp_path, **wish, crop=0.5).used.line
-
-
-def test_a_head_whose_maps_do_not_fit_keeps_vectors(tmp_path, monkeypatch):
-    monkeypatch.setattr("zoo.engine.prefix.use.HEAD_SIDE", 2)
-    case = Case(tmp_path, mode="ram", views=2, epochs=6, freeze="backbone", size=12_000)
-    assert "cut before drop: 32 float32; train in memory (2 views" in case.used.line
 
 
 @pytest.mark.parametrize("views", [2, None])
 def test_a_run_that_goes_on_is_shown_what_it_was_shown(tmp_path, monkeypatch, views):
-    """Whether maps of a head fit, or views that ``auto`` takes, may be otherwise by then."""
+    """Whether maps of a head fit, or what ``auto`` shows, may be otherwise by then."""
     monkeypatch.setattr("zoo.engine.prefix.use.HEAD_SIDE", 2)
     monkeypatch.setattr("zoo.engine.prefix.use.auto_views", lambda *_a, **_k: 2)
     wish = {"mode": "ram", "views": views, "epochs": 6, "freeze": "backbone"}
-    roomy, tight = Case(tmp_path, **wish), Case(tmp_path, **wish, size=1_000)
-    assert "random parts" in roomy.used.line
-    assert "random parts" not in tight.used.line
-    later = Case(tmp_path, **wish, size=1_000, begun=roomy.used.views)
-    assert equal(numbers(later), numbers(roomy))
-    freed = Case(tmp_path, **wish, begun=tight.used.views)
-    assert equal(numbers(freed), numbers(tight))
-    assert not equal(numbers(Case(tmp_path, **wish)), numbers(tight))
+    parts, whole = Case(tmp_path, **wish, crop=0.5), Case(tmp_path, **wish)
+    assert parts.used.views.parts
+    assert not whole.used.views.parts
+    later = Case(tmp_path, **wish, size=1_000, begun=parts.used.views)
+    assert equal(numbers(later), numbers(parts))
+    freed = Case(tmp_path, **wish, begun=whole.used.views)
+    assert equal(numbers(freed), numbers(whole))
+    assert not equal(numbers(parts), numbers(whole))

@@ -18,8 +18,12 @@ SHORT = 5
 """Epochs up to which layers learn something new from every new view."""
 SAMPLES = 10_000
 """Views of all images together that there have to be."""
-HEAD_SAMPLES = 9_500
-"""The same where a head alone trains, which eight views of 1,200 images make."""
+HEAD_SAMPLES = 8_000
+"""The least of them where a head alone trains, in runs of any length."""
+HEAD_TIMES = 2.5
+"""How often a head may see a view: a longer run learns the same ones further by heart."""
+HEAD_ENOUGH = 40_000
+"""Views of all images together of which a head needs no more, however long it trains."""
 FEW = 500
 """Below so many training images every epoch draws anew: it costs little, and means most."""
 
@@ -37,7 +41,8 @@ def auto_views(images: int, epochs: int, *, head: bool = False, windows: bool = 
         return 0
     half = math.ceil(epochs / TWICE)
     if head:
-        views = min(half, math.ceil(HEAD_SAMPLES / images))
+        least, enough = math.ceil(HEAD_SAMPLES / images), math.ceil(HEAD_ENOUGH / images)
+        views = min(half, max(least, round(epochs / HEAD_TIMES)), enough)
     else:
         views = max(half, math.ceil(SAMPLES / images)) if windows and epochs > SHORT else 0
     return views if views < epochs else 0

@@ -50,8 +50,8 @@ class CacheWish:
         views: Random views of each training image that are kept; 0 = fresh ones every epoch;
             ``None`` = as :func:`zoo.engine.prefix.choice.auto_views` says.
         crop: Least share of a map's sides that is shown when its view comes back; ``None`` =
-            :data:`zoo.engine.prefix.windows.SHARE` (of a head: ``HEAD_SHARE``), if what follows
-            takes such maps.
+            :data:`zoo.engine.prefix.windows.SHARE`, if what follows takes such maps (a head's views
+            come back whole).
         begun: What was decided when the run began, if it goes on.
         against: Why the model cannot be cut, for a reason that lies elsewhere; or empty.
     """

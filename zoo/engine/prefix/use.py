@@ -20,7 +20,7 @@ from torch import nn
 
 from zoo.engine.prefix.amounts import say_size
 from zoo.engine.prefix.budget import disk_budget, easy_budget, memory_budget
-from zoo.engine.prefix.choice import SAMPLES, auto_views
+from zoo.engine.prefix.choice import auto_views
 from zoo.engine.prefix.cut import Cut, cut, with_map
 from zoo.engine.prefix.entries import Entries, Part
 from zoo.engine.prefix.feed import PrefixFeed
@@ -135,7 +135,7 @@ def use_prefix(
     views = _views(train, setting, epochs) if begun is None else min(begun.count, epochs)
     again = 0 < views < epochs and not train.fixed
     where = _places(setting, train, val, views)
-    if _wants_parts(made, wish, train, again=again):  # of the map that a head pools
+    if _wants_parts(made, wish, again=again):  # of the map that a head pools
         other = see(with_map(made, plan, expects), head=True)
         there = _places(other, train, val, views)
         parts = all(there) if begun is None else begun.parts
@@ -161,10 +161,10 @@ def use_prefix(
     )
 
 
-def _wants_parts(made: Cut, wish: CacheWish, train: Loader, *, again: bool) -> bool:
-    """Whether a head's views should come back in parts: of many images vectors do, and are faster."""
-    many = len(train.images) >= SAMPLES and wish.crop is None
-    return again and not made.map and wish.crop != 1 and not many
+def _wants_parts(made: Cut, wish: CacheWish, *, again: bool) -> bool:
+    """Whether a head's views should come back in parts: where that is asked for, or was."""
+    begun = wish.begun is not None and wish.begun.parts
+    return again and not made.map and (begun or wish.crop not in (None, 1))
 
 
 def _source(

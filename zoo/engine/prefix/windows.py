@@ -32,9 +32,9 @@ if TYPE_CHECKING:
 SHARE = 0.75
 """Least share of a map's side that a window has when nobody says so."""
 HEAD_SHARE = 0.5
-"""The same where a head alone follows: pooling takes any window, and smaller ones differ more."""
+"""The same of a head's runs that began when heads were shown parts unasked."""
 HEAD_SIDE = 4
-"""Side of the smallest map in front of a head of which parts are shown."""
+"""Side of the smallest map in front of a head of which parts are shown, where they are asked for."""
 _STREAM = 0x77696E646F77
 
 
