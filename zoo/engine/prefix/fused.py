@@ -62,13 +62,11 @@ def fused(body: nn.Module, images: Tensor) -> nn.Module | None:
     if not _there():
         return None
     whole = _Whole(body)
-    ways = (True, False) if has_tiles() else (False,)
-    tried = (_tried(whole, images, beside=beside) for beside in ways)
-    return next((made for made in tried if made is not None), None)
+    return _tried(whole, images, beside=has_tiles())
 
 
 def _tried(whole: nn.Module, images: Tensor, *, beside: bool) -> nn.Module | None:
-    """What is recorded of a body, fused, if its numbers hold."""
+    """What is recorded of a body, fused, if its numbers hold: with maps side by side, or without."""
     try:
         made = _made(whole, images, beside=beside)
         if made is None:
@@ -76,9 +74,12 @@ def _tried(whole: nn.Module, images: Tensor, *, beside: bool) -> nn.Module | Non
         plain, other = whole(images), made(images)
         with torch.autocast(images.device.type, enabled=False):
             exact = whole(images)
+        holds = _near(plain, other, exact)
     except Exception:  # any model's forward, run on proxies; operators that come without a promise
-        return None
-    return made if _near(plain, other, exact) else None
+        holds = False
+    if holds:
+        return made
+    return _tried(whole, images, beside=False) if beside else None
 
 
 def _made(whole: nn.Module, images: Tensor, *, beside: bool) -> fx.GraphModule | None:
