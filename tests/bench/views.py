@@ -15,7 +15,8 @@ Each fine-tune is assembled from the recipe of ``zoo finetune`` with its default
 loop, without saving. Of every training image 20 views are drawn as that recipe draws them (50 with
 ``--pool 50``: no fewer than there are epochs), and what the frozen part makes of them is computed
 once for all seeds; the seed decides the new head, the order, the windows and which of the views are
-shown. The ways:
+shown (some that follow one another, since zoo spreads them evenly; ``--independent`` draws each anew
+instead, ``even = false``). The ways:
 
 - ``classic``: another view in every epoch, whole maps: what a run without a cache sees.
 - ``auto``: what zoo does unless it is told otherwise.
@@ -37,6 +38,7 @@ import statistics
 import tempfile
 import time
 from collections import defaultdict
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -53,10 +55,10 @@ from zoo.engine.feed import Feed
 from zoo.engine.loop import fit
 from zoo.engine.parts import build
 from zoo.engine.plan import open_recipe_data
-from zoo.engine.prefix.choice import SAMPLES, auto_views
+from zoo.engine.prefix.choice import auto_views
 from zoo.engine.prefix.cut import Cut, cut
 from zoo.engine.prefix.runner import PrefixRunner
-from zoo.engine.prefix.windows import HEAD_SHARE, SHARE, windows
+from zoo.engine.prefix.windows import SHARE, windows
 from zoo.engine.processes.distributed import ALONE
 from zoo.engine.reports import EpochReport
 from zoo.engine.start.weights import find_start
@@ -137,6 +139,8 @@ def prepared(root: Path, base: dict[str, str], case: dict[str, Any], options: An
             "transform": SETS[name], "precision": options.precision, **frozen_part(case["freeze"]),
         }, registry=known,
     ).recipe  # fmt: skip
+    if options.independent:
+        recipe = replace(recipe, data=replace(recipe.data, train_options={"even": False}))
     found = find_start(recipe, known)
     splits = open_recipe_data(recipe, known, 3)
     built = build(found, recipe, known, splits.classes)
@@ -155,10 +159,12 @@ def pool(root: Path, base: dict[str, str], case: dict[str, Any], options: Any) -
     """What the frozen part makes of every view: (views, images, ...), and of validation images."""
     large = train_size(case["way"]) or "classic"
     path = root / f"{case['set']}-{case['freeze']}-{options.base}-{options.size}-{large}"
-    path = path.with_name(f"{path.name}{'' if options.pool == POOL else f'-{options.pool}'}.pool")
+    drawn = f"{'' if options.pool == POOL else f'-{options.pool}'}"
+    drawn += "-maps" * in_parts(options) + "-independent" * options.independent
+    path = path.with_name(f"{path.name}{drawn}.pool")
     if not path.is_file():
         _, built, frozen, made = prepared(root, base, {**case, "seed": 1000}, options)
-        found = parted(built, frozen, len(made.train.loader.images))
+        found = parted(built, frozen, options)
         runner = PrefixRunner(found.prefix(), Feed(made.place, built.input), made.place)
         views = []
         for epoch in range(options.pool):
@@ -170,9 +176,14 @@ def pool(root: Path, base: dict[str, str], case: dict[str, Any], options: Any) -
     return torch.load(path, weights_only=True, mmap=True)
 
 
-def parted(built: Any, frozen: Any, images: int) -> Cut:
-    """The model cut where zoo cuts it: of a head in front of the pooling, unless images are many."""
-    return cut(built.model, frozen.plan, built.input, maps=images < SAMPLES)
+def parted(built: Any, frozen: Any, options: argparse.Namespace) -> Cut:
+    """The model cut where zoo cuts it: of a head in front of the pooling if parts are shown."""
+    return cut(built.model, frozen.plan, built.input, maps=in_parts(options))
+
+
+def in_parts(options: argparse.Namespace) -> bool:
+    """Whether any way shows a head parts of maps, so that the pool has to hold maps."""
+    return any("@" in way and float(way.partition("@")[2]) < 1 for way in options.ways)
 
 
 class Pooled:
@@ -205,11 +216,13 @@ class Pooled:
             yield Batch(maps, self.labels[rows], rows)
 
 
-def meant(way: str, case: dict[str, Any], images: int, *, head: bool) -> tuple[int, float]:
+def meant(
+    way: str, case: dict[str, Any], images: int, *, head: bool, even: bool
+) -> tuple[int, float]:
     """Views and least share of a window."""
     if way == "auto" or way.endswith("px"):
-        views = auto_views(images, case["epochs"], head=head, windows=not head)
-        return views or case["epochs"], HEAD_SHARE if head else SHARE
+        views = auto_views(images, case["epochs"], head=head, windows=not head, even=even)
+        return views or case["epochs"], 1.0 if head else SHARE
     if way == "classic":
         return case["epochs"], 1.0
     views, _, share = way.partition("@")
@@ -224,11 +237,13 @@ def one(
     cpu, began = time.process_time(), time.monotonic()
     _, built, frozen, made = prepared(root, base, case, options)
     images, head = kept["train"].shape[1], case["freeze"] == "head"
-    count, share = meant(case["way"], case, images, head=head)
-    shown = torch.randperm(options.pool, generator=torch.Generator().manual_seed(case["seed"]))
-    found = parted(built, frozen, images)
+    count, share = meant(case["way"], case, images, head=head, even=made.train.loader.even)
+    starts = torch.Generator().manual_seed(case["seed"])
+    first = int(torch.randint(options.pool - count + 1, (1,), generator=starts))
+    shown = list(range(first, first + count))
+    found = parted(built, frozen, options)
     parts = windows(found, kept["train"][0, :2].clone(), made.place, seed=case["seed"], share=share)
-    train = Pooled(made.train.loader, kept["train"], shown[:count].tolist(), parts)
+    train = Pooled(made.train.loader, kept["train"], shown, parts)
     val = Pooled(made.val.loader, kept["val"][None], [0], None)
     ends = [
         event
@@ -336,6 +351,7 @@ def main() -> None:
     parser.add_argument("--sets", nargs="+", default=list(SETS))
     parser.add_argument("--size", type=int, default=128)
     parser.add_argument("--lr", type=float, default=0.01)
+    parser.add_argument("--independent", action="store_true", help="each view is drawn anew")
     parser.add_argument("--pool", type=int, default=POOL, help=f"views of an image: {POOL}")
     options = parser.parse_args()
     if max(options.epochs) > options.pool:

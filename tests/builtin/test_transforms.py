@@ -1,10 +1,13 @@
+import itertools
+
 import pytest
 import torch
 from torchvision.transforms import v2
 
-from zoo.builtin.parts import NUMBERS, random_part
+from zoo.builtin.parts import NUMBERS, STRIDES, random_part
 from zoo.builtin.transforms import CenterCrop, Letterbox, Mix, RandomCrop, Shift, Squash, Standard
 from zoo.core import registry
+from zoo.data.views import all_even, first_numbers
 from zoo.plugin import InputSpec, UsageError
 
 SMALL = InputSpec(size=(3, 32, 48), resize=40, crop=32)
@@ -43,6 +46,37 @@ def test_training_transforms_follow_torchs_generator(name):
 
     assert all(map(torch.equal, draw(1), draw(1)))
     assert not all(map(torch.equal, draw(1), draw(2)))
+
+
+@pytest.mark.parametrize("name", catalogue("train"))
+def test_training_transforms_take_their_first_numbers_instead_of_drawing_them(name):
+    transform = registry.load().build("transform", name, SMALL)
+    count = len(transform.strides)
+    assert count == (getattr(transform, "numbers", 0) or getattr(transform, "draws", 0) or count)
+    torch.manual_seed(3)
+    drawn = transform(PHOTO)
+    torch.manual_seed(3)
+    numbers = torch.rand(count)
+    torch.manual_seed(3)
+    assert torch.equal(transform(PHOTO, numbers), drawn)
+    torch.manual_seed(3)
+    assert not torch.equal(transform(PHOTO, (numbers + 0.4) % 1), drawn)
+    assert type(transform)(SMALL, even=False).strides == ()
+    drawn_apart = transform.after is not None if hasattr(transform, "after") else False
+    assert all_even(transform) is not drawn_apart
+    assert not all_even(type(transform)(SMALL, even=False))
+
+
+def test_parts_of_an_image_are_spread_over_the_epochs():
+    keys = [(epoch, 0) for epoch in range(8)]
+    parts = [
+        random_part(600, 800, (0.08, 1.0), (3 / 4, 4 / 3), numbers.tolist())
+        for numbers in first_numbers(keys, NUMBERS, 5, Standard(SMALL).strides)
+    ]
+    assert sorted(mirror < 0.5 for *_, mirror in parts) == [False] * 4 + [True] * 4
+    areas = sorted(numbers[0].item() for numbers in first_numbers(keys, NUMBERS, 5, STRIDES))
+    gaps = [b - a for a, b in itertools.pairwise(areas)]
+    assert max(gaps) < 0.25  # of 8 drawn anew seldom less than this
 
 
 @pytest.mark.parametrize("name", catalogue("eval"))
@@ -175,15 +209,6 @@ def test_random_crop_shows_its_padding():
     for mode in ("reflect", "edge"):
         assert not (RandomCrop(SMALL, padding=4, mode=mode)(white) == 0).any()
     assert RandomCrop(SMALL).padding == 4
-
-
-def test_erasing():
-    torch.manual_seed(0)
-    white = torch.full((3, 60, 80), 255, dtype=torch.uint8)
-    erased = [bool((Standard(SMALL, erase=1.0)(white) == 0).any()) for _ in range(10)]
-    assert all(erased)
-    both = Standard(SMALL, policy="randaugment", erase=1.0, magnitude=3)
-    assert both(white).shape == (3, 32, 48)
 
 
 @pytest.mark.parametrize("method", ["mixup", "cutmix"])

@@ -8,7 +8,17 @@ from pictures import pixels
 
 from zoo.core.specs import InputSpec
 from zoo.data.images import ImageSet, ItemReader
-from zoo.data.views import View, _stacked, number, order, seed_from, undisturbed, uniform
+from zoo.data.views import (
+    View,
+    _stacked,
+    first_numbers,
+    moved_on,
+    number,
+    order,
+    seed_from,
+    undisturbed,
+    uniform,
+)
 from zoo.errors import DataError
 
 
@@ -63,6 +73,65 @@ def test_uniform_numbers_are_uniform_and_belong_to_their_image():
     assert torch.equal(uniform(some, 4, seed=1, epoch=2), draws[some])
     assert not torch.equal(uniform(some, 4, seed=1, epoch=3), draws[some])
     assert not torch.equal(uniform(some, 4, seed=2, epoch=2), draws[some])
+
+
+STRIDES = (0.61678, 0.14948, 0.5)
+
+
+def test_numbers_that_move_on_are_as_random_as_before_and_lie_more_evenly():
+    rows = torch.arange(4000)
+    anew = torch.stack([uniform(rows, 3, seed=1, epoch=e) for e in range(6)])
+    even = torch.stack([uniform(rows, 3, seed=1, epoch=e, strides=STRIDES) for e in range(6)])
+    assert torch.equal(even[0], anew[0])
+    assert even.dtype == torch.float32
+    assert 0 <= even.min() <= even.max() < 1
+    for draws in even:  # in each epoch, over the images: uniform, and of no other number or image
+        assert draws.mean(0).sub(0.5).abs().max() < 0.02
+        assert draws.var(0).sub(1 / 12).abs().max() < 0.01
+        assert torch.corrcoef(draws.T).fill_diagonal_(0).abs().max() < 0.05
+        assert torch.corrcoef(torch.stack([draws[:-1, 0], draws[1:, 0]]))[0, 1].abs() < 0.05
+    # of one image, over the epochs: the mean hits the middle far better; half of it is mirrored
+    assert (even.mean(0).var(0) < 0.35 * anew.mean(0).var(0))[:2].all()
+    assert ((even[..., 2] < 0.5).sum(0) == 3).all()
+    some = torch.tensor([3999, 7, 7])
+    assert torch.equal(uniform(some, 3, seed=1, epoch=5, strides=STRIDES), even[5][some])
+
+
+def test_moving_on_never_reaches_one_and_needs_nothing_but_the_epoch():
+    last = torch.tensor([[1 - 2**-24], [0.0], [0.5]])
+    assert moved_on(last, torch.tensor([0, 0, 1]), (0.5,)).flatten().tolist() == [
+        1 - 2**-24,
+        0.0,
+        0.0,
+    ]
+    many = moved_on(torch.full((300_000, 1), 0.3), torch.arange(300_000), (0.61678,))
+    assert 0 <= many.min() <= many.max() < 1
+    keys = [(7, 3), (0, 3), (2, 5)]
+    together = first_numbers(keys, 3, 11, STRIDES)
+    for row, key in zip(together, keys, strict=True):
+        assert torch.equal(row, first_numbers([key], 3, 11, STRIDES)[0])
+    assert torch.equal(together[1], first_numbers([(0, 3)], 3, 11)[0])
+
+
+class Told:
+    """Takes numbers, and draws behind them."""
+
+    strides = STRIDES
+
+    def __call__(self, image, numbers=None):
+        drawn = torch.rand(3) if numbers is None else numbers
+        return torch.cat([drawn, torch.rand(1)])
+
+
+def test_a_transform_with_strides_is_told_its_numbers_and_seeded_for_what_else_it_draws():
+    view = View(images(), Told(), seed=1)
+    found = [view[epoch, 2] for epoch in range(4)]
+    for epoch, row in enumerate(found):
+        assert torch.equal(row[:3], first_numbers([(epoch, 2)], 3, 1, STRIDES)[0])
+    assert len({float(row[3]) for row in found}) == 4
+    assert torch.equal(view[2, 2], found[2])
+    assert View(images(), Told(), seed=1, fixed=True).strides == ()
+    assert View(images(), None, seed=1).strides == ()
 
 
 def test_undisturbed_puts_all_three_back():

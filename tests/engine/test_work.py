@@ -10,7 +10,7 @@ import zoo
 from zoo.core.recipe import DevicePart
 from zoo.core.specs import InputSpec
 from zoo.engine.place import Place
-from zoo.engine.work import Work, suited, work_of
+from zoo.engine.work import Work, enough_threads, suited, work_of
 
 BF16 = Place(device=torch.device("cpu"), precision="bf16", threads=4)
 PHOTO = InputSpec(size=(3, 64, 64))
@@ -128,3 +128,27 @@ def test_fp32_places_need_no_reason():
     place = replace(BF16, precision="fp32")
     work = Work(macs=10**9, params=10**9, depthwise=0.0, convolutional=False, side=32)
     assert suited(place, DevicePart(), work, 4).why == ()
+
+
+@pytest.mark.parametrize(
+    ("place", "model", "shape", "threads"),
+    [
+        (BF16, nn.Linear(512, 40), (32, 512), 1),
+        (BF16, nn.Sequential(nn.Flatten(), nn.Dropout(), nn.Linear(512, 40)), (32, 512), 1),
+        (BF16, nn.Linear(2048, 1000), (32, 2048), 2),  # work enough for several
+        (BF16, nn.Linear(512, 40), (32, 7, 512), 2),  # no vectors
+        (replace(BF16, threads=1), nn.Linear(512, 40), (32, 512), 2),  # nothing to be spared
+    ],
+)
+def test_a_step_of_a_small_head_takes_one_thread(place, model, shape, threads):
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        with enough_threads(place, model, torch.empty(shape)):
+            assert torch.get_num_threads() == threads
+        assert torch.get_num_threads() == 2
+        with pytest.raises(ValueError, match="left"), enough_threads(place, model, torch.ones(1)):
+            raise ValueError("left")
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)

@@ -20,6 +20,7 @@ COMMON = (
 )  # fmt: skip
 RUNS = {
     "train": ("train", "tutorials/lenet", "--lr", "0.1", "--val-fraction", "0.5"),
+    "even": ("train", "tutorials/lenet", "--lr", "0.1", "--val-fraction", "0.5"),
     "surgery": ("train", "tutorials/lenet", "--project", "8,3", "--lr", "0.05"),
     "freeze": (
         "finetune", "tutorials/lenet", "--weights", "none", "--allow-random-frozen",
@@ -28,6 +29,7 @@ RUNS = {
 }  # fmt: skip
 PINNED = {
     "train": [(1.1076, 1.0975), (1.1056, 1.0967)],
+    "even": [(1.1076, 1.0975), (1.1043, 1.0966)],
     "surgery": [(1.1137, 1.1083), (1.1124, 1.1043)],
     "freeze": [(1.0989, 1.0983), (1.0993, 1.0982)],
 }
@@ -40,13 +42,16 @@ def zoo(zoo, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     table = {key: value for key, value in to_dict(Recipe()).items() if key != "verb"}
     del table["model"]
+    (tmp_path / "even.toml").write_text(tomlkit.dumps(table), "utf-8")
+    table["data"]["train_options"] = {"even": False}
     (tmp_path / "plain.toml").write_text(tomlkit.dumps(table), "utf-8")
-    return lambda *line: zoo(*line, "--recipe", "plain.toml")
+    return lambda *line, recipe="plain": zoo(*line, "--recipe", f"{recipe}.toml")
 
 
 @pytest.mark.parametrize("name", RUNS)
 def test_losses_are_what_they_were(zoo, tmp_path, name):
-    code, out, err = zoo(*RUNS[name], *COMMON, "--name", name)
+    recipe = "even" if name == "even" else "plain"
+    code, out, err = zoo(*RUNS[name], *COMMON, "--name", name, recipe=recipe)
     assert code == 0, out + err
     lines = (tmp_path / "runs" / name / "metrics.jsonl").read_text("utf-8").splitlines()
     rows = [json.loads(line) for line in lines]

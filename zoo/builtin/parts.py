@@ -15,6 +15,14 @@ if TYPE_CHECKING:
 NUMBERS: Final = 23
 """Numbers that a part takes at most: ten sizes and shapes, a place, whether to mirror it."""
 
+STRIDES: Final = (0.61678, 0.14948) * 10 + (0.18344, 0.71919, 0.5)
+"""How far each moves from one epoch to the next (:func:`zoo.data.views.moved_on`).
+
+Chosen by search for the least variance of the mean over an image's first two to forty parts, of
+functions that are smooth in size, place and shape, together and one by one; what mirrors takes
+turns.
+"""
+
 
 def random_part(
     high: int,

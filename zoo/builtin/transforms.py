@@ -9,20 +9,23 @@ A callable may say more, and zoo then works by batch where images lie in memory:
 ``many(images, draws)``, the same for a batch, given so many numbers in 0..1 for each image),
 ``numbers`` (above 0: given so many numbers, those that torch's generator draws first, it does what a
 call does: ``given(image, numbers)`` to one, and ``padded(images, sizes, numbers)`` to images of any
-sizes on canvases of one size, on any device), ``magnifies`` (how many times larger than in the whole
-image things are shown on average, which ``--train-size auto`` makes up for by smaller images).
+sizes on canvases of one size, on any device), ``strides`` (that many numbers may be its second
+argument, and from epoch to epoch an image's move on by these: :func:`zoo.data.views.moved_on`),
+``magnifies`` (how many times larger than in the whole image things are shown on average, which
+``--train-size auto`` makes up for by smaller images).
 
 ============== ======== =========================== =============================================
 name           stage    target                      options
 ============== ======== =========================== =============================================
-standard       train    Standard                    scale, ratio, flip, policy, magnitude, erase
+standard       train    Standard                    scale, ratio, flip, policy, magnitude, erase,
+                                                    even
 light          train    Standard                    scale = [0.5, 1.0] (gentler crops)
 randaugment    train    Standard                    policy = "randaugment"
 trivialaugment train    Standard                    policy = "trivialaugment"
 autoaugment    train    Standard                    policy = "autoaugment"
 augmix         train    Standard                    policy = "augmix"
-random-crop    train    RandomCrop                  padding, flip, policy, erase
-shift          train    Shift                       fraction, turn, zoom (no flip: digits, letters)
+random-crop    train    RandomCrop                  padding, flip, policy, erase, even
+shift          train    Shift                       fraction, turn, zoom, even (no flip: digits)
 center-crop    eval     CenterCrop
 squash         eval     Squash
 letterbox      eval     Letterbox                   fill
@@ -34,16 +37,17 @@ mixup, cutmix  batch    Mix                         classes, alpha (method = mix
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
 
-from zoo.builtin.parts import NUMBERS, random_part, random_parts
+from zoo.builtin.parts import NUMBERS, STRIDES, random_part, random_parts
 from zoo.builtin.pixels import PADDING, center_crop, on_canvas, pad, resize, resize_parts
+from zoo.builtin.policies import after_it, probability
 from zoo.plugin import UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
     from torch import Tensor
 
@@ -143,6 +147,8 @@ class Standard:
         policy: ``none``, ``randaugment``, ``trivialaugment``, ``autoaugment`` or ``augmix``.
         magnitude: Strength of ``randaugment``, 0 to 30.
         erase: Probability of erasing a rectangle.
+        even: Whether sizes and places of an image's parts are spread evenly over the epochs, each
+            as random as before; else they are drawn anew.
 
     Raises:
         UsageError: An option is out of range.
@@ -157,13 +163,15 @@ class Standard:
         policy: str = "none",
         magnitude: int = 9,
         erase: float = 0.0,
+        even: bool = True,
     ) -> None:
         _, self.height, self.width = input.size
         self.interpolation = input.interpolation
         self.scale, self.ratio = _span("scale", scale), _span("ratio", ratio)
-        self.flip = _probability("flip", flip)
-        self.after = _after(policy, magnitude, erase)
+        self.flip = probability("flip", flip)
+        self.after = after_it(policy, magnitude, erase)
         self.numbers = 0 if self.after or self.interpolation == "nearest" else NUMBERS
+        self.strides = STRIDES if even else ()
 
     @property
     def magnifies(self) -> float:
@@ -171,9 +179,10 @@ class Standard:
         low, high = math.sqrt(self.scale[0]), math.sqrt(self.scale[1])
         return 2 / (low + high)
 
-    def __call__(self, image: Tensor) -> Tensor:
-        """Transform uint8 ``(C, H, W)`` to the input's size."""
-        part = self.given(image, torch.rand(NUMBERS))
+    def __call__(self, image: Tensor, numbers: Tensor | None = None) -> Tensor:
+        """Transform uint8 ``(C, H, W)`` to the input's size, by ``numbers`` ``(23,)`` or drawn ones."""
+        drawn = torch.rand(NUMBERS)  # in any case: what comes after draws behind them
+        part = self.given(image, drawn if numbers is None else numbers)
         return self.after(part) if self.after else part
 
     def given(self, image: Tensor, numbers: Tensor) -> Tensor:
@@ -220,6 +229,7 @@ class RandomCrop:
         magnitude: As in :class:`Standard`.
         erase: Probability of erasing a rectangle.
         mode: What the padding shows: ``constant`` (black), ``reflect`` or ``edge``.
+        even: As in :class:`Standard`.
 
     Raises:
         UsageError: An option is out of range.
@@ -234,19 +244,22 @@ class RandomCrop:
         magnitude: int = 9,
         erase: float = 0.0,
         mode: str = "constant",
+        even: bool = True,
     ) -> None:
         if mode not in PADDING:
             raise UsageError(f"mode {mode!r} is unknown", hint="constant, reflect or edge")
         self.first = CenterCrop(input)
         self.first.zoom = 1.0
         self.padding = padding if padding >= 0 else max(1, min(input.size[1:]) // 8)
-        self.flip, self.mode = _probability("flip", flip), mode
-        self.after = _after(policy, magnitude, erase)
+        self.flip, self.mode = probability("flip", flip), mode
+        self.after = after_it(policy, magnitude, erase)
         self.draws = 0 if self.after else 3
+        self.strides = (0.6328, 0.2191, 0.5) if even else ()
 
-    def __call__(self, image: Tensor) -> Tensor:
-        """Transform uint8 ``(C, H, W)`` to the input's size."""
-        part = self.many(image[None], torch.rand(1, 3))[0]
+    def __call__(self, image: Tensor, numbers: Tensor | None = None) -> Tensor:
+        """Transform uint8 ``(C, H, W)`` to the input's size, by ``numbers`` ``(3,)`` or drawn ones."""
+        drawn = torch.rand(3)  # in any case: what comes after draws behind them
+        part = self.many(image[None], (drawn if numbers is None else numbers)[None])[0]
         return self.after(part) if self.after else part
 
     def many(self, images: Tensor, draws: Tensor) -> Tensor:
@@ -276,6 +289,7 @@ class Shift:
         fraction: Furthest move, as a share of the size.
         turn: Furthest turn, in degrees.
         zoom: Furthest zoom, as a share (0.1 = 0.9 to 1.1 times).
+        even: As in :class:`Standard`.
     """
 
     def __init__(
@@ -284,16 +298,19 @@ class Shift:
         fraction: float = 0.1,
         turn: float = 10.0,
         zoom: float = 0.1,
+        even: bool = True,
     ) -> None:
         self.first = Squash(input)
-        self.fraction = _probability("fraction", fraction)
-        self.zoom = _probability("zoom", zoom)
+        self.fraction = probability("fraction", fraction)
+        self.zoom = probability("zoom", zoom)
         self.turn = turn
         self.draws = 4
+        self.strides = (0.7412, 0.1567, 0.5607, 0.3544) if even else ()
 
-    def __call__(self, image: Tensor) -> Tensor:
-        """Transform uint8 ``(C, H, W)`` to the input's size."""
-        return self.many(image[None], torch.rand(1, 4))[0]
+    def __call__(self, image: Tensor, numbers: Tensor | None = None) -> Tensor:
+        """Transform uint8 ``(C, H, W)`` to the input's size, by ``numbers`` ``(4,)`` or drawn ones."""
+        drawn = torch.rand(4) if numbers is None else numbers
+        return self.many(image[None], drawn[None])[0]
 
     def many(self, images: Tensor, draws: Tensor) -> Tensor:
         """Transform a batch, uint8 ``(N, C, H, W)``, by draws from 0..1, ``(N, 4)``."""
@@ -348,39 +365,6 @@ class Mix:
         """Mix floating images ``(N, C, H, W)`` and labels ``(N,)`` or ``(N, K)``; give ``(N, K)``."""
         mixed, soft = self._mix(images, labels)
         return mixed, soft
-
-
-def _after(policy: str, magnitude: int, erase: float) -> Callable[[Tensor], Tensor] | None:
-    """What else happens to an image; torchvision is imported for nothing less."""
-    if policy == "none" and not _probability("erase", erase):
-        return None
-    from torchvision.transforms import v2
-
-    steps: list[Any] = []
-    bilinear = v2.InterpolationMode.BILINEAR
-    if policy == "randaugment":
-        steps.append(v2.RandAugment(magnitude=magnitude, interpolation=bilinear))
-    elif policy == "trivialaugment":
-        steps.append(v2.TrivialAugmentWide(interpolation=bilinear))
-    elif policy == "autoaugment":
-        steps.append(v2.AutoAugment(interpolation=bilinear))
-    elif policy == "augmix":
-        steps.append(v2.AugMix(interpolation=bilinear))
-    elif policy != "none":
-        raise UsageError(
-            f"policy {policy!r} is unknown",
-            hint="none, randaugment, trivialaugment, autoaugment or augmix",
-        )
-    if _probability("erase", erase):
-        steps.append(v2.RandomErasing(p=erase))
-    whole: Callable[[Tensor], Tensor] = steps[0] if len(steps) == 1 else v2.Compose(steps)
-    return whole
-
-
-def _probability(name: str, value: float) -> float:
-    if not 0 <= value <= 1:
-        raise UsageError(f"{name} must be from 0 to 1, not {value}")
-    return value
 
 
 def _span(name: str, values: Sequence[float]) -> tuple[float, float]:

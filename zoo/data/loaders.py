@@ -19,7 +19,7 @@ from zoo.data.leftout import note_new
 from zoo.data.memory import Memory, in_memory
 from zoo.data.resident import Resident, need_of
 from zoo.data.together import Together, can_be_shared
-from zoo.data.views import Batch, Drawn, View, order, undisturbed
+from zoo.data.views import Batch, Drawn, View, all_even, order, undisturbed
 from zoo.errors import DataError
 
 if TYPE_CHECKING:
@@ -59,6 +59,7 @@ class Loader:
 
     Attributes:
         batches_per_epoch: Batches of a whole epoch for this process.
+        even: Whether all that is drawn for an image is spread evenly over the epochs.
         notes: What is worth saying once.
         skipped: Key of an image that could not be decoded and was left out -> why.
 
@@ -91,6 +92,7 @@ class Loader:
         self.batches_per_epoch = len(self._cuts)
         self.skipped: dict[str, str] = {}
         self._fixed = transform is None or bool(getattr(transform, "deterministic", False))
+        self.even = not self._fixed and all_even(transform)
         memory = in_memory(images, transform, seed=seed, device=device)
         self._source: View | Memory | Resident = memory or View(
             images, transform, seed, self._fixed
@@ -104,9 +106,8 @@ class Loader:
         self.notes: tuple[str, ...] = ()
         if tail:
             what = "1 image" if tail == 1 else f"{tail} images"
-            self.notes = (
-                f"the last batch of an epoch would have {what}: joined to the one before",
-            )
+            said = f"the last batch of an epoch would have {what}: joined to the one before"
+            self.notes = (said,)
 
     def __len__(self) -> int:
         return self.batches_per_epoch

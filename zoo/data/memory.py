@@ -49,6 +49,7 @@ class Memory:
         self.labels = torch.as_tensor(list(images.labels), dtype=torch.int64)
         self._pixels, self._transform, self._seed = pixels, transform, seed
         self._draws = int(getattr(transform, "draws", 0))
+        self._strides = tuple(getattr(transform, "strides", ()))
         fixed = transform is not None and not self._draws
         if fixed and transform(pixels[:1]).numel() * len(pixels) <= LIMIT:  # type: ignore[misc]
             chunks = torch.split(pixels, _CHUNK)
@@ -68,7 +69,7 @@ class Memory:
         here = rows.to(self.device, non_blocking=True)
         pixels, transform = self._pixels[here], self._transform
         if self._draws:
-            draws = uniform(rows, self._draws, seed=self._seed, epoch=epoch)
+            draws = uniform(rows, self._draws, seed=self._seed, epoch=epoch, strides=self._strides)
             pixels = transform.many(pixels, draws.to(self.device))  # type: ignore[union-attr]
         elif transform is not None:
             pixels = transform(pixels)

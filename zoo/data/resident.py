@@ -22,7 +22,7 @@ from torch.nn import functional
 
 from zoo.data.kept import bytes_of
 from zoo.data.together import reading_pool
-from zoo.data.views import Batch, Drawn, first_numbers
+from zoo.data.views import Batch, Drawn
 from zoo.errors import DataError
 
 if TYPE_CHECKING:
@@ -217,8 +217,7 @@ class Resident:
             groups[shape].append((position, slot))
         numbers = None
         if self.view.numbers:
-            keys = [(epoch, index) for index in rows.tolist()]
-            numbers = first_numbers(keys, self.view.numbers, self.view.seed)
+            numbers = self.view.drawn([(epoch, index) for index in rows.tolist()])
         made: list[Tensor] = []
         order: list[int] = []
         for shape, members in groups.items():

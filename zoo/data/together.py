@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any, Final
 
 import torch
 
-from zoo.data.views import Drawn, View, first_numbers
 from zoo.errors import DataError
 
 if TYPE_CHECKING:
@@ -21,7 +20,7 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-    from zoo.data.views import Key
+    from zoo.data.views import Drawn, Key, View
 
 MOST: Final = 8
 """Threads that read at most."""
@@ -62,7 +61,7 @@ class Together:
         """Give a batch, as :meth:`zoo.data.views.View.__getitems__` does."""
         numbers: Sequence[Tensor | None] = [None] * len(keys)
         if self.view.numbers:
-            numbers = list(first_numbers(keys, self.view.numbers, self.view.seed))
+            numbers = list(self.view.drawn(keys))
         found: list[Tensor | DataError] = [DataError("")] * len(keys)
 
         def read(first: int) -> None:

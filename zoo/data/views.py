@@ -69,7 +69,9 @@ def number(*counters: int) -> int:
     return int.from_bytes(hashlib.blake2b(packed, digest_size=8).digest(), "little")
 
 
-def uniform(rows: Tensor, count: int, *, seed: int, epoch: int) -> Tensor:
+def uniform(
+    rows: Tensor, count: int, *, seed: int, epoch: int, strides: Sequence[float] = ()
+) -> Tensor:
     """Draw numbers for many images at once, each image's own by (seed, epoch, index).
 
     Args:
@@ -77,10 +79,14 @@ def uniform(rows: Tensor, count: int, *, seed: int, epoch: int) -> Tensor:
         count: Numbers per image.
         seed: Seed of the run.
         epoch: Which epoch.
+        strides: As :func:`moved_on` takes them; none = nothing links an image's epochs.
 
     Returns:
         float32 ``(N, count)`` in 0..1, without 1.
     """
+    if strides:
+        first = uniform(rows, count, seed=seed, epoch=0)
+        return moved_on(first, torch.full((len(rows),), epoch), strides)
     start = np.uint64(number(seed, epoch, 0x6472617773))
     places = rows.numpy().astype(np.uint64)[:, None] * np.uint64(count)
     bits: Any = places + np.arange(1, count + 1, dtype=np.uint64)
@@ -89,6 +95,12 @@ def uniform(rows: Tensor, count: int, *, seed: int, epoch: int) -> Tensor:
     bits = (bits ^ (bits >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
     bits ^= bits >> np.uint64(31)
     return torch.from_numpy((bits >> np.uint64(40)).astype(np.float32) / np.float32(2**24))
+
+
+def all_even(transform: Augmentation | None) -> bool:
+    """Whether all that a transform draws at random are numbers that :func:`moved_on` spreads."""
+    told = max(getattr(transform, "numbers", 0), getattr(transform, "draws", 0))
+    return 0 < told == len(getattr(transform, "strides", ()))
 
 
 def seed_from(*counters: int) -> None:
@@ -114,22 +126,45 @@ def undisturbed() -> Iterator[None]:
         torch.default_generator.set_state(kept[2])
 
 
-def first_numbers(keys: Sequence[Key], count: int, seed: int) -> Tensor:
+def first_numbers(
+    keys: Sequence[Key], count: int, seed: int, strides: Sequence[float] = ()
+) -> Tensor:
     """What torch's generator would give first, had it been seeded for each image.
 
     Args:
         keys: Epoch and index of each image.
         count: Numbers per image.
         seed: Seed of the run.
+        strides: As :func:`moved_on` takes them: the numbers are then those of the image's epoch 0,
+            moved on. None = nothing links an image's epochs.
 
     Returns:
         float32 ``(N, K)`` with K = ``count``, in 0..1 without 1: what follows :func:`seed_from`.
     """
     found, generator = torch.empty((len(keys), count)), torch.Generator()
     for place, (epoch, index) in enumerate(keys):
-        generator.manual_seed(number(seed, epoch, index) % 2**63)
+        generator.manual_seed(number(seed, 0 if strides else epoch, index) % 2**63)
         torch.rand(count, generator=generator, out=found[place])
-    return found
+    return moved_on(found, torch.tensor([key[0] for key in keys]), strides) if strides else found
+
+
+def moved_on(numbers: Tensor, epochs: Tensor, strides: Sequence[float]) -> Tensor:
+    """The numbers of later epochs: those of epoch 0, each so many strides further, around 1.
+
+    An image's numbers then lie more evenly in 0..1 than numbers drawn anew would, after any few
+    epochs; each is as random as before, and those of different images have nothing to do with one
+    another. It is a rank-1 lattice, shifted at random for each image (Cranley and Patterson 1976).
+
+    Args:
+        numbers: Those of epoch 0, float32 ``(N, K)`` in 0..1 without 1.
+        epochs: Epoch of each row, int64 ``(N,)``.
+        strides: How far each of the K numbers moves from one epoch to the next.
+
+    Returns:
+        float32 ``(N, K)`` in 0..1, without 1.
+    """
+    far = epochs.double()[:, None] * torch.tensor(strides, dtype=torch.float64)
+    return ((numbers.double() + far) % 1.0 * 2**24).floor().div(2**24).float()
 
 
 def order(count: int, *, seed: int, epoch: int) -> Tensor:
@@ -175,12 +210,26 @@ class View:
             return self._remembered(index, self._plain)
         image = self.image(index)
         seed_from(self.seed, epoch, index)
-        return self.transform(image)
+        if not self.strides:
+            return self.transform(image)
+        even: Any = self.transform
+        shown: Tensor = even(image, self.drawn([key])[0])
+        return shown
 
     @property
     def numbers(self) -> int:
         """Numbers by which the transform can be told what to draw, for each image; 0 = it cannot."""
         return 0 if self.fixed else int(getattr(self.transform, "numbers", 0))
+
+    @property
+    def strides(self) -> tuple[float, ...]:
+        """How far each of a transform's numbers moves from epoch to epoch; none = drawn anew."""
+        return () if self.fixed else tuple(getattr(self.transform, "strides", ()))
+
+    def drawn(self, keys: Sequence[Key]) -> Tensor:
+        """The numbers that a transform is told for each image, float32 ``(N, K)``."""
+        strides = self.strides
+        return first_numbers(keys, len(strides) or self.numbers, self.seed, strides)
 
     def image(self, index: int, *, lend: bool = False) -> Tensor:
         """Give one image as it was decoded, uint8 ``(C, H, W)``; not lent, it may be changed."""

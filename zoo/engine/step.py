@@ -21,6 +21,7 @@ from zoo.engine.evaluate import has_classes, hits, main_output
 from zoo.engine.place import autocast, seed_step, tune
 from zoo.engine.processes.sharded import is_sharded, whole
 from zoo.engine.processes.wrapping import quietly
+from zoo.engine.work import enough_threads
 from zoo.errors import DataError, NumericsError, ZooError
 
 if TYPE_CHECKING:
@@ -140,7 +141,8 @@ class Stepper:
         if (at.epoch, at.batch) in at.bad or not count:
             mine = [math.nan, 0.0, 0.0, 0.0, 0.0]
         else:
-            mine = self._gradient(module, window, count, before)
+            with enough_threads(self.place, module, window[0].images):
+                mine = self._gradient(module, window, count, before)
         loss, top1, top5, known, divisor, *agreed = self.world.sum([*mine, *flags()])
         if self._averaging.weighed and divisor:
             self._scale(count / divisor)

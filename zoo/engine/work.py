@@ -6,15 +6,19 @@ every run; ``tests/bench/choices.py`` measures whether the rules hold on a machi
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 
+import torch
 from torch import nn
 
 from zoo.engine.parts import is_convolutional
 from zoo.engine.tryout import forward_once
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from torch import Tensor
 
     from zoo.core.recipe import DevicePart
@@ -131,6 +135,32 @@ def suited(place: Place, part: DevicePart, work: Work | None, batch_size: int) -
         place = replace(place, threads=1)
         why.append("more threads would not help steps this small")
     return replace(place, why=tuple(why))
+
+
+@contextmanager
+def enough_threads(place: Place, module: nn.Module, inputs: Tensor) -> Iterator[None]:
+    """One thread for a step of a head on kept vectors, if that is too small for more.
+
+    The frozen part before it is not: what is undone afterwards is its own number.
+
+    Args:
+        place: Where the process computes.
+        module: What the step trains.
+        inputs: What it is shown; vectors ``(N, D)``, or anything else, which has all threads.
+    """
+    few = place.device.type == "cpu" and place.threads > 1 and inputs.ndim == 2
+    if few:
+        weights = sum(m.weight.numel() for m in module.modules() if isinstance(m, nn.Linear))
+        few = weights * len(inputs) < TINY
+    if not few:
+        yield
+        return
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def _against_bf16(work: Work, batch_size: int) -> str:

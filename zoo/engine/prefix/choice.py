@@ -20,15 +20,20 @@ SAMPLES = 10_000
 """Views of all images together that there have to be."""
 HEAD_SAMPLES = 8_000
 """The least of them where a head alone trains, in runs of any length."""
-HEAD_TIMES = 2.5
-"""How often a head may see a view: a longer run learns the same ones further by heart."""
 HEAD_ENOUGH = 40_000
-"""Views of all images together of which a head needs no more, however long it trains."""
+"""As many of them as a head needs, however long it trains."""
+HEAD_TIMES, HEAD_TIMES_EVEN = 2.5, 3
+"""How often a head may see a view: a longer run learns the same ones further by heart.
+
+The second where an image's views are spread evenly: seven of those cost what eight drawn anew do.
+"""
 FEW = 500
 """Below so many training images every epoch draws anew: it costs little, and means most."""
 
 
-def auto_views(images: int, epochs: int, *, head: bool = False, windows: bool = False) -> int:
+def auto_views(
+    images: int, epochs: int, *, head: bool = False, windows: bool = False, even: bool = False
+) -> int:
     """Views of each training image that ``auto`` keeps; 0 = fresh ones every epoch.
 
     Args:
@@ -36,13 +41,15 @@ def auto_views(images: int, epochs: int, *, head: bool = False, windows: bool = 
         epochs: Epochs of the run.
         head: Whether the frozen part gives vectors (N, D), so that a head alone trains.
         windows: Whether views come back in random windows of their maps.
+        even: Whether an image's views are spread evenly (:func:`zoo.data.views.moved_on`).
     """
     if images < FEW:
         return 0
     half = math.ceil(epochs / TWICE)
     if head:
+        times = HEAD_TIMES_EVEN if even else HEAD_TIMES
         least, enough = math.ceil(HEAD_SAMPLES / images), math.ceil(HEAD_ENOUGH / images)
-        views = min(half, max(least, round(epochs / HEAD_TIMES)), enough)
+        views = min(half, max(least, round(epochs / times)), enough)
     else:
         views = max(half, math.ceil(SAMPLES / images)) if windows and epochs > SHORT else 0
     return views if views < epochs else 0

@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from zoo.data.images import Splits
     from zoo.engine.parts import Built
 
+_DRAWN: Final = "evenly"
+"""How epochs draw what a transform does to an image; another word = other views."""
 _RELEASED: Final = frozenset({"builtins", "functools", "torch", "torchvision", "zoo"})
 """Packages whose version says enough."""
 
@@ -66,6 +68,7 @@ def identity_of(
         code = code_of(registry.find("transform", chosen), registry)
         count = len(splits.train if part == "train" else splits.val)
         texts[part] = f"{shared} {shown.size} {count} {options} {code}"
+    texts["train"] += f" drawn {_DRAWN}"
     return texts
 
 

@@ -248,7 +248,7 @@ def _views(train: Loader, setting: Setting, epochs: int) -> int:
     asked = setting.wish.views
     if asked is None:
         head, parts = len(setting.seen) == 1, setting.windows is not None
-        asked = auto_views(len(train.images), epochs, head=head, windows=parts)
+        asked = auto_views(len(train.images), epochs, head=head, windows=parts, even=train.even)
     views = 1 if train.fixed else asked
     again = views < epochs or setting.wish.mode == "disk"
     return min(views, epochs) if every and again else 0
