@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-WORTH: Final = 1_024
+WORTH: Final = 64
 """Bytes of text from which on keeping pays: importing ``tomllib`` alone costs 3 ms."""
 
 
