@@ -367,6 +367,8 @@ def test_what_auto_means_for_the_views_is_asked_of_zoo():
     assert views.meant("96px", {"epochs": 20}, 600, head=False) == (17, 0.75)
     assert [views.train_size(way) for way in ("classic", "auto", "96px")] == [None, None, "96"]
     assert views.meant("classic", {"epochs": 20}, 600, head=True) == (20, 1.0)
+    assert views.meant("auto", {"epochs": 20}, 1200, head=True) == (7, 1.0)
+    assert views.meant("auto", {"epochs": 20}, 1200, head=True, even=False) == (8, 1.0)
     assert views.meant("4@0.5", {"epochs": 20}, 600, head=False) == (4, 0.5)
 
 

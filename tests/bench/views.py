@@ -217,7 +217,7 @@ class Pooled:
 
 
 def meant(
-    way: str, case: dict[str, Any], images: int, *, head: bool, even: bool
+    way: str, case: dict[str, Any], images: int, *, head: bool, even: bool = True
 ) -> tuple[int, float]:
     """Views and least share of a window."""
     if way == "auto" or way.endswith("px"):
