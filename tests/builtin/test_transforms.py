@@ -62,8 +62,7 @@ def test_training_transforms_take_their_first_numbers_instead_of_drawing_them(na
     torch.manual_seed(3)
     assert not torch.equal(transform(PHOTO, (numbers + 0.4) % 1), drawn)
     assert type(transform)(SMALL, even=False).strides == ()
-    drawn_apart = transform.after is not None if hasattr(transform, "after") else False
-    assert all_even(transform) is not drawn_apart
+    assert all_even(transform) is (getattr(transform, "after", None) is None)
     assert not all_even(type(transform)(SMALL, even=False))
 
 
@@ -237,6 +236,9 @@ def test_mixup_blends_labels_as_it_blends_images():
     [
         (Standard, {"policy": "magic"}, "policy 'magic'"),
         (Standard, {"flip": 1.5}, "flip must be"),
+        (Standard, {"even": "no"}, "even must be true or false, not 'no'"),
+        (RandomCrop, {"even": 0}, "even must be true or false"),
+        (Shift, {"even": None}, "even must be true or false"),
         (Standard, {"scale": [0.5]}, "scale must be"),
         (Standard, {"ratio": [2.0, 1.0]}, "ratio must be"),
         (Standard, {"erase": -1}, "erase must be"),

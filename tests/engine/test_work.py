@@ -136,6 +136,7 @@ def test_fp32_places_need_no_reason():
         (BF16, nn.Linear(512, 40), (32, 512), 1),
         (BF16, nn.Sequential(nn.Flatten(), nn.Dropout(), nn.Linear(512, 40)), (32, 512), 1),
         (BF16, nn.Linear(2048, 1000), (32, 2048), 2),  # work enough for several
+        (BF16, nn.Bilinear(128, 128, 100), (32, 128), 2),  # as much, in no linear layer
         (BF16, nn.Linear(512, 40), (32, 7, 512), 2),  # no vectors
         (replace(BF16, threads=1), nn.Linear(512, 40), (32, 512), 2),  # nothing to be spared
     ],

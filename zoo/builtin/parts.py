@@ -9,6 +9,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from zoo.plugin import UsageError
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -22,6 +24,21 @@ Chosen by search for the least variance of the mean over an image's first two to
 functions that are smooth in size, place and shape, together and one by one; what mirrors takes
 turns.
 """
+
+
+def strides_if(even: bool, strides: tuple[float, ...]) -> tuple[float, ...]:
+    """A transform's strides, or none where its numbers are to be drawn anew.
+
+    Args:
+        even: The option of that name.
+        strides: How far each of its numbers moves from one epoch to the next.
+
+    Raises:
+        UsageError: The option is something else than true or false.
+    """
+    if not isinstance(even, bool):
+        raise UsageError(f"even must be true or false, not {even!r}")
+    return strides if even else ()
 
 
 def random_part(

@@ -41,7 +41,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from zoo.builtin.parts import NUMBERS, STRIDES, random_part, random_parts
+from zoo.builtin.parts import NUMBERS, STRIDES, random_part, random_parts, strides_if
 from zoo.builtin.pixels import PADDING, center_crop, on_canvas, pad, resize, resize_parts
 from zoo.builtin.policies import after_it, probability
 from zoo.plugin import UsageError
@@ -171,7 +171,7 @@ class Standard:
         self.flip = probability("flip", flip)
         self.after = after_it(policy, magnitude, erase)
         self.numbers = 0 if self.after or self.interpolation == "nearest" else NUMBERS
-        self.strides = STRIDES if even else ()
+        self.strides = strides_if(even, STRIDES)
 
     @property
     def magnifies(self) -> float:
@@ -254,7 +254,7 @@ class RandomCrop:
         self.flip, self.mode = probability("flip", flip), mode
         self.after = after_it(policy, magnitude, erase)
         self.draws = 0 if self.after else 3
-        self.strides = (0.6328, 0.2191, 0.5) if even else ()
+        self.strides = strides_if(even, (0.6328, 0.2191, 0.5))
 
     def __call__(self, image: Tensor, numbers: Tensor | None = None) -> Tensor:
         """Transform uint8 ``(C, H, W)`` to the input's size, by ``numbers`` ``(3,)`` or drawn ones."""
@@ -305,7 +305,7 @@ class Shift:
         self.zoom = probability("zoom", zoom)
         self.turn = turn
         self.draws = 4
-        self.strides = (0.7412, 0.1567, 0.5607, 0.3544) if even else ()
+        self.strides = strides_if(even, (0.7412, 0.1567, 0.5607, 0.3544))
 
     def __call__(self, image: Tensor, numbers: Tensor | None = None) -> Tensor:
         """Transform uint8 ``(C, H, W)`` to the input's size, by ``numbers`` ``(4,)`` or drawn ones."""

@@ -1,4 +1,4 @@
-"""A large TOML file, parsed once: what it said is kept as JSON in zoo's cache.
+"""A TOML file, parsed once: what it said is kept as JSON in zoo's cache.
 
 The catalogue takes 25 ms to parse and 1 ms to read back. What is kept carries the hash of the text
 that it came from (the one by which Python knows a stale ``.pyc``), so an edit is never missed; it

@@ -15,6 +15,7 @@ from torch import nn
 
 from zoo.core.recipe import SurgeryPart
 from zoo.core.specs import InputSpec, ModelSpec
+from zoo.engine.finite import is_finite
 from zoo.engine.place import derive
 from zoo.engine.saving.live import fill
 from zoo.engine.sizes import fit_input
@@ -244,7 +245,7 @@ def _check_finite(model: nn.Module, start: Start) -> None:
     broken = [
         name
         for name, tensor in model.state_dict().items()
-        if tensor.is_floating_point() and not torch.isfinite(tensor).all()
+        if tensor.is_floating_point() and not is_finite(tensor)
     ]
     if broken:
         more = f" and {len(broken) - 3} more" if len(broken) > 3 else ""

@@ -141,7 +141,7 @@ def suited(place: Place, part: DevicePart, work: Work | None, batch_size: int) -
 def enough_threads(place: Place, module: nn.Module, inputs: Tensor) -> Iterator[None]:
     """One thread for a step of a head on kept vectors, if that is too small for more.
 
-    The frozen part before it is not: what is undone afterwards is its own number.
+    Each parameter is used once for a vector. The frozen part before it has all threads again.
 
     Args:
         place: Where the process computes.
@@ -150,8 +150,8 @@ def enough_threads(place: Place, module: nn.Module, inputs: Tensor) -> Iterator[
     """
     few = place.device.type == "cpu" and place.threads > 1 and inputs.ndim == 2
     if few:
-        weights = sum(m.weight.numel() for m in module.modules() if isinstance(m, nn.Linear))
-        few = weights * len(inputs) < TINY
+        trained = sum(p.numel() for p in module.parameters() if p.requires_grad)
+        few = trained * len(inputs) < TINY
     if not few:
         yield
         return

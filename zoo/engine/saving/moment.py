@@ -6,7 +6,6 @@ writing and flushing happen beside the next steps.
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Self
 
@@ -14,15 +13,13 @@ import torch
 from torch import Tensor
 
 from zoo.engine.adapters.lora import merged
+from zoo.engine.finite import is_finite
 from zoo.engine.saving.state import unpack
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from zoo.engine.saving.live import Live
-
-_ORDERED = {torch.float32, torch.float64, torch.float16, torch.bfloat16}
-"""Kinds of numbers that torch finds the least and the largest of."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,17 +57,9 @@ class Moment:
         """The name of a model's parameter or buffer that is not finite; ``""`` if there is none."""
         for name, tensor in unpack(self.skeleton["model"], self.tensors).items():
             floating = isinstance(tensor, torch.Tensor) and tensor.is_floating_point()
-            if floating and not _finite(tensor):
+            if floating and not is_finite(tensor):
                 return str(name)
         return ""
-
-
-def _finite(tensor: Tensor) -> bool:
-    """Whether every value is a number: by the least and the largest, which are nan if any is."""
-    if not tensor.numel():
-        return True
-    low, high = torch.aminmax(tensor if tensor.dtype in _ORDERED else tensor.float())
-    return math.isfinite(low) and math.isfinite(high)
 
 
 def published(skeleton: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> dict[str, Any]:
